@@ -1,0 +1,99 @@
+# Bestgres. `make help` lists the targets; `make demo` and `make test` do all their set-up themselves.
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SECONDARY:
+SHELL := /bin/bash
+
+B := build
+ROOMS := base model ipc sandbox kube objects plan supervisor workers instance
+DEPS_PREFIX ?= $(B)/deps
+IMAGE ?= localhost/bestgres:dev
+KUBECTL := $(B)/kube/bin/kubectl
+
+# --- What is built: the rooms' objects, and which of them each program links -----------------------------------------
+src = $(sort $(wildcard $(1)/*.c))
+COMMON := $(call src,base) $(call src,model) $(call src,ipc) $(call src,sandbox)
+KUBE_PURE := $(addprefix kube/,json.c write.c diff.c decode.c feed.c)
+SRC_supervisor := $(COMMON) $(call src,supervisor)
+SRC_reconciler := $(COMMON) $(call src,plan) $(filter workers/reconciler%,$(call src,workers)) workers/worker.c
+SRC_worker := $(COMMON) $(call src,kube) $(call src,objects) $(filter-out workers/reconciler%,$(call src,workers))
+SRC_instance := $(COMMON) $(call src,kube) $(call src,instance)
+PROGRAMS := supervisor reconciler worker instance
+BINARIES := $(PROGRAMS:%=$(B)/bin/%)
+
+# --- Flags (research: what each hardening flag is for stands in SECURITY.md) ------------------------------------------
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wswitch-enum -Wcast-qual -Wformat=2 -Wmissing-prototypes \
+	-Wimplicit-fallthrough -Werror
+HARDEN := -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero -fcf-protection \
+	-fzero-call-used-regs=used -ffunction-sections -fdata-sections
+CPPFLAGS := -I. -D_GNU_SOURCE
+CFLAGS := -std=c11 -Os -g $(WARN)
+MUSL_CC := musl-gcc
+MUSL_LIB := /usr/lib/$(shell uname -m)-linux-musl
+MUSL_CFLAGS := $(CFLAGS) -fPIE $(HARDEN) -isystem $(DEPS_PREFIX)/include
+MUSL_LDFLAGS := -nostartfiles -static -Wl,-pie,--no-dynamic-linker,-z,text,-z,relro,-z,now,-z,noexecstack,--gc-sections
+LIBS_supervisor := -lev -lm
+LIBS_reconciler := -lev -lm
+LIBS_worker := -lcurl -lmbedtls -lmbedx509 -lmbedcrypto -lev -lm
+LIBS_instance := $(LIBS_worker)
+# Tests: the machine's libc under the sanitizers.
+ASAN_CFLAGS := -std=c11 -O1 -g $(WARN) -DTESTING -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_CC := clang
+FUZZ_CFLAGS := -std=c11 -O1 -g -DFUZZING -fsanitize=address,undefined -fno-sanitize-recover=all -fsanitize=fuzzer-no-link
+
+.PHONY: all help
+all: $(BINARIES) ## build the four programs into build/bin
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- The programs: static PIE on musl -----------------------------------------------------------------------------------
+ifeq ($(DEPS_PREFIX),$(B)/deps)
+$(B)/deps/.done: deploy/deps.sh
+	deploy/deps.sh $(B)/deps
+DEPS := $(B)/deps/.done
+endif
+musl_objs = $(patsubst %.c,$(B)/musl/%.o,$(1))
+$(B)/musl/%.o: %.c $(DEPS)
+	@mkdir -p $(@D)
+	$(MUSL_CC) $(CPPFLAGS) $(MUSL_CFLAGS) -MMD -MP -c $< -o $@
+define program
+$(B)/bin/$(1).full: $(call musl_objs,$(SRC_$(1)))
+	@mkdir -p $$(@D)
+	$(MUSL_CC) $(MUSL_LDFLAGS) $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o $$^ -L$(DEPS_PREFIX)/lib $(LIBS_$(1)) $(MUSL_LIB)/crtn.o -o $$@
+	@deploy/check-elf.sh $$@
+$(B)/bin/$(1): $(B)/bin/$(1).full
+	strip -o $$@ $$< && chmod 0755 $$@
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+
+# --- Unit tests: tests/unit/test_<room>_<file>.c, each linked with what it needs of the rooms' archives -------------------
+asan_objs = $(patsubst %.c,$(B)/asan/%.o,$(1))
+$(B)/asan/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ASAN_CFLAGS) -MMD -MP -c $< -o $@
+$(B)/asan/rooms.a: $(call asan_objs,$(filter-out %/main.c,$(foreach r,$(ROOMS),$(call src,$(r)))))
+	@rm -f $@ && ar rcs $@ $^
+UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+$(B)/unit/%: $(B)/asan/tests/unit/%.o $(B)/asan/rooms.a
+	@mkdir -p $(@D)
+	$(CC) $(ASAN_CFLAGS) $< $(B)/asan/rooms.a -lcurl -lev -lmbedtls -lmbedx509 -lmbedcrypto -lm -o $@
+
+# --- Fuzzers: fuzz/fuzz_<room>_<file>.c; one binary with libFuzzer, one that replays a corpus ------------------------------
+FUZZERS := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
+fuzz_objs = $(patsubst %.c,$(B)/fuzz/%.o,$(1))
+$(B)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
+$(B)/fuzz/rooms.a: $(call fuzz_objs,$(call src,base) $(call src,model) ipc/codec.c $(KUBE_PURE) kube/http.c kube/request.c $(call src,objects) $(call src,plan))
+	@rm -f $@ && ar rcs $@ $^
+$(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz/fuzz_%.o $(B)/fuzz/rooms.a
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $< $(B)/fuzz/rooms.a -lcurl -lev -lm -o $@
+.PHONY: fuzz test-corpus
+fuzz: ## FUZZ=name SECONDS=n: fuzz one target (names: make fuzz)
+	@[ -n "$(FUZZ)" ] || { echo "which? make fuzz FUZZ=name SECONDS=n, name one of: $(FUZZERS)"; exit 2; }
+	@$(MAKE) -s $(B)/fuzz/fuzz_$(FUZZ)
+	@mkdir -p $(B)/fuzz/corpus/$(FUZZ)
+	$(B)/fuzz/fuzz_$(FUZZ) -max_total_time=$(or $(SECONDS),60) -print_final_stats=1 \
+		$(addprefix -dict=,$(wildcard fuzz/$(FUZZ).dict)) $(B)/fuzz/corpus/$(FUZZ) fuzz/corpus/$(FUZZ)
+
+-include $(shell find $(B) -name '*.d' 2> /dev/null)

@@ -1,0 +1,65 @@
+/*
+ * Every limit of the programs, with its reason. A limit that what a user or the API sent can reach
+ * gives ERR_LIMIT; one that only our own code can reach is a die().
+ */
+#ifndef BASE_BOUNDS_H
+#define BASE_BOUNDS_H
+
+#define ERR_TEXT_MAX 200 /* fits a condition's message beside its prefix */
+
+/* Names. CEL keeps a BGCluster's name <= 45, so that every derived name is a label (<= 63). */
+#define NAME_MAX_CLUSTER 45
+#define NAME_MAX_LABEL 63
+#define NAME_MAX_OBJECT 253
+
+/* Numbers of things. */
+#define INSTANCES_MAX 32   /* Patroni clusters beyond this have no use; ordinals fit a bit mask */
+#define NAMESPACES_MAX 64  /* 8 watches each: README states the memory */
+#define CLUSTERS_MAX 16384 /* reconciler's table; ~2 KB each fits its RLIMIT_AS */
+#define STEPS_IN_FLIGHT 16 /* reconciler -> executor credits */
+
+/* JSON (DESIGN 5). etcd refuses objects over 1.5 MiB; twice that leaves room for managedFields. */
+#define JSON_DEPTH_MAX 64
+#define JSON_TOKENS_MAX 8192
+#define JSON_OBJECT_MAX (3u << 20)
+
+/* HTTP. */
+#define HTTP_HEADER_MAX 8192	 /* one header line; kube-apiserver sends < 1 KB */
+#define HTTP_PATH_MAX 1024	 /* namespaces/63 + name/253 + query */
+#define HTTP_BODY_MAX (1u << 20) /* what we send: a StatefulSet is < 64 KB, its affinity a user's */
+#define HTTP_REPLY_MAX JSON_OBJECT_MAX
+#define HTTP_TIMEOUT_MS 30000	 /* a request that is not a watch */
+#define LIST_PAGE 200		 /* items a page: bounded memory, few round trips */
+#define WATCH_TIMEOUT_S 290	 /* <= 300: an open watch outlives a revoked token */
+#define WATCH_IDLE_MS 90000	 /* bookmarks come about every 60 s */
+
+/* IPC. */
+#define IPC_MSG_MAX 65536  /* one packet; the default SO_SNDBUF holds four */
+#define IPC_TEXT_MAX 200
+#define IPC_VALUE_MAX 8192 /* one parameter's value or one pg_hba line */
+#define IPC_SQL_MAX 32768  /* one postInitSQL statement */
+
+/* A user's object. */
+#define PARAMS_MAX 400	   /* PostgreSQL 17 has 380 settings */
+#define HBA_LINES_MAX 256
+#define SQL_STATEMENTS_MAX 64
+#define ENV_RAW_MAX 65536  /* env, affinity, ... as one JSON value */
+#define LABELS_MAX 64
+
+/* Tokens and CA bundle as the API server and kubelet hand them out. */
+#define TOKEN_MAX 16384
+#define CA_MAX (256u << 10) /* a cluster CA bundle during rotation holds a few certificates */
+#define TOKEN_SECONDS 3600  /* kube-apiserver's minimum is 600 */
+
+/* Supervision (DESIGN 3). */
+#define READY_MS 10000
+#define PING_MS 2000
+#define PINGS_LOST 3
+#define BACKOFF_FIRST_MS 10
+#define BACKOFF_MAX_MS 5000
+#define DEATHS_WINDOW_MS 60000
+#define DEATHS_DEGRADED 20
+#define POISON_CRASHES 3
+#define STOP_MS 5000 /* requests in flight may end after SIGTERM */
+
+#endif

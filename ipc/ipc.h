@@ -1,0 +1,200 @@
+/*
+ * ipc: how our processes talk. One table (msg.def), one pure codec, one channel over SOCK_SEQPACKET socketpairs.
+ * The file descriptor is the peer's identity: no message carries a sender (DESIGN 4).
+ */
+#ifndef IPC_IPC_H
+#define IPC_IPC_H
+
+#include "base/base.h"
+#include "model/model.h"
+
+struct ev_loop;
+
+enum ipc_role {
+	ROLE_SUPERVISOR,
+	ROLE_BROKER,
+	ROLE_WATCHER,
+	ROLE_RECONCILER,
+	ROLE_EXECUTOR,
+	ROLE_INIT,
+	ROLE_AGENT,
+	ROLE_PGCTL,
+	IPC_ROLE_COUNT
+};
+const char *ipc_role_name(enum ipc_role r);
+
+/* Fixed fd numbers in a worker. Edges: the channel to peer p is at IPC_FD_EDGE + p, where there is one. */
+#define IPC_FD_CONTROL 3
+#define IPC_FD_POISON 4
+#define IPC_FD_EDGE 5
+
+enum ipc_state {
+	IPC_START = 1, /* before READY (control) or before EDGE_HELLO (edges) */
+	IPC_RUN = 2,
+	IPC_ANY = IPC_START | IPC_RUN,
+};
+
+#define R(x) (1u << ROLE_##x)
+enum ipc_type {
+#define MSG(ID, id, from, to, state, fds) IPC_##ID,
+#define F_U8(...)
+#define F_U16(...)
+#define F_U32(...)
+#define F_U64(...)
+#define F_HASH(...)
+#define F_BOOL(...)
+#define F_ENUM(...)
+#define F_KIND(...)
+#define F_CHILD(...)
+#define F_UID(...)
+#define F_STR(...)
+#define F_CONDITIONS(...)
+#define END_MSG(id)
+#include "ipc/msg.def"
+#undef MSG
+#undef F_U8
+#undef F_U16
+#undef F_U32
+#undef F_U64
+#undef F_HASH
+#undef F_BOOL
+#undef F_ENUM
+#undef F_KIND
+#undef F_CHILD
+#undef F_UID
+#undef F_STR
+#undef F_CONDITIONS
+#undef END_MSG
+	IPC_TYPE_COUNT
+};
+
+#define IPC_CONDITIONS_MAX CHOICE_condition_type_COUNT
+struct ipc_condition {
+	uint8_t type, status, reason;
+	char text[IPC_TEXT_MAX + 1];
+};
+struct ipc_conditions {
+	uint8_t n;
+	struct ipc_condition at[IPC_CONDITIONS_MAX]; /* sorted by type, types unique */
+};
+
+/* One struct per message: struct msg_step { uint32_t id; uint8_t verb; ... char name[46]; }; strings are NUL-terminated. */
+#define MSG(ID, id, from, to, state, fds) struct msg_##id {
+#define F_U8(name, max) uint8_t name;
+#define F_U16(name, max) uint16_t name;
+#define F_U32(name, max) uint32_t name;
+#define F_U64(name, max) uint64_t name;
+#define F_HASH(name) uint64_t name;
+#define F_BOOL(name) bool name;
+#define F_ENUM(name, vocab) uint8_t name;
+#define F_KIND(name) uint8_t name;
+#define F_CHILD(name) uint8_t name;
+#define F_UID(name) struct uid name;
+#define F_STR(name, charset, max) char name[(max) + 1];
+#define F_CONDITIONS(name) struct ipc_conditions name;
+#define END_MSG(id) };
+#include "ipc/msg.def"
+#undef MSG
+#undef F_U8
+#undef F_U16
+#undef F_U32
+#undef F_U64
+#undef F_HASH
+#undef F_BOOL
+#undef F_ENUM
+#undef F_KIND
+#undef F_CHILD
+#undef F_UID
+#undef F_STR
+#undef F_CONDITIONS
+#undef END_MSG
+
+#define IPC_FDS_MAX 2
+struct ipc_msg {
+	enum ipc_type type;
+	int fds[IPC_FDS_MAX]; /* owned by the message: -1 = none or taken */
+	union {
+#define MSG(ID, id, from, to, state, fds) struct msg_##id id;
+#define F_U8(...)
+#define F_U16(...)
+#define F_U32(...)
+#define F_U64(...)
+#define F_HASH(...)
+#define F_BOOL(...)
+#define F_ENUM(...)
+#define F_KIND(...)
+#define F_CHILD(...)
+#define F_UID(...)
+#define F_STR(...)
+#define F_CONDITIONS(...)
+#define END_MSG(id)
+#include "ipc/msg.def"
+#undef MSG
+#undef F_U8
+#undef F_U16
+#undef F_U32
+#undef F_U64
+#undef F_HASH
+#undef F_BOOL
+#undef F_ENUM
+#undef F_KIND
+#undef F_CHILD
+#undef F_UID
+#undef F_STR
+#undef F_CONDITIONS
+#undef END_MSG
+	};
+};
+
+const char *ipc_type_name(enum ipc_type t);
+uint64_t ipc_table_hash(void); /* over the whole table: two builds that differ refuse each other */
+unsigned ipc_type_fds(enum ipc_type t);
+
+/* --- Pure codec. Wire: u16 type, then the fields in order; no length (the packet is one), no padding. */
+/*
+ * Decodes one packet that `from` sent to `to`, with nfds descriptors, while the channel was in `state`.
+ * 0, or -1 with ERR_INVALID: the sender is hostile. fds are set by the caller. Writes *msg only on success.
+ */
+int ipc_decode(const uint8_t *bytes, size_t len, unsigned nfds, enum ipc_role from, enum ipc_role to,
+    enum ipc_state state, struct ipc_msg *msg, struct err *e);
+/*
+ * Encodes after the same checks as the decoder's: ERR_INVALID names the field, so that honest code can never
+ * send a breach, whatever a user wrote. Returns the length, or -1. out holds IPC_MSG_MAX.
+ */
+ssize_t ipc_encode(const struct ipc_msg *msg, enum ipc_role from, enum ipc_role to, uint8_t *out, struct err *e);
+
+/* --- Channel: one end of a socketpair on an ev_loop. */
+struct ipc_chan;
+struct ipc_chan_ops {
+	void (*on_msg)(void *arg, struct ipc_msg *msg);	   /* may take fds (set them to -1); the rest are closed */
+	void (*on_closed)(void *arg);			   /* the peer is gone; the channel is closed already */
+	void (*on_breach)(void *arg, const char *text);	   /* the peer is hostile; nothing of the packet was delivered */
+	void (*on_writable)(void *arg);			   /* after ipc_send said ERR_RETRY; may be NULL */
+};
+/* Takes fd. State starts as IPC_START; see ipc_chan_set_state. Dies on setup errors. */
+struct ipc_chan *ipc_chan_open(struct ev_loop *loop, int fd, enum ipc_role self, enum ipc_role peer,
+    const struct ipc_chan_ops *ops, void *arg);
+void ipc_chan_close(struct ipc_chan *c); /* safe inside a callback; no callback follows; NULL is fine */
+void ipc_chan_set_state(struct ipc_chan *c, enum ipc_state s); /* of what the peer may send us */
+/*
+ * 0 sent; -1 ERR_RETRY: the socket is full, on_writable will be called; ERR_GONE: the peer is gone (on_closed follows);
+ * ERR_INVALID: the message breaks a rule of the table and was not sent. fds are not consumed.
+ */
+int ipc_send(struct ipc_chan *c, const struct ipc_msg *msg, struct err *e);
+/* Stops and resumes reading: backpressure. */
+void ipc_chan_pause(struct ipc_chan *c, bool pause);
+int ipc_pair(int fds[2]); /* SOCK_SEQPACKET, CLOEXEC, non-blocking; dies on failure other than EMFILE */
+
+/* --- The poison record (DESIGN 3): what a worker is at, in a memfd that the supervisor reads after a death. */
+struct ipc_poison {
+	uint64_t seq; /* odd while inside a handler */
+	uint8_t kind;
+	struct uid uid; /* none: only the line's hash is known */
+	uint64_t generation, line;
+	char namespace[64], name[64];
+};
+void ipc_poison_enter(const struct ipc_poison *p); /* pwrite to IPC_FD_POISON; seq is set here */
+void ipc_poison_leave(void);
+int ipc_poison_read(int fd, struct ipc_poison *out); /* 0 when it was inside a handler; checks every field */
+
+#endif
