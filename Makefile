@@ -96,4 +96,47 @@ fuzz: ## FUZZ=name SECONDS=n: fuzz one target (names: make fuzz)
 	$(B)/fuzz/fuzz_$(FUZZ) -max_total_time=$(or $(SECONDS),60) -print_final_stats=1 \
 		$(addprefix -dict=,$(wildcard fuzz/$(FUZZ).dict)) $(B)/fuzz/corpus/$(FUZZ) fuzz/corpus/$(FUZZ)
 
--include $(shell find $(B) -name '*.d' 2> /dev/null)
+# --- Tests -----------------------------------------------------------------------------------------------------------------
+.PHONY: test test-unit test-corpus test-e2e lint sbom bench
+test: ## all tests, with all their set-up; ends with "N passed, N failed"
+	@tests/run.sh all
+test-unit: ## unit, golden and corpus tests under ASan and UBSan, and lint (seconds)
+	@tests/run.sh unit
+test-e2e: ## the tests on a real Kubernetes (TESTS="-k expression" for some of them)
+	@tests/run.sh e2e
+lint: ## the rooms' arrows, sizes and format
+	@tests/cluster/prepare.sh unit
+	@deploy/lint.sh
+bench: ## every promised number beside its target and a floor measured in the same run
+	@tests/bench/run.sh
+sbom: $(BINARIES) ## an SPDX document of what the programs are made from
+	@deploy/sbom.sh
+
+.PHONY: unit-binaries fuzz-binaries
+unit-binaries: $(UNIT) # built by tests/run.sh, which runs them
+fuzz-binaries: $(FUZZERS:%=$(B)/fuzz/fuzz_%)
+
+# --- The operator's image and the test cluster ------------------------------------------------------------------------------
+KUBE := $(B)/kube
+.PHONY: image cluster cluster-down deploy demo demo-down clean
+$(B)/bestgres.tar: $(BINARIES) deploy/oci.py
+	@python3 deploy/oci.py $(IMAGE) $@ '["/supervisor"]' 64123:64123 0111:$(B)/bin/supervisor:/supervisor \
+		0111:$(B)/bin/reconciler:/reconciler 0111:$(B)/bin/worker:/worker 0555:$(B)/bin/instance:/instance
+image: $(B)/bestgres.tar ## the operator's image as an OCI archive: build/bestgres.tar (IMAGE=name:tag)
+	@ls -l $<
+$(B)/images/postgres-patroni.tar: tests/cluster/image.sh tests/cluster/archive.py
+	@tests/cluster/image.sh $@
+cluster: ## a one-node Kubernetes on this machine, from nothing (kubeconfig: build/kube/kubeconfig)
+	@tests/cluster/make.sh
+cluster-down: ## stop it and forget its state
+	@tests/cluster/down.sh $(KUBE) --purge && echo "the test cluster is stopped and its state removed; its programs stay in $(KUBE)/bin"
+deploy: ## install the operator into the test cluster, or into KUBECONFIG's with YES=1
+	@deploy/demo/demo.sh deploy
+demo: ## from nothing to a running, replicated database, step by step
+	@deploy/demo/demo.sh demo
+demo-down: ## remove what the demo made (its data included)
+	@deploy/demo/demo.sh down
+clean: ## remove what was built here, but not the libraries and the test cluster
+	rm -rf $(B)/musl $(B)/bin $(B)/asan $(B)/unit $(B)/fuzz $(B)/bestgres.tar
+
+-include $(shell find $(B)/musl $(B)/asan $(B)/fuzz -name "*.d" 2> /dev/null)

@@ -1,0 +1,75 @@
+#!/bin/bash
+# run.sh all|unit|e2e: runs tests and ends with the one line "N passed, N failed". Exit code 1 if any failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. tests/cluster/lib.sh
+passed=0 failed=0 failures=()
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); failures+=("$1"); }
+
+tap() { # NAME COMMAND...: counts the TAP lines of a test program; a crash or a wrong plan is a failure too
+	local name=$1 out rc planned seen line
+	shift
+	out=$(timeout 300 "$@" 2>&1); rc=$?
+	planned=$(sed -n 's/^1\.\.\([0-9]*\)$/\1/p' <<< "$out" | tail -n 1)
+	seen=$(grep -cE '^(not )?ok ' <<< "$out")
+	passed=$((passed + $(grep -cE '^ok ' <<< "$out")))
+	while read -r line; do bad "$name: $line"; done < <(grep -E '^not ok ' <<< "$out")
+	if [ "${planned:-x}" != "$seen" ] || { [ $rc -ne 0 ] && ! grep -qE '^not ok ' <<< "$out"; }; then
+		bad "$name: exit code $rc, $seen of ${planned:-no plan} tests"
+		tail -n 30 <<< "$out"
+	else
+		grep -E '^not ok |^#' <<< "$out"
+	fi
+	return 0
+}
+
+unit() {
+	tests/cluster/prepare.sh build unit || exit 1
+	say "lint"
+	if deploy/lint.sh; then ok; else bad "lint"; fi
+	step build/log/unit-build.log "building the unit tests under ASan and UBSan" make -j"$(nproc)" unit-binaries
+	for t in build/unit/test_*; do
+		[ -x "$t" ] && [ -f "tests/unit/$(basename "$t").c" ] && tap "$(basename "$t")" "$t"
+	done
+	say "unit and golden tests: $passed passed, $failed failed so far"
+	step build/log/fuzz-build.log "building the fuzz targets" make -j"$(nproc)" fuzz-binaries
+	for src in fuzz/fuzz_*.c; do
+		name=$(basename "$src" .c); name=${name#fuzz_}
+		files=$(find "fuzz/corpus/$name" -type f | wc -l)
+		if [ "$files" = 0 ]; then
+			bad "corpus of $name is empty"
+		elif timeout 300 "build/fuzz/fuzz_$name" -runs=0 "fuzz/corpus/$name" > "build/log/corpus-$name.log" 2>&1; then
+			ok
+		else
+			bad "corpus of $name (build/log/corpus-$name.log)"
+			tail -n 20 "build/log/corpus-$name.log"
+		fi
+	done
+	say "corpora: $passed passed, $failed failed so far"
+}
+
+e2e() {
+	tests/cluster/make.sh || exit 1
+	step build/log/build.log "building the operator" make -j"$(nproc)" image
+	say "tests on the real cluster (log: build/log/e2e.log)"
+	/usr/bin/python3 -m pytest -p no:cacheprovider tests/e2e ${TESTS:-} -v --tb=short -o console_output_style=classic 2>&1 | tee build/log/e2e.log |
+		grep --line-buffered -vE '^$' | cut -c1-300
+	local rc=${PIPESTATUS[0]}
+	local p f
+	p=$(sed -nE 's/.*[ =]([0-9]+) passed.*/\1/p' build/log/e2e.log | tail -n 1)
+	f=$(grep -cE '^(FAILED|ERROR) tests/' build/log/e2e.log)
+	passed=$((passed + ${p:-0}))
+	while read -r line; do bad "$line"; done < <(grep -E '^(FAILED|ERROR) tests/' build/log/e2e.log | cut -c1-200)
+	if [ "$rc" -ne 0 ] && [ "$f" = 0 ]; then bad "pytest ended with exit code $rc"; fi
+}
+
+case ${1:-} in
+all) unit; e2e ;;
+unit) unit ;;
+e2e) e2e ;;
+*) echo "usage: $0 all|unit|e2e" >&2; exit 2 ;;
+esac
+for f in "${failures[@]}"; do echo "failed: $f"; done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
