@@ -37,34 +37,7 @@ enum ipc_state {
 #define R(x) (1u << ROLE_##x)
 enum ipc_type {
 #define MSG(ID, id, from, to, state, fds) IPC_##ID,
-#define F_U8(...)
-#define F_U16(...)
-#define F_U32(...)
-#define F_U64(...)
-#define F_HASH(...)
-#define F_BOOL(...)
-#define F_ENUM(...)
-#define F_KIND(...)
-#define F_CHILD(...)
-#define F_UID(...)
-#define F_STR(...)
-#define F_CONDITIONS(...)
-#define END_MSG(id)
 #include "ipc/msg.def"
-#undef MSG
-#undef F_U8
-#undef F_U16
-#undef F_U32
-#undef F_U64
-#undef F_HASH
-#undef F_BOOL
-#undef F_ENUM
-#undef F_KIND
-#undef F_CHILD
-#undef F_UID
-#undef F_STR
-#undef F_CONDITIONS
-#undef END_MSG
 	IPC_TYPE_COUNT
 };
 
@@ -94,20 +67,6 @@ struct ipc_conditions {
 #define F_CONDITIONS(name) struct ipc_conditions name;
 #define END_MSG(id) };
 #include "ipc/msg.def"
-#undef MSG
-#undef F_U8
-#undef F_U16
-#undef F_U32
-#undef F_U64
-#undef F_HASH
-#undef F_BOOL
-#undef F_ENUM
-#undef F_KIND
-#undef F_CHILD
-#undef F_UID
-#undef F_STR
-#undef F_CONDITIONS
-#undef END_MSG
 
 #define IPC_FDS_MAX 2
 struct ipc_msg {
@@ -115,34 +74,7 @@ struct ipc_msg {
 	int fds[IPC_FDS_MAX]; /* owned by the message: -1 = none or taken */
 	union {
 #define MSG(ID, id, from, to, state, fds) struct msg_##id id;
-#define F_U8(...)
-#define F_U16(...)
-#define F_U32(...)
-#define F_U64(...)
-#define F_HASH(...)
-#define F_BOOL(...)
-#define F_ENUM(...)
-#define F_KIND(...)
-#define F_CHILD(...)
-#define F_UID(...)
-#define F_STR(...)
-#define F_CONDITIONS(...)
-#define END_MSG(id)
 #include "ipc/msg.def"
-#undef MSG
-#undef F_U8
-#undef F_U16
-#undef F_U32
-#undef F_U64
-#undef F_HASH
-#undef F_BOOL
-#undef F_ENUM
-#undef F_KIND
-#undef F_CHILD
-#undef F_UID
-#undef F_STR
-#undef F_CONDITIONS
-#undef END_MSG
 	};
 };
 

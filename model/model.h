@@ -13,6 +13,7 @@
 #define LABEL_RO "bestgres.io/ro"		    /* "ok" on a replica that may serve reads; set by its agent */
 #define LABEL_SCOPE "cluster-name"		    /* Patroni's; on database pods and Patroni's ConfigMaps only */
 #define LABEL_APPLICATION "application"		    /* Patroni's selector: application=bestgres */
+#define PATRONI_APPLICATION "bestgres"		    /* LABEL_APPLICATION's value */
 #define LABEL_ROLE "role"			    /* Patroni's: primary or replica */
 #define ANNOTATION_OWNER "bestgres.io/owner-uid"    /* the BGCluster's uid: without it an object is foreign */
 #define ANNOTATION_INPUTS "bestgres.io/inputs"	    /* "<renderer revision>:<16 hex digits>" */

@@ -11,6 +11,12 @@ struct object_ctx {
 	struct str operator_image, operator_pull_policy; /* of the init container */
 	struct uid anchor;  /* Secrets' owner; none where not needed */
 	bool hold;	    /* INSTANCE: born held, since its volume may hold adopted data */
+	/*
+	 * The object as the API server holds it, where a rendering is to be compared with it (json_diff); empty where it is to be created. With it
+	 * the rendering also names, as null, what the spec or an edit put there and must go: a dropped label, a foreign key in a selector.
+	 * An INSTANCE's hold is rendered at its birth only: HOLD and RELEASE change it.
+	 */
+	struct str seen;
 	struct str password[4]; /* CREDENTIALS: superuser, replication, rewind, restapi; APP: [0]. 32+ characters, [A-Za-z0-9] */
 };
 /* Renders child c (ordinal: INSTANCE only) of the cluster. ERR_LIMIT past HTTP_BODY_MAX, ERR_INVALID names a field that can not be rendered. */

@@ -1,0 +1,298 @@
+"""What the end-to-end tests share: kubectl, a writing client that remembers what was acknowledged, processes on the node.
+
+Everything here talks to the real test cluster (tests/cluster) with admin's rights, as a user would; nothing here knows how the
+operator works inside.
+"""
+import base64
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+import psycopg2
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STATE = ROOT / "build/kube"
+KUBECTL = str(STATE / "bin/kubectl")
+SYSTEM = "bestgres-system"
+IMAGE = "localhost/postgres-patroni:17"
+ENV = {**os.environ, "KUBECONFIG": str(STATE / "kubeconfig")}
+
+
+class KubectlError(Exception):
+    pass
+
+
+def kubectl(*args, input=None, check=True, timeout=60):
+    p = subprocess.run([KUBECTL, *args], input=input, env=ENV, capture_output=True, text=True, timeout=timeout)
+    if check and p.returncode != 0:
+        raise KubectlError(f"kubectl {' '.join(args)}: {p.stderr.strip()}")
+    return p.stdout if check else p
+
+
+def get(kind, name=None, ns=None, selector=None):
+    """One object, or a list; None when it is not there."""
+    args = ["get", kind, "-o", "json"] + ([name] if name else []) + (["-n", ns] if ns else []) + (["-l", selector] if selector else [])
+    p = kubectl(*args, check=False)
+    if p.returncode != 0:
+        if "NotFound" in p.stderr:
+            return None
+        raise KubectlError(p.stderr)
+    obj = json.loads(p.stdout)
+    return obj if name else obj["items"]
+
+
+def apply(obj, ns=None):
+    objs = obj if isinstance(obj, list) else [obj]
+    return kubectl("apply", *(["-n", ns] if ns else []), "-f", "-", input=yaml.safe_dump_all(objs))
+
+
+def refused(obj, ns):
+    """Applies what must be refused and returns the API server's message."""
+    p = kubectl("apply", "-n", ns, "-f", "-", input=yaml.safe_dump(obj), check=False)
+    assert p.returncode != 0, f"accepted, but should have been refused: {obj}"
+    return p.stderr
+
+
+def patch(kind, name, ns, body, type="merge", subresource=None):
+    return kubectl("patch", kind, name, "-n", ns, "--type", type, "-p", json.dumps(body),
+                   *(["--subresource", subresource] if subresource else []))
+
+
+def delete(kind, name, ns, *more, wait=False):
+    return kubectl("delete", kind, name, "-n", ns, f"--wait={'true' if wait else 'false'}", *more, check=False, timeout=180)
+
+
+def wait(what, condition, seconds=60, every=0.2):
+    """Waits until condition() is truthy and returns it; the error says what was missing and what was seen last."""
+    end, seen = time.monotonic() + seconds, None
+    while True:
+        try:
+            seen = condition()
+            if seen:
+                return seen
+        except (KubectlError, psycopg2.Error, json.JSONDecodeError) as e:
+            seen = e
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds} s; seen last: {seen}")
+        time.sleep(every)
+
+
+def bgcluster(name="demo", **spec):
+    """A small BGCluster that becomes Ready in seconds; spec's values replace, dicts are merged one level deep."""
+    base = {
+        "image": IMAGE, "runAsUser": 100, "runAsGroup": 102, "instances": 1,
+        "storage": {"size": "1Gi"},
+        "terminationGracePeriodSeconds": 30,
+        "patroni": {"ttl": 20, "loopWait": 5, "retryTimeout": 5},
+    }
+    for k, v in spec.items():
+        base[k] = {**base[k], **v} if isinstance(v, dict) and isinstance(base.get(k), dict) else v
+    return {"apiVersion": "bestgres.io/v1", "kind": "BGCluster", "metadata": {"name": name}, "spec": base}
+
+
+def condition(name, ns, type):
+    obj = get("bgc", name, ns)
+    for c in (obj or {}).get("status", {}).get("conditions", []):
+        if c["type"] == type:
+            return c
+    return {}
+
+
+def is_ready(name, ns):
+    obj = get("bgc", name, ns)
+    if not obj or obj.get("status", {}).get("observedGeneration") != obj["metadata"]["generation"]:
+        return False
+    return condition(name, ns, "Ready").get("status") == "True"
+
+
+def wait_ready(name, ns, seconds=120):
+    return wait(f"{ns}/{name} to be Ready", lambda: is_ready(name, ns) or (get("bgc", name, ns) or {}).get("status") and None, seconds)
+
+
+def primary(name, ns):
+    pods = get("pods", ns=ns, selector=f"bestgres.io/cluster={name},role=primary")
+    return pods[0]["metadata"]["name"] if len(pods) == 1 else None
+
+
+def secret(name, ns):
+    return {k: base64.b64decode(v).decode() for k, v in get("secret", name, ns)["data"].items()}
+
+
+def service_ip(name, ns):
+    return get("service", name, ns)["spec"]["clusterIP"]
+
+
+def connect(cluster, ns, service="rw", superuser=False, host=None, **more):
+    """As the application's user, or as the superuser, in the application's database."""
+    host = host or service_ip(f"{cluster}-{service}", ns)
+    if superuser:
+        s = secret(f"{cluster}-credentials", ns)
+        who = {"user": s["superuser-username"], "password": s["superuser-password"], "dbname": secret(f"{cluster}-app", ns)["dbname"]}
+    else:
+        s = secret(f"{cluster}-app", ns)
+        who = {"user": s["username"], "password": s["password"], "dbname": s["dbname"]}
+    conn = psycopg2.connect(host=host, connect_timeout=2, options="-c statement_timeout=5000", tcp_user_timeout=2000, **who, **more)
+    conn.autocommit = True
+    return conn
+
+
+def sql(cluster, ns, query, **more):
+    conn = connect(cluster, ns, **more)
+    try:
+        cur = conn.cursor()
+        cur.execute(query)
+        return cur.fetchall() if cur.description else None
+    finally:
+        conn.close()
+
+
+class Writer:
+    """Writes numbered rows through <cluster>-rw, reconnecting every 20 ms, and remembers every acknowledged one."""
+
+    def __init__(self, cluster, ns):
+        self.cluster, self.ns, self.acked, self.stopped = cluster, ns, [], threading.Event()
+        self.host = service_ip(f"{cluster}-rw", ns)
+        self.secret = secret(f"{cluster}-app", ns)
+        self.gaps = []  # (when it ended, seconds)
+        self.errors = 0
+        c = self.connect()
+        c.cursor().execute("CREATE TABLE IF NOT EXISTS written (id bigint PRIMARY KEY)")
+        cur = c.cursor()
+        cur.execute("SELECT coalesce(max(id), 0) FROM written")
+        self.n = cur.fetchone()[0]
+        c.close()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def connect(self):
+        s = self.secret
+        c = psycopg2.connect(host=self.host, user=s["username"], password=s["password"], dbname=s["dbname"], connect_timeout=1,
+                             tcp_user_timeout=1000, options="-c statement_timeout=3000")
+        c.autocommit = True
+        return c
+
+    def run(self):
+        conn, last = None, time.monotonic()
+        while not self.stopped.is_set():
+            self.n += 1
+            try:
+                conn = conn or self.connect()
+                conn.cursor().execute("INSERT INTO written VALUES (%s)", (self.n,))
+                now = time.monotonic()
+                if now - last > 0.3:
+                    self.gaps.append((now, now - last))
+                last = now
+                self.acked.append(self.n)
+                time.sleep(0.002)
+            except psycopg2.Error:
+                self.errors += 1
+                conn = None
+                time.sleep(0.02)
+
+    def __enter__(self):
+        self.thread.start()
+        wait("the first acknowledged row", lambda: self.acked, 30)
+        return self
+
+    def __exit__(self, *exc):
+        self.stopped.set()
+        self.thread.join(30)
+
+    def longest_gap(self):
+        return max((g for _, g in self.gaps), default=0.0)
+
+    def wait_for_writes(self, seconds=60):
+        n = len(self.acked)
+        wait("writes to be acknowledged again", lambda: len(self.acked) > n + 20, seconds)
+
+    def lost(self):
+        """Acknowledged rows that are not there; call when the cluster is Ready."""
+        there = {r[0] for r in wait("the table", lambda: sql(self.cluster, self.ns, "SELECT id FROM written"), 30)}
+        return sorted(set(self.acked) - there)
+
+
+# --- processes on the node: the test cluster's node is this machine
+def cmdline(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def parent(pid):
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def all_pids():
+    return [int(p.name) for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()]
+
+
+def worker_pid(role):
+    """The operator's worker of that role: its parent is /supervisor."""
+    for pid in all_pids():
+        c = cmdline(pid)
+        if c and c[0].decode(errors="replace") == role and cmdline(parent(pid))[:1] == [b"/supervisor"]:
+            return pid
+    return None
+
+
+def supervisor_pid():
+    return next((pid for pid in all_pids() if cmdline(pid)[:1] == [b"/supervisor"]), None)
+
+
+def kill(pid, sig=signal.SIGKILL):
+    os.kill(pid, sig)
+
+
+def pod_pids(ns, pod):
+    """{pid: cmdline} of the processes of a pod, found by the pod's uid in their cgroup."""
+    uid = get("pod", pod, ns)["metadata"]["uid"]
+    out = {}
+    for pid in all_pids():
+        try:
+            cgroup = pathlib.Path(f"/proc/{pid}/cgroup").read_text()
+        except OSError:
+            continue
+        if uid in cgroup or uid.replace("-", "_") in cgroup:
+            c = b" ".join(cmdline(pid)).decode(errors="replace").strip()
+            if c and not c.startswith("/pause"):
+                out[pid] = c
+    return out
+
+
+def pod_process(ns, pod, match):
+    """The one process of a pod whose command line matches: 'init', 'agent', 'pgctl', 'patroni', 'postmaster'."""
+    tests = {
+        "init": lambda c: c.split()[0].endswith("/instance") and c.split()[1:2] == ["init"],
+        "agent": lambda c: c.split()[1:2] == ["agent"] and "instance" in c.split()[0] or c.split()[0] == "agent",
+        "pgctl": lambda c: c.split()[1:2] == ["pgctl"] and "instance" in c.split()[0] or c.split()[0] == "pgctl",
+        "patroni": lambda c: "/patroni" in c and "patroni.yml" in c,
+        "postmaster": lambda c: "/bin/postgres -D" in c,
+    }
+    found = [p for p, c in pod_pids(ns, pod).items() if tests[match](c)]
+    return min(found) if found else None
+
+
+def operator_log(lines=400):
+    return kubectl("-n", SYSTEM, "logs", "deployment/bestgres-operator", f"--tail={lines}")
+
+
+def audit(since=0):
+    """The API server's audit records from byte `since` on, and the new end."""
+    path = STATE / "log/audit.log"
+    with open(path, "rb") as f:
+        f.seek(since)
+        data = f.read()
+    end = since + data.rfind(b"\n") + 1
+    return [json.loads(line) for line in data[:data.rfind(b"\n") + 1].splitlines()], end
+
+
+def audit_position():
+    return (STATE / "log/audit.log").stat().st_size

@@ -1,0 +1,164 @@
+"""kill -9 of any operator process at any time, the operator away, the API server restarted, tokens revoked: the same end state."""
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cluster import (ROOT, STATE, SYSTEM, Writer, apply, bgcluster, delete, get, is_ready, kill, kubectl, operator_log, patch, primary, sql,
+                     supervisor_pid, wait, wait_ready, worker_pid)
+
+ROLES = ["broker", "watcher", "reconciler", "executor"]
+
+
+def wait_worker(role, old=None, seconds=10):
+    return wait(f"the {role} to be back", lambda: (lambda p: p if p and p != old else None)(worker_pid(role)), seconds, 0.02)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_worker_killed_again_and_again_while_a_cluster_is_made(ns, role):
+    apply(bgcluster(instances=2), ns)
+    rng = random.Random(role)
+    for _ in range(12):
+        pid = wait_worker(role)
+        kill(pid)
+        wait_worker(role, pid)
+        time.sleep(rng.uniform(0, 0.25))
+    wait_ready("demo", ns)
+    assert len(get("pods", ns=ns)) == 2
+    assert len(get("bgi", ns=ns)) == 2
+
+
+def test_supervisor_killed(ns):
+    kill(supervisor_pid())
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+
+
+def test_worker_is_back_and_acts_on_what_changed_meanwhile(ns):
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    for role in ROLES:
+        pid = worker_pid(role)
+        kill(pid, signal.SIGSTOP)
+        patch("bgc", "demo", ns, {"spec": {"services": {"readWrite": {"annotations": {"role": role}}}}})
+        kill(pid)
+        wait(f"the change, after {role} was killed", lambda: get("service", "demo-rw", ns)["metadata"]["annotations"].get("role") == role, 10)
+
+
+def test_hung_worker_is_noticed(ns):
+    pid = worker_pid("reconciler")
+    kill(pid, signal.SIGSTOP)
+    wait_worker("reconciler", pid, 20)
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+
+
+def test_failover_without_operator(ns):
+    apply(bgcluster(instances=3, patroni={"synchronousMode": "on"}), ns)
+    wait_ready("demo", ns)
+    with Writer("demo", ns) as w:
+        kubectl("-n", SYSTEM, "scale", "deployment/bestgres-operator", "--replicas=0")
+        wait("the operator to be gone", lambda: supervisor_pid() is None, 30)
+        try:
+            old = primary("demo", ns)
+            kubectl("delete", "pod", old, "-n", ns, "--force", "--grace-period=0", "--wait=false", check=False)
+            wait("a new primary", lambda: primary("demo", ns) not in (None, old), 60)
+            w.wait_for_writes()
+        finally:
+            kubectl("-n", SYSTEM, "scale", "deployment/bestgres-operator", "--replicas=1")
+        wait_ready("demo", ns)
+    assert w.lost() == []
+
+
+def test_api_server_restart(ns):
+    apply(bgcluster(instances=3, patroni={"synchronousMode": "on"}), ns)
+    wait_ready("demo", ns)
+    leader = primary("demo", ns)
+    with Writer("demo", ns) as w:
+        pid = int((STATE / "apiserver.pid").read_text())
+        kill(pid)
+        time.sleep(4)
+        subprocess.run([str(ROOT / "tests/cluster/apiserver.sh"), str(STATE)], check=True)
+        wait("the API server", lambda: kubectl("get", "--raw", "/readyz", check=False).stdout == "ok", 60)
+        patch("bgc", "demo", ns, {"spec": {"services": {"readOnly": {"annotations": {"after": "restart"}}}}})
+        wait("the operator acts again", lambda: get("service", "demo-ro", ns)["metadata"].get("annotations", {}).get("after") == "restart", 60)
+        wait_ready("demo", ns)
+    assert w.lost() == []
+    assert primary("demo", ns) == leader, "failsafe_mode: no failover because of the API server"
+
+
+def test_token_revoked(ns):
+    """Deleting the Secret revokes every minted token within seconds; putting it back heals without a restart."""
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    kubectl("-n", SYSTEM, "delete", "secret", "bestgres-tokens")
+    try:
+        wait("the tokens to be refused", lambda: "bestgres-tokens" in operator_log(200), 60)
+    finally:
+        kubectl("-n", SYSTEM, "create", "secret", "generic", "bestgres-tokens")
+    patch("bgc", "demo", ns, {"spec": {"services": {"readWrite": {"annotations": {"after": "revocation"}}}}})
+    wait("the operator acts again", lambda: get("service", "demo-rw", ns)["metadata"].get("annotations", {}).get("after") == "revocation", 60)
+
+
+@pytest.mark.parametrize("role", ["watcher", "reconciler", "executor"])
+def test_deleted_and_made_again_while_a_worker_is_down(ns, role):
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    uid = get("bgc", "demo", ns)["metadata"]["uid"]
+    pid = worker_pid(role)
+    kill(pid, signal.SIGSTOP)
+    delete("bgc", "demo", ns)
+    time.sleep(0.5)
+    kill(pid)
+    wait("the old one to go", lambda: (get("bgc", "demo", ns) or {"metadata": {"uid": None}})["metadata"]["uid"] != uid, 90)
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)], "deletionPolicy Retain: the data is continued"
+
+
+def test_finalizer_removed_by_force_and_made_again_at_once(ns):
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    uid = get("bgc", "demo", ns)["metadata"]["uid"]
+    pid = worker_pid("reconciler")
+    kill(pid, signal.SIGSTOP)
+    delete("bgc", "demo", ns)
+    patch("bgc", "demo", ns, {"metadata": {"finalizers": None}})
+    wait("it is gone", lambda: get("bgc", "demo", ns) is None, 10)
+    apply(bgcluster(), ns)
+    kill(pid)
+    assert get("bgc", "demo", ns)["metadata"]["uid"] != uid
+    wait_ready("demo", ns)
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+    assert get("statefulset", "demo", ns)["metadata"]["annotations"]["bestgres.io/owner-uid"] == get("bgc", "demo", ns)["metadata"]["uid"]
+
+
+def test_crash_in_the_middle_of_bootstrap(ns):
+    apply(bgcluster(instances=2), ns)
+    wait("initdb has begun", lambda: (get("configmap", "demo-config", ns) or {"metadata": {}})["metadata"].get("annotations", {}).get("initialize") is not None, 60, 0.05)
+    for pod in ("demo-0", "demo-1"):
+        kubectl("delete", "pod", pod, "-n", ns, "--force", "--grace-period=0", "--wait=false", check=False)
+    wait_ready("demo", ns, 180)
+    assert sql("demo", ns, "SELECT 1") == [(1,)]
+
+
+def test_bad_objects_by_the_dozen_do_not_stop_others(ns):
+    """Objects that can not work: conditions on those, others are served meanwhile."""
+    bad = []
+    for n in range(100):
+        o = bgcluster(f"bad{n}a", image="localhost/no-such:1")
+        o["spec"]["scheduling"] = {"nodeSelector": {"no": "such"}, "affinity": {"nonsense": n}}
+        bad.append(o)
+    apply(bad, ns)
+    apply(bgcluster("good"), ns)
+    wait_ready("good", ns)
+    c = wait("a condition on each", lambda: all((o.get("status") or {}).get("conditions") for o in get("bgc", ns=ns)), 120)
+    assert c
+    assert "event=died" not in operator_log(100).split("event=ready")[-1]
+    for o in bad:
+        delete("bgc", o["metadata"]["name"], ns)
+    wait("they go", lambda: len(get("bgc", ns=ns)) == 1, 180)

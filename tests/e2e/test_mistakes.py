@@ -1,0 +1,76 @@
+"""Specs that are impossible in ways a schema can not see: the real reason is said, and taking the mistake back heals."""
+import pytest
+
+from cluster import apply, bgcluster, condition, get, is_ready, kubectl, patch, sql, wait, wait_ready
+
+
+def ready_reason(ns, *reasons, seconds=60):
+    return wait(f"Ready=False with {reasons}", lambda: (lambda c: c if c.get("status") == "False" and c.get("reason") in reasons else None)(
+        condition("demo", ns, "Ready")), seconds)
+
+
+def warnings(ns, reason):
+    return [e for e in get("events", ns=ns) if e["reason"] == reason and e["type"] == "Warning" and e["involvedObject"]["kind"] == "BGCluster"]
+
+
+MISTAKES = [
+    ("image", {"image": "localhost/no-such-image:1", "imagePullPolicy": "IfNotPresent"}, "ImagePullFailed", "no-such-image", {"image": "localhost/postgres-patroni:17"}),
+    ("image-name", {"image": "LOCALHOST/Not A Name"}, "ImagePullFailed", "", {"image": "localhost/postgres-patroni:17"}),
+    ("storage-class", {"storage": {"size": "1Gi", "storageClassName": "no-such-class"}}, "VolumePending", "no-such-class", {"storage": {"storageClassName": None}}),
+    ("uid", {"runAsUser": 12345, "runAsGroup": 12345}, "UidUnknown", "12345", {"runAsUser": 100, "runAsGroup": 102}),
+    ("no-patroni", {"image": "localhost/pause:1"}, "PatroniMissing", "patroni", {"image": "localhost/postgres-patroni:17"}),
+    ("cpu", {"resources": {"requests": {"cpu": "1000"}}}, "Unschedulable", "cpu", {"resources": {"requests": {"cpu": "10m"}}}),
+    ("node", {"scheduling": {"nodeSelector": {"no": "such-node"}}}, "Unschedulable", "", {"scheduling": {"nodeSelector": None}}),
+    ("parameter", {"postgres": {"parameters": {"work_mem": "much"}}}, "ParameterRefused", "work_mem", {"postgres": {"parameters": {"work_mem": "8MB"}}}),
+    ("version", {"postgres": {"version": 14}}, "PostgresMissing", "14", {"postgres": {"version": 17}}),
+]
+
+
+@pytest.mark.parametrize("spec, reason, says, back", [pytest.param(*m[1:], id=m[0]) for m in MISTAKES])
+def test_mistake_is_named_and_taken_back(ns, spec, reason, says, back):
+    apply(bgcluster(**spec), ns)
+    c = ready_reason(ns, reason)
+    assert says in c["message"], c
+    assert len(c["message"]) > 20, c
+    wait("an Event", lambda: warnings(ns, reason), 10)
+    patch("bgc", "demo", ns, {"spec": back})
+    wait_ready("demo", ns)
+    assert len(warnings(ns, reason)) == 1, "one Event, not one a retry"
+
+
+def test_mistake_in_a_running_cluster_does_not_stop_it(ns):
+    apply(bgcluster(instances=2), ns)
+    wait_ready("demo", ns)
+    before = {p["metadata"]["uid"] for p in get("pods", ns=ns)}
+    patch("bgc", "demo", ns, {"spec": {"image": "localhost/no-such-image:2"}})
+    wait("it is noticed", lambda: condition("demo", ns, "Progressing").get("status") == "True", 30)
+    assert {p["metadata"]["uid"] for p in get("pods", ns=ns)} == before
+    assert sql("demo", ns, "SELECT 1") == [(1,)]
+    patch("bgc", "demo", ns, {"spec": {"image": "localhost/postgres-patroni:17"}})
+    wait("nothing is to be done", lambda: condition("demo", ns, "Progressing").get("status") == "False", 30)
+    assert {p["metadata"]["uid"] for p in get("pods", ns=ns)} == before
+
+
+def test_name_taken_by_a_foreign_object(ns):
+    kubectl("create", "service", "clusterip", "demo-rw", "--tcp=5432", "-n", ns)
+    apply(bgcluster(), ns)
+    c = ready_reason(ns, "NameTaken")
+    assert "demo-rw" in c["message"]
+    assert get("service", "demo-rw", ns)["spec"]["selector"] == {"app": "demo-rw"}, "a foreign object is not touched"
+    kubectl("delete", "service", "demo-rw", "-n", ns)
+    wait_ready("demo", ns)
+
+
+def test_rights_missing_in_the_namespace(ns):
+    role = get("role", "bestgres-executor", ns)
+    kubectl("delete", "role", "bestgres-executor", "-n", ns)
+    apply(bgcluster(), ns)
+    try:
+        wait("the log says so", lambda: "RightsMissing" in kubectl("-n", "bestgres-system", "logs", "deployment/bestgres-operator", "--tail=200") or
+             "denied" in kubectl("-n", "bestgres-system", "logs", "deployment/bestgres-operator", "--tail=200"), 60)
+        assert not is_ready("demo", ns)
+    finally:
+        for k in ("uid", "resourceVersion", "creationTimestamp", "managedFields"):
+            role["metadata"].pop(k, None)
+        apply(role, ns)
+    wait_ready("demo", ns)
