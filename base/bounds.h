@@ -32,6 +32,19 @@
 #define LIST_PAGE 200		 /* items a page: bounded memory, few round trips */
 #define WATCH_TIMEOUT_S 290	 /* <= 300: an open watch outlives a revoked token */
 #define WATCH_IDLE_MS 90000	 /* bookmarks come about every 60 s */
+#define HTTP_HEADERS_MAX (8 * HTTP_HEADER_MAX) /* all header lines of a reply, interim replies and trailers included */
+#define HTTP_CONNECT_MS 10000	 /* dial and TLS: a healthy API server takes < 100 ms */
+#define HTTP_KEEP_S 60		 /* an idle connection's age: kube-apiserver closes at 90 s, and a race costs an unknown outcome */
+#define HTTP_BUFFER 8192	 /* curl's, for each of 8 watches a namespace */
+#define HTTP_QUEUE_MAX 256	 /* requests waiting or in flight: STEPS_IN_FLIGHT needs < 16, the sweep a few */
+#define HTTP_RETRY_AFTER_MAX_MS 60000 /* a server that asks for more is asked again after this */
+#define REQUEST_RATE 50		 /* a second and process: creating a cluster takes 30 in all, a brown-out gets no more than this */
+#define REQUEST_BURST 200	 /* six clusters at once do not wait */
+#define WATCH_BACKOFF_MS 100	 /* first, doubled up to the next line */
+#define WATCH_BACKOFF_MAX_MS 30000
+#define WATCH_SETTLED_MS 5000	 /* a stream that lived so long was sound: connect again at once */
+#define WATCH_PENDING_MAX 32768	 /* bytes read and not yet fed, a watch; then TCP pushes back */
+#define WATCH_TROUBLE_MS 30000	 /* between two reports of one watch */
 
 /* IPC. */
 #define IPC_MSG_MAX 65536  /* one packet; the default SO_SNDBUF holds four */

@@ -1,4 +1,7 @@
-/* Functions that have no place here; a use is a compile error (STYLE 11). Include system headers first. */
+/*
+ * Functions that have no place here: a use is a compile error (STYLE 11). Include system headers
+ * first.
+ */
 #ifndef BASE_POISON_H
 #define BASE_POISON_H
 #include <stdio.h>

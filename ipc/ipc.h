@@ -95,27 +95,34 @@ int ipc_decode(const uint8_t *bytes, size_t len, unsigned nfds, enum ipc_role fr
  */
 ssize_t ipc_encode(const struct ipc_msg *msg, enum ipc_role from, enum ipc_role to, uint8_t *out, struct err *e);
 
-/* --- Channel: one end of a socketpair on an ev_loop. */
+/*
+ * --- Channel: one end of a socketpair on an ev_loop. Allocates nothing; no callback is nested in another. One message is under way at a
+ * time in a process: what on_msg is given lies in one static place and is void when it returns.
+ */
 struct ipc_chan;
 struct ipc_chan_ops {
-	void (*on_msg)(void *arg, struct ipc_msg *msg);	   /* may take fds (set them to -1); the rest are closed */
-	void (*on_closed)(void *arg);			   /* the peer is gone; the channel is closed already */
-	void (*on_breach)(void *arg, const char *text);	   /* the peer is hostile; nothing of the packet was delivered */
-	void (*on_writable)(void *arg);			   /* after ipc_send said ERR_RETRY; may be NULL */
+	void (*on_msg)(void *arg, struct ipc_msg *msg); /* may take fds (set them to -1); the rest are closed */
+	/*
+	 * The peer is gone (all it sent was delivered), or is hostile (nothing of that packet was delivered). The channel is closed
+	 * already and frees itself after this call: forget the pointer.
+	 */
+	void (*on_closed)(void *arg);
+	void (*on_breach)(void *arg, const char *text);
+	void (*on_writable)(void *arg); /* after ipc_send said ERR_RETRY; may be NULL */
 };
-/* Takes fd. State starts as IPC_START; see ipc_chan_set_state. Dies on setup errors. */
+/* Takes fd, which must be non-blocking. State starts as IPC_START; see ipc_chan_set_state. Dies on setup errors. */
 struct ipc_chan *ipc_chan_open(struct ev_loop *loop, int fd, enum ipc_role self, enum ipc_role peer,
     const struct ipc_chan_ops *ops, void *arg);
 void ipc_chan_close(struct ipc_chan *c); /* safe inside a callback; no callback follows; NULL is fine */
 void ipc_chan_set_state(struct ipc_chan *c, enum ipc_state s); /* of what the peer may send us */
 /*
- * 0 sent; -1 ERR_RETRY: the socket is full, on_writable will be called; ERR_GONE: the peer is gone (on_closed follows);
- * ERR_INVALID: the message breaks a rule of the table and was not sent. fds are not consumed.
+ * 0 sent; -1 ERR_RETRY: the socket is full, on_writable will be called; ERR_GONE: the peer is gone (on_closed follows, once what it
+ * sent before is read); ERR_INVALID: the message breaks a rule of the table and was not sent. fds are not consumed.
  */
 int ipc_send(struct ipc_chan *c, const struct ipc_msg *msg, struct err *e);
 /* Stops and resumes reading: backpressure. */
 void ipc_chan_pause(struct ipc_chan *c, bool pause);
-int ipc_pair(int fds[2]); /* SOCK_SEQPACKET, CLOEXEC, non-blocking; dies on failure other than EMFILE */
+int ipc_pair(int fds[2]); /* SOCK_SEQPACKET, CLOEXEC, non-blocking; -1 on EMFILE and ENFILE, dies on any other failure */
 
 /* --- The poison record (DESIGN 3): what a worker is at, in a memfd that the supervisor reads after a death. */
 struct ipc_poison {
@@ -125,6 +132,8 @@ struct ipc_poison {
 	uint64_t generation, line;
 	char namespace[64], name[64];
 };
+int ipc_poison_new(void);			    /* a memfd of the record's size, sealed against growing; -1 on failure */
+void ipc_poison_clear(int fd);			    /* before a new life gets it */
 void ipc_poison_enter(const struct ipc_poison *p); /* pwrite to IPC_FD_POISON; seq is set here */
 void ipc_poison_leave(void);
 int ipc_poison_read(int fd, struct ipc_poison *out); /* 0 when it was inside a handler; checks every field */

@@ -163,17 +163,13 @@ put_quantities(struct render *r, const char *key, const struct json *j, int map,
 void
 objects_put_resources(struct render *r, int seen)
 {
-	struct json j;
+	struct json j = {{NULL, 0}, NULL, 0};
 	int root = parse_value(r, &j, "spec.resources", r->c->resources, JSON_T_OBJECT);
 
 	jw_key(&r->w, "resources");
-	if (root == JSON_NONE)
-		j.n = 0;
 	jw_object(&r->w);
-	put_quantities(r, "limits", &j, root == JSON_NONE ? JSON_NONE : json_get(&j, root, STR("limits")),
-	    json_get(&r->seen, seen, STR("limits")));
-	put_quantities(r, "requests", &j, root == JSON_NONE ? JSON_NONE : json_get(&j, root, STR("requests")),
-	    json_get(&r->seen, seen, STR("requests")));
+	put_quantities(r, "limits", &j, json_get(&j, root, STR("limits")), json_get(&r->seen, seen, STR("limits")));
+	put_quantities(r, "requests", &j, json_get(&j, root, STR("requests")), json_get(&r->seen, seen, STR("requests")));
 	jw_end(&r->w);
 }
 
