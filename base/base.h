@@ -70,8 +70,8 @@ int str_copy(char *dst, size_t size, struct str s);
 /* For messages: as str_copy, but cuts between two characters instead of failing; a control
  * character becomes a space, a byte that is not UTF-8 a question mark. */
 void str_copy_text(char *dst, size_t size, struct str s);
-int str_to_u64(
-    struct str s, uint64_t *out); /* decimal digits only, no sign, no overflow; -1 otherwise */
+/* Decimal digits only, no sign (str_to_i64: a leading - only), no overflow; -1 otherwise. */
+int str_to_u64(struct str s, uint64_t *out);
 int str_to_i64(struct str s, int64_t *out);
 /* Bytes of the valid UTF-8 sequence that p[0..n) begins with; 0 = none. */
 size_t utf8_next(const char *p, size_t n);
@@ -94,8 +94,8 @@ bool charset_ok(enum charset c, struct str s);
 struct arena_block;
 struct arena {
 	struct arena_block *head;
-	size_t used,
-	    cap; /* cap: bytes in all; arena_alloc gives NULL past it, and the caller says ERR_LIMIT */
+	size_t used;
+	size_t cap; /* of used: arena_alloc gives NULL past it, and the caller says ERR_LIMIT */
 };
 void arena_init(struct arena *a, size_t cap);
 void *arena_alloc(struct arena *a, size_t n);              /* zeroed, 16-aligned; NULL at the cap */

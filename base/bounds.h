@@ -17,6 +17,8 @@
 #define NAMESPACES_MAX 64  /* 8 watches each: README states the memory */
 #define CLUSTERS_MAX 16384 /* reconciler's table; ~2 KB each fits its RLIMIT_AS */
 #define STEPS_IN_FLIGHT 16 /* reconciler -> executor credits */
+/* One step: the decoded BGCluster (etcd refuses > 1.5 MiB), tokens of replies; 16 fit RLIMIT_AS. */
+#define STEP_ARENA_MAX (3u << 20)
 
 /* JSON (DESIGN 5). etcd refuses objects over 1.5 MiB; twice that leaves room for managedFields. */
 #define JSON_DEPTH_MAX 64
@@ -32,13 +34,18 @@
 #define LIST_PAGE 200		 /* items a page: bounded memory, few round trips */
 #define WATCH_TIMEOUT_S 290	 /* <= 300: an open watch outlives a revoked token */
 #define WATCH_IDLE_MS 90000	 /* bookmarks come about every 60 s */
-#define HTTP_HEADERS_MAX (8 * HTTP_HEADER_MAX) /* all header lines of a reply, interim replies and trailers included */
+/* All header lines of a reply, interim replies and trailers included. */
+#define HTTP_HEADERS_MAX (8 * HTTP_HEADER_MAX)
 #define HTTP_CONNECT_MS 10000	 /* dial and TLS: a healthy API server takes < 100 ms */
-#define HTTP_KEEP_S 60		 /* an idle connection's age: kube-apiserver closes at 90 s, and a race costs an unknown outcome */
+/* An idle connection's age: kube-apiserver closes at 90 s, and a race costs an unknown outcome. */
+#define HTTP_KEEP_S 60
 #define HTTP_BUFFER 8192	 /* curl's, for each of 8 watches a namespace */
-#define HTTP_QUEUE_MAX 256	 /* requests waiting or in flight: STEPS_IN_FLIGHT needs < 16, the sweep a few */
+/* Requests waiting or in flight: STEPS_IN_FLIGHT needs < 16, the sweep a few. */
+#define HTTP_QUEUE_MAX 256
 #define HTTP_RETRY_AFTER_MAX_MS 60000 /* a server that asks for more is asked again after this */
-#define REQUEST_RATE 50		 /* a second and process: creating a cluster takes 30 in all, a brown-out gets no more than this */
+#define UNAUTHORIZED_MS 10000	 /* between two complaints about one token */
+/* A second and process: creating a cluster takes 30 in all; a brown-out gets no more than this. */
+#define REQUEST_RATE 50
 #define REQUEST_BURST 200	 /* six clusters at once do not wait */
 #define WATCH_BACKOFF_MS 100	 /* first, doubled up to the next line */
 #define WATCH_BACKOFF_MAX_MS 30000
@@ -73,6 +80,8 @@
 #define DEATHS_WINDOW_MS 60000
 #define DEATHS_DEGRADED 20
 #define POISON_CRASHES 3
+/* Rows a worker remembers; the oldest goes: one more crash brings it back. */
+#define QUARANTINE_MAX 64
 #define STOP_MS 5000 /* requests in flight may end after SIGTERM */
 
 #endif

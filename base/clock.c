@@ -49,7 +49,8 @@ struct civil {
 };
 
 /* Days to a date of the proleptic Gregorian calendar, with years that begin on March 1st so that
- * the leap day comes last, in eras of 400 years (146097 days). Own arithmetic: gmtime reads files. */
+ * the leap day comes last, in eras of 400 years (146097 days). Own arithmetic: gmtime
+ * reads files. */
 static struct civil
 civil_of(int64_t s)
 {

@@ -53,5 +53,8 @@ die(const char *fmt, ...)
 	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	log_line(LOG_ERROR, "die", NULL, "%s", n < 0 ? fmt : text);
+#ifdef FUZZING
+	abort(); /* libFuzzer keeps the input of a crash, but not of an _exit */
+#endif
 	_exit(EXIT_BUG);
 }

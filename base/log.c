@@ -138,7 +138,7 @@ write_line(const struct line *l)
 	do
 		n = write(STDERR_FILENO, l->p, l->len);
 	while (n == -1 && errno == EINTR);
-	/* A reader that stalls loses lines: the supervisor counts what it dropped, we do not wait. */
+	/* A reader that stalls loses lines: the supervisor counts them, we do not wait. */
 }
 
 void
