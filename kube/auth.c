@@ -25,8 +25,8 @@ kube_set_ca(struct kube *k, struct str pem, struct err *e)
 {
 	if (pem.len > CA_MAX)
 		return err_set(e, ERR_LIMIT, "CA bundle of %zu bytes; at most %u", pem.len, CA_MAX);
-	if (pem.len == 0 || memchr(pem.p, '\0', pem.len) != NULL
-	    || memmem(pem.p, pem.len, "-----BEGIN CERTIFICATE-----", 27) == NULL)
+	if (pem.len == 0 || memchr(pem.p, '\0', pem.len) != NULL ||
+	    memmem(pem.p, pem.len, "-----BEGIN CERTIFICATE-----", 27) == NULL)
 		return err_set(e, ERR_INVALID, "CA bundle holds no PEM certificate");
 	buf_reset(&k->ca);
 	buf_str(&k->ca, pem);
@@ -48,7 +48,8 @@ int
 kube_set_token(struct kube *k, struct str token, struct err *e)
 {
 	if (token.len > TOKEN_MAX)
-		return err_set(e, ERR_LIMIT, "token of %zu bytes; at most %d", token.len, TOKEN_MAX);
+		return err_set(
+		    e, ERR_LIMIT, "token of %zu bytes; at most %d", token.len, TOKEN_MAX);
 	for (size_t i = 0; i < token.len; i++)
 		if (token.p[i] <= 0x20 || token.p[i] > 0x7e)
 			return err_set(e, ERR_INVALID, "token holds a byte that no header may");
@@ -65,18 +66,14 @@ kube_set_token(struct kube *k, struct str token, struct err *e)
 static char *
 base64_put(char *out, const unsigned char *p, size_t n)
 {
-	static const char digits[]
-	    = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	for (; n > 0; p += 3, n -= n < 3 ? n : 3) {
-		unsigned v = (unsigned)p[0] << 16 | (n > 1 ? (unsigned)p[1] << 8 : 0) | (n > 2 ? p[2] : 0);
-		*out++ = digits[v >> 18];
-		*out++ = digits[v >> 12 & 63];
-		*out++ = '=';
-		*out++ = '=';
-		if (n > 1)
-			out[-2] = digits[v >> 6 & 63];
-		if (n > 2)
-			out[-1] = digits[v & 63];
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	for (size_t i = 0; i < n; i += 3) {
+		unsigned b1 = i + 1 < n ? p[i + 1] : 0, b2 = i + 2 < n ? p[i + 2] : 0;
+		*out++ = digits[p[i] >> 2];
+		*out++ = digits[(p[i] & 3) << 4 | b1 >> 4];
+		*out++ = i + 1 < n ? digits[(b1 & 15) << 2 | b2 >> 6] : '=';
+		*out++ = i + 2 < n ? digits[b2 & 63] : '=';
 	}
 	return out;
 }
@@ -93,7 +90,8 @@ kube_set_basic(struct kube *k, const char *user, const struct secret *password, 
 	secret_alloc(&plain, len + 1);
 	memcpy(plain.p, user, user_len);
 	plain.p[user_len] = ':';
-	memcpy(plain.p + user_len + 1, password->p, password->len);
+	if (password->len > 0)
+		memcpy(plain.p + user_len + 1, password->p, password->len);
 	char *end = base64_put(auth_begin(k, "Basic"), (const unsigned char *)plain.p, len);
 	k->authorization.len = (size_t)(end - k->authorization.p);
 	secret_free(&plain);

@@ -47,7 +47,7 @@ struct http_transfer {
 	int status; /* once the head is there, else 0 */
 	int retry_after_ms;
 	enum kube_outcome outcome; /* on_done */
-	struct err err;		   /* outcome != KUBE_REPLIED */
+	struct err err;            /* outcome != KUBE_REPLIED */
 
 	/* http.c's. */
 	struct http_transfer *prev, *next, *next_ready;
@@ -68,17 +68,19 @@ struct kube {
 	char origin[96]; /* https://[::1]:6443 */
 	char agent[64];
 	CURLM *multi;
-	ev_timer timer; /* curl's */
-	ev_timer wake;	/* ours: what was put off, and the bucket's next token */
+	ev_timer timer;              /* curl's */
+	ev_timer wake;               /* ours: what was put off, and the bucket's next token */
 	struct secret authorization; /* a header line, always at the same address */
 	struct buf ca;
 	struct http_list queue[HTTP_CLASSES], active;
 	unsigned running[HTTP_CLASSES];
 	struct http_transfer *ready;
-	struct http_transfer *opening; /* has not got its connection yet: the next one waits (handed sockets come one by one) */
-	bool starved;		       /* no socket lay ready: wait for kube_kick, or for a connection that falls idle */
-	bool inside;		       /* a callback is running */
-	int64_t bucket_milli;	       /* thousandths of a request */
+	struct http_transfer *
+	    opening; /* has not got its connection yet: the next one waits (handed sockets come one by one) */
+	bool
+	    starved; /* no socket lay ready: wait for kube_kick, or for a connection that falls idle */
+	bool inside;          /* a callback is running */
+	int64_t bucket_milli; /* thousandths of a request */
 	struct msec bucket_at;
 	struct msec unauthorized_at; /* 0 = not told since this token */
 	struct request *requests;
@@ -88,11 +90,11 @@ struct kube {
 	bool no_watchlist; /* the server refused sendInitialEvents */
 };
 
-void http_start(struct http_transfer *t); /* queues it; state must be HTTP_IDLE */
-void http_abort(struct http_transfer *t); /* no callback follows; any state */
-void http_ready(struct http_transfer *t); /* on_ready will be called */
+void http_start(struct http_transfer *t);  /* queues it; state must be HTTP_IDLE */
+void http_abort(struct http_transfer *t);  /* no callback follows; any state */
+void http_ready(struct http_transfer *t);  /* on_ready will be called */
 void http_resume(struct http_transfer *t); /* after HTTP_LATER */
-void http_resize(struct kube *k);	   /* the number of watches changed */
+void http_resize(struct kube *k);          /* the number of watches changed */
 
 void auth_init(struct kube *k);
 void auth_free(struct kube *k);

@@ -1,8 +1,9 @@
 /*
- * The strict half of JSON reading: RFC 8259 to the letter, in one pass over the bytes and without memory. jsmn, which
- * tokenises afterwards, takes {"a"}, [1,,3] and control bytes as they come, so nothing reaches it that was not accepted
- * here. Refused beyond the RFC: NUL in any spelling, lone surrogates, more than JSON_DEPTH_MAX levels or JSON_TOKENS_MAX
- * tokens. Callers: json_parse, and the fuzzers as their oracle.
+ * The strict half of JSON reading: RFC 8259 to the letter, in one pass over the bytes and
+ * without memory. jsmn, which tokenises afterwards, takes {"a"}, [1,,3] and control bytes as
+ * they come, so nothing reaches it that was not accepted here. Refused beyond the RFC: NUL in
+ * any spelling, lone surrogates, more than JSON_DEPTH_MAX levels or JSON_TOKENS_MAX tokens.
+ * Callers: json_parse, and the fuzzers as their oracle.
  */
 #include "kube/kube.h"
 
@@ -41,13 +42,32 @@ static const uint8_t byte_class[256] = {
 };
 
 /* What is due next, and what may come. */
-enum want { WANT_VALUE, WANT_FIRST_VALUE, WANT_KEY, WANT_FIRST_KEY, WANT_COLON, IN_OBJECT, IN_ARRAY, AT_END, WANT_COUNT };
+enum want {
+	WANT_VALUE,
+	WANT_FIRST_VALUE,
+	WANT_KEY,
+	WANT_FIRST_KEY,
+	WANT_COLON,
+	IN_OBJECT,
+	IN_ARRAY,
+	AT_END,
+	WANT_COUNT
+};
 enum action { REFUSE, SKIP, OPEN, CLOSE, STRING, KEY, NUMBER, WORD, COLON, COMMA };
 static const uint8_t actions[WANT_COUNT][B_COUNT] = {
-    [WANT_VALUE] = {[B_SPACE] = SKIP, [B_LBRACE] = OPEN, [B_LBRACKET] = OPEN, [B_QUOTE] = STRING,
-	[B_NUMBER] = NUMBER, [B_WORD] = WORD},
-    [WANT_FIRST_VALUE] = {[B_SPACE] = SKIP, [B_LBRACE] = OPEN, [B_LBRACKET] = OPEN, [B_QUOTE] = STRING,
-	[B_NUMBER] = NUMBER, [B_WORD] = WORD, [B_RBRACKET] = CLOSE},
+    [WANT_VALUE] = {[B_SPACE] = SKIP,
+	[B_LBRACE] = OPEN,
+	[B_LBRACKET] = OPEN,
+	[B_QUOTE] = STRING,
+	[B_NUMBER] = NUMBER,
+	[B_WORD] = WORD},
+    [WANT_FIRST_VALUE] = {[B_SPACE] = SKIP,
+	[B_LBRACE] = OPEN,
+	[B_LBRACKET] = OPEN,
+	[B_QUOTE] = STRING,
+	[B_NUMBER] = NUMBER,
+	[B_WORD] = WORD,
+	[B_RBRACKET] = CLOSE},
     [WANT_KEY] = {[B_SPACE] = SKIP, [B_QUOTE] = KEY},
     [WANT_FIRST_KEY] = {[B_SPACE] = SKIP, [B_QUOTE] = KEY, [B_RBRACE] = CLOSE},
     [WANT_COLON] = {[B_SPACE] = SKIP, [B_COLON] = COLON},
@@ -66,51 +86,19 @@ static const char *const wanted[WANT_COUNT] = {
     [AT_END] = "the end",
 };
 
-/* What a byte is inside of a string; from LEAD_2 on, how a UTF-8 sequence goes on (Unicode, table 3-7). */
-enum string_class {
-	PLAIN,
-	QUOTE,
-	ESCAPE,
-	CONTROL,
-	STRAY,
-	LEAD_2,
-	LEAD_E0,
-	LEAD_3,
-	LEAD_ED,
-	LEAD_F0,
-	LEAD_4,
-	LEAD_F4
-};
+/* What a byte is inside of a string. */
+enum string_class { PLAIN, QUOTE, ESCAPE, CONTROL, HIGH };
 static const uint8_t string_class[256] = {
     [0 ... 0x1f] = CONTROL,
     ['"'] = QUOTE,
     ['\\'] = ESCAPE,
-    [0x80 ... 0xc1] = STRAY,
-    [0xc2 ... 0xdf] = LEAD_2,
-    [0xe0] = LEAD_E0,
-    [0xe1 ... 0xec] = LEAD_3,
-    [0xed] = LEAD_ED,
-    [0xee ... 0xef] = LEAD_3,
-    [0xf0] = LEAD_F0,
-    [0xf1 ... 0xf3] = LEAD_4,
-    [0xf4] = LEAD_F4,
-    [0xf5 ... 0xff] = STRAY,
-};
-static const struct {
-	uint8_t tail, low, high; /* bytes that follow, and the range of the first of them */
-} leads[] = {
-    [LEAD_2] = {1, 0x80, 0xbf},
-    [LEAD_E0] = {2, 0xa0, 0xbf}, /* below: overlong */
-    [LEAD_3] = {2, 0x80, 0xbf},
-    [LEAD_ED] = {2, 0x80, 0x9f}, /* above: surrogates */
-    [LEAD_F0] = {3, 0x90, 0xbf}, /* below: overlong */
-    [LEAD_4] = {3, 0x80, 0xbf},
-    [LEAD_F4] = {3, 0x80, 0x8f}, /* above: past U+10FFFF */
+    [0x80 ... 0xff] = HIGH,
 };
 
 struct scan {
 	const uint8_t *start, *p, *end;
-	uint64_t arrays; /* the innermost container is an array: bit 0; the one around it: bit 1 ... */
+	uint64_t
+	    arrays; /* the innermost container is an array: bit 0; the one around it: bit 1 ... */
 	unsigned depth;
 	size_t tokens;
 	struct err *e;
@@ -123,17 +111,13 @@ refuse(const struct scan *s, const char *what)
 }
 
 static int
-scan_utf8(struct scan *s, unsigned lead)
+scan_utf8(struct scan *s)
 {
-	const uint8_t *p = s->p + 1;
-	unsigned tail = leads[lead].tail;
+	size_t n = utf8_next((const char *)s->p, (size_t)(s->end - s->p));
 
-	if ((size_t)(s->end - p) < tail || *p < leads[lead].low || *p > leads[lead].high)
+	if (n == 0)
 		return refuse(s, "invalid UTF-8");
-	for (unsigned i = 1; i < tail; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return refuse(s, "invalid UTF-8");
-	s->p = p + tail;
+	s->p += n;
 	return 0;
 }
 
@@ -211,10 +195,8 @@ scan_string(struct scan *s)
 			break;
 		case CONTROL:
 			return refuse(s, "a control character in a string");
-		case STRAY:
-			return refuse(s, "invalid UTF-8");
 		default:
-			r = scan_utf8(s, string_class[*p]);
+			r = scan_utf8(s);
 		}
 		if (r < 0)
 			return -1;
@@ -266,7 +248,8 @@ scan_word(struct scan *s)
 	static const struct str words[] = {{"true", 4}, {"false", 5}, {"null", 4}};
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if ((size_t)(s->end - s->p) >= words[i].len && memcmp(s->p, words[i].p, words[i].len) == 0) {
+		if ((size_t)(s->end - s->p) >= words[i].len &&
+		    memcmp(s->p, words[i].p, words[i].len) == 0) {
 			s->p += words[i].len;
 			return 0;
 		}
@@ -279,8 +262,8 @@ open_container(struct scan *s, enum want *want)
 	bool array = *s->p == '[';
 
 	if (s->depth == JSON_DEPTH_MAX)
-		return err_set(s->e, ERR_LIMIT, "JSON: more than %d levels at byte %zu", JSON_DEPTH_MAX,
-		    (size_t)(s->p - s->start));
+		return err_set(s->e, ERR_LIMIT, "JSON: more than %d levels at byte %zu",
+		    JSON_DEPTH_MAX, (size_t)(s->p - s->start));
 	s->depth++;
 	s->arrays = s->arrays << 1 | array;
 	s->p++;
@@ -350,11 +333,15 @@ int
 json_scan(struct str text, size_t *tokens, struct err *e)
 {
 	const uint8_t *p = (const uint8_t *)text.p;
-	struct scan s = {.start = p, .p = p, .end = p + text.len, .e = e};
+	struct scan s = {.start = p, .p = p, .e = e};
 	enum want want = WANT_VALUE;
 
+	if (text.len == 0)
+		return err_set(e, ERR_INVALID, "JSON: the text is empty");
 	if (text.len > JSON_OBJECT_MAX)
-		return err_set(e, ERR_LIMIT, "JSON: %zu bytes are more than %u", text.len, JSON_OBJECT_MAX);
+		return err_set(
+		    e, ERR_LIMIT, "JSON: %zu bytes are more than %u", text.len, JSON_OBJECT_MAX);
+	s.end = p + text.len;
 	while (s.p < s.end) {
 		enum action action = actions[want][byte_class[*s.p]];
 
@@ -368,8 +355,8 @@ json_scan(struct str text, size_t *tokens, struct err *e)
 			return err_set(e, ERR_LIMIT, "JSON: more than %d tokens", JSON_TOKENS_MAX);
 	}
 	if (want != AT_END)
-		return err_set(e, ERR_INVALID, "JSON: expected %s, but the text ends at byte %zu", wanted[want],
-		    text.len);
+		return err_set(e, ERR_INVALID, "JSON: expected %s, but the text ends at byte %zu",
+		    wanted[want], text.len);
 	*tokens = s.tokens;
 	return 0;
 }
