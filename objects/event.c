@@ -19,7 +19,10 @@ put_about(struct jw *w, const struct object_meta *cluster)
 	jw_end(w);
 }
 
-/* kubectl sorts by lastTimestamp, newer readers by eventTime: both are given, and with eventTime the server wants an action. */
+/*
+ * kubectl sorts by lastTimestamp, newer readers by eventTime: both are given, and with eventTime
+ * the server wants an action.
+ */
 static void
 put_times(struct jw *w, const char *micro)
 {
@@ -34,10 +37,12 @@ put_times(struct jw *w, const char *micro)
 }
 
 int
-objects_render_event(const struct object_meta *cluster, enum choice_event_type type, enum choice_reason reason, struct str text,
-    const char *name, const char *micro, struct buf *out, struct err *e)
+objects_render_event(const struct object_meta *cluster, enum choice_event_type type,
+    enum choice_reason reason, struct str text, const char *name, const char *micro,
+    struct buf *out, struct err *e)
 {
-	const char *why = choice_text(VOCAB_reason, reason), *kind = choice_text(VOCAB_event_type, type);
+	const char *why = choice_text(VOCAB_reason, reason),
+		   *kind = choice_text(VOCAB_event_type, type);
 	struct jw w;
 
 	if (why == NULL || why[0] == '\0' || kind == NULL)
@@ -73,5 +78,6 @@ objects_render_event(const struct object_meta *cluster, enum choice_event_type t
 	if (!out->full)
 		return 0;
 	buf_reset(out);
-	return err_set(e, ERR_LIMIT, "an Event about %.*s is too large", (int)cluster->name.len, cluster->name.p);
+	return err_set(e, ERR_LIMIT, "an Event about %.*s is too large", (int)cluster->name.len,
+	    cluster->name.p);
 }

@@ -1,4 +1,7 @@
-/* BGInstance: what the operator wants of one pod. The pod answers in status, which is never rendered here. */
+/*
+ * BGInstance: what the operator wants of one pod. The pod answers in status, which is never
+ * rendered here.
+ */
 #include "objects/render.h"
 
 void

@@ -1,13 +1,17 @@
 /*
- * metadata of everything we make: names, our labels and annotations, the user's inheritedMetadata, owners. What the user took out of
- * inheritedMetadata must go from the stored object too, but what others wrote there must stay: so each object lists, in an annotation
- * of its own, which keys it inherited.
+ * metadata of everything we make: names, our labels and annotations, the user's inheritedMetadata,
+ * owners. What the user took out of inheritedMetadata must go from the stored object too, but what
+ * others wrote there must stay: so each object lists, in an annotation of its own, which keys it
+ * inherited.
  */
 #include "objects/render.h"
 
-/* "label:<key> annotation:<key> ...", sorted: what inheritedMetadata and services.*.annotations put there. */
+/*
+ * "label:<key> annotation:<key> ...", sorted: what inheritedMetadata and services.*.annotations put
+ * there. What is longer than three maps of LABELS_MAX keys is not ours, and would cost time.
+ */
 #define ANNOTATION_INHERITED "bestgres.io/inherited"
-#define INHERITED_MAX 65536 /* three maps of LABELS_MAX keys; what is longer is not ours, and costs time */
+#define INHERITED_MAX 65536
 #define OURS "bestgres.io/"
 
 /* Where user keys come from: inheritedMetadata, and one service's annotations, which win. */
@@ -17,7 +21,10 @@ struct sources {
 	bool labels;
 };
 
-/* Never a user's: Patroni selects by these, and keeps its member's state under "status". The CRD refuses them by name. */
+/*
+ * Never a user's: Patroni selects by these, and keeps its member's state under "status". The CRD
+ * refuses them by name.
+ */
 static bool
 is_reserved(struct str key, bool label)
 {
@@ -25,7 +32,8 @@ is_reserved(struct str key, bool label)
 		return true;
 	if (!label)
 		return str_is(key, "status");
-	return str_is(key, LABEL_APPLICATION) || str_is(key, LABEL_SCOPE) || str_is(key, LABEL_ROLE);
+	return str_is(key, LABEL_APPLICATION) || str_is(key, LABEL_SCOPE) ||
+	       str_is(key, LABEL_ROLE);
 }
 
 static bool
@@ -44,7 +52,8 @@ put_user_keys(struct render *r, const struct sources *s)
 		const struct str_map *map = s->maps[m];
 
 		for (size_t i = 0; map != NULL && i < map->n; i++) {
-			if (is_reserved(map->at[i].key, s->labels) || (m == 0 && has_key(s->maps[1], map->at[i].key)))
+			if (is_reserved(map->at[i].key, s->labels) ||
+			    (m == 0 && has_key(s->maps[1], map->at[i].key)))
 				continue;
 			jw_key_str(&r->w, map->at[i].key);
 			jw_str(&r->w, map->at[i].value);
@@ -67,7 +76,8 @@ seen_string(struct render *r, int node)
 static int
 seen_annotation(struct render *r, const char *key)
 {
-	return json_get(&r->seen, json_path(&r->seen, r->seen_root, "metadata.annotations"), str_of(key));
+	return json_get(
+	    &r->seen, json_path(&r->seen, r->seen_root, "metadata.annotations"), str_of(key));
 }
 
 static bool
@@ -79,7 +89,8 @@ list_has(struct str list, const char *prefix, struct str key)
 		const char *space = memchr(list.p, ' ', list.len);
 		size_t len = space != NULL ? (size_t)(space - list.p) : list.len;
 
-		if (len == n + key.len && memcmp(list.p, prefix, n) == 0 && memcmp(list.p + n, key.p, key.len) == 0)
+		if (len == n + key.len && memcmp(list.p, prefix, n) == 0 &&
+		    memcmp(list.p + n, key.p, key.len) == 0)
 			return true;
 		list.p += len + (space != NULL);
 		list.len -= len + (space != NULL);
@@ -87,7 +98,10 @@ list_has(struct str list, const char *prefix, struct str key)
 	return false;
 }
 
-/* Nulls for what an earlier rendering inherited, this one does not, and is still there (in seen, a map). */
+/*
+ * Nulls for what an earlier rendering inherited, this one does not, and is still there (in seen, a
+ * map).
+ */
 static void
 drop_user_keys(struct render *r, const struct sources *s, int seen)
 {
@@ -98,8 +112,8 @@ drop_user_keys(struct render *r, const struct sources *s, int seen)
 	for (int k = json_first(&r->seen, seen); k != JSON_NONE; k = json_next(&r->seen, k)) {
 		struct str key = seen_string(r, k);
 
-		if (is_reserved(key, s->labels) || has_key(s->maps[0], key) || has_key(s->maps[1], key) ||
-		    !list_has(list, s->prefix, key))
+		if (is_reserved(key, s->labels) || has_key(s->maps[0], key) ||
+		    has_key(s->maps[1], key) || !list_has(list, s->prefix, key))
 			continue;
 		jw_key_str(&r->w, key);
 		jw_null(&r->w);
@@ -113,7 +127,8 @@ list_user_keys(struct buf *b, const struct sources *s)
 		const struct str_map *map = s->maps[m];
 
 		for (size_t i = 0; map != NULL && i < map->n; i++) {
-			if (is_reserved(map->at[i].key, s->labels) || (m == 0 && has_key(s->maps[1], map->at[i].key)))
+			if (is_reserved(map->at[i].key, s->labels) ||
+			    (m == 0 && has_key(s->maps[1], map->at[i].key)))
 				continue;
 			buf_puts(b, b->len > 0 ? " " : "");
 			buf_puts(b, s->prefix);
@@ -172,7 +187,8 @@ put_owner_uid(struct render *r)
 static void
 put_annotations(struct render *r, const struct meta_extra *extra, const struct sources *labels)
 {
-	struct sources s = {{inherits(r) ? &r->c->annotations : NULL, extra->annotations}, "annotation:", false};
+	struct sources s = {
+	    {inherits(r) ? &r->c->annotations : NULL, extra->annotations}, "annotation:", false};
 	uint64_t inputs = model_child_inputs(r->child, r->c->hash);
 
 	jw_key(&r->w, "annotations");
@@ -189,8 +205,9 @@ put_annotations(struct render *r, const struct meta_extra *extra, const struct s
 }
 
 /*
- * Only what may go at once with its owner has one (DESIGN 8): a foreground deletion takes dependents in any order. Never
- * blockOwnerDeletion: setting it needs rights on the owner's finalizers.
+ * Only what may go at once with its owner has one (DESIGN 8): a foreground deletion takes
+ * dependents in any order. Never blockOwnerDeletion: setting it needs rights on the owner's
+ * finalizers.
  */
 static void
 put_owner(struct render *r, enum owner owner)
@@ -208,7 +225,8 @@ put_owner(struct render *r, enum owner owner)
 	jw_object(&r->w);
 	jw_kv(&r->w, "apiVersion", owner == OWNED_BY_CLUSTER ? "bestgres.io/v1" : "v1");
 	jw_kv(&r->w, "kind", owner == OWNED_BY_CLUSTER ? "BGCluster" : "ConfigMap");
-	objects_put_name(r, "name", owner == OWNED_BY_CLUSTER ? "" : child_info[CHILD_ANCHOR].suffix);
+	objects_put_name(
+	    r, "name", owner == OWNED_BY_CLUSTER ? "" : child_info[CHILD_ANCHOR].suffix);
 	jw_kv(&r->w, "uid", text);
 	if (owner == OWNED_BY_CLUSTER)
 		jw_kv_bool(&r->w, "controller", true);
@@ -260,13 +278,15 @@ objects_put_pod_meta(struct render *r)
 	jw_key(&r->w, ANNOTATION_POD_INPUTS);
 	jw_printf(&r->w, "%016llx", (unsigned long long)model_pod_inputs(r->c->hash));
 	put_user_keys(r, &annotations);
-	drop_user_keys(r, &annotations, json_path(&r->seen, r->seen_root, "spec.template.metadata.annotations"));
+	drop_user_keys(r, &annotations,
+	    json_path(&r->seen, r->seen_root, "spec.template.metadata.annotations"));
 	jw_end(&r->w);
 	jw_end(&r->w);
 }
 
 void
-objects_put_selector(struct render *r, const char *key, const char *seen_path, const char *role, const char *ro)
+objects_put_selector(
+    struct render *r, const char *key, const char *seen_path, const char *role, const char *ro)
 {
 	struct str_pair want[] = {
 	    {STR(LABEL_APPLICATION), STR(PATRONI_APPLICATION)},
@@ -286,7 +306,8 @@ objects_put_selector(struct render *r, const char *key, const char *seen_path, c
 	for (int k = json_first(&r->seen, seen); k != JSON_NONE; k = json_next(&r->seen, k)) {
 		struct str name = seen_string(r, k);
 
-		if (json_type(&r->seen, seen) == JSON_T_OBJECT && name.len > 0 && !has_key(&map, name)) {
+		if (json_type(&r->seen, seen) == JSON_T_OBJECT && name.len > 0 &&
+		    !has_key(&map, name)) {
 			jw_key_str(&r->w, name);
 			jw_null(&r->w);
 		}

@@ -1,6 +1,7 @@
 /*
- * objects: what one BGCluster is rendered into. One file per kind; each is pure: decoded spec -> JSON text. Names, namespace, owner,
- * labels and bestgres.io/inputs are set in objects/meta.c for all. Callers: the executor; the golden tests.
+ * objects: what one BGCluster is rendered into. One file per kind; each is pure: decoded spec ->
+ * JSON text. Names, namespace, owner, labels and bestgres.io/inputs are set in objects/meta.c for
+ * all. Callers: the executor; the golden tests.
  */
 #ifndef OBJECTS_OBJECTS_H
 #define OBJECTS_OBJECTS_H
@@ -9,22 +10,38 @@
 
 struct object_ctx {
 	struct str operator_image, operator_pull_policy; /* of the init container */
-	struct uid anchor;  /* Secrets' owner; none where not needed */
-	bool hold;	    /* INSTANCE: born held, since its volume may hold adopted data */
+	struct uid anchor;                               /* Secrets' owner; none where not needed */
+	bool hold; /* INSTANCE: born held, since its volume may hold adopted data */
 	/*
-	 * The object as the API server holds it, where a rendering is to be compared with it (json_diff); empty where it is to be created. With it
-	 * the rendering also names, as null, what the spec or an edit put there and must go: a dropped label, a foreign key in a selector.
-	 * An INSTANCE's hold is rendered at its birth only: HOLD and RELEASE change it.
+	 * The object as the API server holds it, where a rendering is to be compared with it
+	 * (json_diff); empty where it is to be created. With it the rendering also names, as null,
+	 * what the spec or an edit put there and must go: a dropped label, a foreign key in a
+	 * selector. An INSTANCE's hold is rendered at its birth only: HOLD and RELEASE change it.
 	 */
 	struct str seen;
-	struct str password[4]; /* CREDENTIALS: superuser, replication, rewind, restapi; APP: [0]. 32+ characters, [A-Za-z0-9] */
+	/*
+	 * CREDENTIALS: superuser, replication, rewind, restapi; APP: [0]. 32+ characters of
+	 * [A-Za-z0-9].
+	 */
+	struct str password[4];
 };
-/* Renders child c (ordinal: INSTANCE only) of the cluster. ERR_LIMIT past HTTP_BODY_MAX, ERR_INVALID names a field that can not be rendered. */
-int objects_render(enum child c, unsigned ordinal, const struct bgcluster *cluster, const struct object_ctx *ctx, struct buf *out, struct err *e);
-/* A .status merge patch for the BGCluster: conditions keep lastTransitionTime where their status stays. now: RFC 3339. */
-int objects_render_status(const struct bgcluster *seen, const struct cluster_status *wanted, const char *now, struct buf *out, struct err *e);
-/* A core/v1 Event about the BGCluster. name: unique; micro: RFC 3339 with microseconds. */
-int objects_render_event(const struct object_meta *cluster, enum choice_event_type type, enum choice_reason reason, struct str text,
-    const char *name, const char *micro, struct buf *out, struct err *e);
+/*
+ * Renders child c (ordinal: INSTANCE only) of the cluster. ERR_LIMIT past HTTP_BODY_MAX,
+ * ERR_INVALID names a field that can not be rendered; out is empty then.
+ */
+int objects_render(enum child c, unsigned ordinal, const struct bgcluster *cluster,
+    const struct object_ctx *ctx, struct buf *out, struct err *e);
+/*
+ * A .status merge patch for the BGCluster: conditions keep lastTransitionTime where their status
+ * stays. now: RFC 3339.
+ */
+int objects_render_status(const struct bgcluster *seen, const struct cluster_status *wanted,
+    const char *now, struct buf *out, struct err *e);
+/*
+ * A core/v1 Event about the BGCluster. name: unique; micro: RFC 3339 with microseconds.
+ */
+int objects_render_event(const struct object_meta *cluster, enum choice_event_type type,
+    enum choice_reason reason, struct str text, const char *name, const char *micro,
+    struct buf *out, struct err *e);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * One voluntary disruption at a time. AlwaysAllow: a pod that is not ready protects nothing, and must not block a node's drain for ever.
+ * One voluntary disruption at a time. AlwaysAllow: a pod that is not ready protects nothing, and
+ * must not block a node's drain for ever.
  */
 #include "objects/render.h"
 

@@ -1,6 +1,7 @@
 /*
- * The database pod. The init container copies `instance` out of the operator's image; the main container is the user's image with that
- * copy as PID 1. Everything fits Pod Security's `restricted`, with a read-only root. What a removed user field leaves behind in the stored
+ * The database pod. The init container copies `instance` out of the operator's image; the main
+ * container is the user's image with that copy as PID 1. Everything fits Pod Security's
+ * `restricted`, with a read-only root. What a removed user field leaves behind in the stored
  * template is rendered as null, "must be absent".
  */
 #include "objects/render.h"
@@ -9,12 +10,16 @@
 #define PGDATA_DIR "/pgdata"
 
 enum volume_type { EMPTY_DIR, MEMORY, SECRET };
-/* One row a volume: where it is mounted in the main container; pgdata comes from the claim. */
+/*
+ * One row a volume: where it is mounted in the main container; pgdata comes from the claim. tmp and
+ * shm have no limit: an eviction would take the database with it, and shm ends at the pod's memory
+ * limit anyway.
+ */
 static const struct volume {
 	const char *name, *path;
 	bool read_only;
 	enum volume_type type;
-	const char *size; /* sizeLimit. None for tmp and shm: an eviction would take the database with it; shm ends at the pod's memory limit anyway */
+	const char *size; /* sizeLimit */
 	enum child secret;
 } volumes[] = {
     {"bin", "/bestgres/bin", true, EMPTY_DIR, "32Mi", CHILD_COUNT},
@@ -94,7 +99,10 @@ put_id(struct render *r, const char *key, int64_t id)
 		jw_int(&r->w, id);
 }
 
-/* An id left out is the platform's to choose (OpenShift). OnRootMismatch: else each start would chmod all of PGDATA. */
+/*
+ * An id left out is the platform's to choose (OpenShift). OnRootMismatch: else each start would
+ * chmod all of PGDATA.
+ */
 static void
 put_pod_security(struct render *r)
 {
@@ -129,8 +137,8 @@ seen_container(const struct render *r, const char *path)
 }
 
 /*
- * Its resources are the main container's: it runs before it, so the pod asks for no more than that; another value would cost a
- * Guaranteed pod its class, and a quota would refuse it.
+ * Its resources are the main container's: it runs before it, so the pod asks for no more than that;
+ * another value would cost a Guaranteed pod its class, and a quota would refuse it.
  */
 static void
 put_install(struct render *r)
@@ -200,7 +208,10 @@ put_port(struct render *r, const char *name, int port)
 	jw_end(&r->w);
 }
 
-/* No liveness probe: killing a database for being slow makes it slower; init watches Patroni instead. */
+/*
+ * No liveness probe: killing a database for being slow makes it slower; init watches Patroni
+ * instead.
+ */
 static void
 put_readiness(struct render *r)
 {
@@ -257,7 +268,8 @@ put_scheduling(struct render *r)
 	    {"nodeSelector", "spec.scheduling.nodeSelector", r->c->node_selector, JSON_T_OBJECT},
 	    {"tolerations", "spec.scheduling.tolerations", r->c->tolerations, JSON_T_ARRAY},
 	    {"affinity", "spec.scheduling.affinity", r->c->affinity, JSON_T_OBJECT},
-	    {"topologySpreadConstraints", "spec.scheduling.topologySpreadConstraints", r->c->topology_spread, JSON_T_ARRAY},
+	    {"topologySpreadConstraints", "spec.scheduling.topologySpreadConstraints",
+		r->c->topology_spread, JSON_T_ARRAY},
 	    {"imagePullSecrets", "spec.imagePullSecrets", r->c->pull_secrets, JSON_T_ARRAY},
 	};
 	int seen = json_path(&r->seen, r->seen_root, "spec.template.spec");
@@ -278,7 +290,8 @@ objects_put_pod_spec(struct render *r)
 	jw_key(&r->w, "spec");
 	jw_object(&r->w);
 	objects_put_name(r, "serviceAccountName", child_info[CHILD_SERVICEACCOUNT].suffix);
-	jw_kv_bool(&r->w, "automountServiceAccountToken", true); /* Patroni and the agent talk to the API */
+	jw_kv_bool(&r->w, "automountServiceAccountToken",
+	    true); /* Patroni and the agent talk to the API */
 	jw_kv_bool(&r->w, "enableServiceLinks", false);
 	jw_kv_int(&r->w, "terminationGracePeriodSeconds", r->c->grace_seconds);
 	put_pod_security(r);

@@ -1,8 +1,9 @@
 /*
- * What the pods of one cluster may do: ServiceAccount, Role, RoleBinding. Patroni calls create, list, watch, get and patch on ConfigMaps
- * and list, watch, get and patch on Pods (its kubernetes.py); list, watch and create can not be narrowed by name in RBAC, the rest is.
- * The agent reads its BGCluster and the BGInstances and writes only the latter's status. No owners: a foreground deletion would take the
- * rights away while Patroni still needs them to stop in order.
+ * What the pods of one cluster may do: ServiceAccount, Role, RoleBinding. Patroni calls create,
+ * list, watch, get and patch on ConfigMaps and list, watch, get and patch on Pods (its
+ * kubernetes.py); list, watch and create can not be narrowed by name in RBAC, the rest is. The
+ * agent reads its BGCluster and the BGInstances and writes only the latter's status. No owners: a
+ * foreground deletion would take the rights away while Patroni still needs them to stop in order.
  */
 #include "objects/render.h"
 
@@ -11,7 +12,10 @@ struct rule {
 	const char *verbs[4];
 	enum { ANY_NAME, CLUSTER_NAME, INSTANCE_NAMES, PATRONI_NAMES } names;
 };
-/* The executor's Role (deploy/tenant) must hold every right that stands here: RBAC's escalation check. */
+/*
+ * The executor's Role (deploy/tenant) must hold every right that stands here: RBAC's escalation
+ * check.
+ */
 static const struct rule rules[] = {
     {"bestgres.io", "bgclusters", {"get", "list", "watch"}, CLUSTER_NAME},
     {"bestgres.io", "bginstances", {"get", "list", "watch"}, INSTANCE_NAMES},
@@ -33,7 +37,8 @@ put_names(struct render *r, const struct rule *rule)
 	jw_array(&r->w);
 	if (rule->names == CLUSTER_NAME)
 		jw_cstr(&r->w, r->cluster);
-	for (size_t i = 0; rule->names == PATRONI_NAMES && i < sizeof(patroni) / sizeof(patroni[0]); i++)
+	for (size_t i = 0; rule->names == PATRONI_NAMES && i < sizeof(patroni) / sizeof(patroni[0]);
+	     i++)
 		jw_printf(&r->w, "%s%s", r->cluster, patroni[i]);
 	for (int i = 0; rule->names == INSTANCE_NAMES && i < r->c->instances; i++)
 		jw_printf(&r->w, "%s-%d", r->cluster, i);
@@ -54,7 +59,8 @@ void
 objects_put_serviceaccount(struct render *r)
 {
 	objects_put_meta(r, &(struct meta_extra){.owner = OWNED_BY_NOBODY});
-	jw_kv_bool(&r->w, "automountServiceAccountToken", false); /* our pod template says true; nobody else's need */
+	jw_kv_bool(&r->w, "automountServiceAccountToken",
+	    false); /* our pod template says true; nobody else's need */
 }
 
 void
@@ -68,7 +74,8 @@ objects_put_role(struct render *r)
 		put_strings(r, "apiGroups", &rules[i].group, 1);
 		put_strings(r, "resources", &rules[i].resource, 1);
 		put_names(r, &rules[i]);
-		put_strings(r, "verbs", rules[i].verbs, sizeof(rules[i].verbs) / sizeof(rules[i].verbs[0]));
+		put_strings(
+		    r, "verbs", rules[i].verbs, sizeof(rules[i].verbs) / sizeof(rules[i].verbs[0]));
 		jw_end(&r->w);
 	}
 	jw_end(&r->w);

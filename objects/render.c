@@ -1,10 +1,13 @@
 /*
- * From a child's number to its renderer. Everything here is pure: the same cluster and context give the same bytes, so a
- * rendering can be compared with what is stored, again and again.
+ * From a child's number to its renderer. Everything here is pure: the same cluster and context give
+ * the same bytes, so a rendering can be compared with what is stored, again and again.
  */
 #include "objects/render.h"
 
-/* seen and a user's raw fields are parsed here: tokens of a few documents of JSON_TOKENS_MAX tokens each. */
+/*
+ * seen and a user's raw fields are parsed here: tokens of a few documents of JSON_TOKENS_MAX tokens
+ * each.
+ */
 #define RENDER_ARENA_MAX (8u << 20)
 
 static void (*const renderers[CHILD_COUNT])(struct render *) = {
@@ -61,22 +64,24 @@ render(struct render *r, struct buf *out)
 	if (r->failed)
 		return -1;
 	if (out->full || out->len > HTTP_BODY_MAX)
-		return err_set(r->e, ERR_LIMIT, "%s of %s: larger than %u bytes", kind_info[child_info[r->child].kind].name,
-		    r->cluster, HTTP_BODY_MAX);
+		return err_set(r->e, ERR_LIMIT, "%s of %s: larger than %u bytes",
+		    kind_info[child_info[r->child].kind].name, r->cluster, HTTP_BODY_MAX);
 	return 0;
 }
 
 int
-objects_render(enum child c, unsigned ordinal, const struct bgcluster *cluster, const struct object_ctx *ctx, struct buf *out,
-    struct err *e)
+objects_render(enum child c, unsigned ordinal, const struct bgcluster *cluster,
+    const struct object_ctx *ctx, struct buf *out, struct err *e)
 {
 	struct render r = {.c = cluster, .ctx = ctx, .child = c, .ordinal = ordinal, .e = e};
 	int rc;
 
 	if (c >= CHILD_COUNT || ordinal >= INSTANCES_MAX)
 		die("render: no child %u, ordinal %u", (unsigned)c, ordinal);
-	if (str_copy(r.cluster, sizeof(r.cluster), cluster->meta.name) == -1 || cluster->meta.name.len == 0)
-		return err_set(e, ERR_INVALID, "metadata.name: 1 to %u characters", NAME_MAX_CLUSTER);
+	if (str_copy(r.cluster, sizeof(r.cluster), cluster->meta.name) == -1 ||
+	    cluster->meta.name.len == 0)
+		return err_set(
+		    e, ERR_INVALID, "metadata.name: 1 to %u characters", NAME_MAX_CLUSTER);
 	arena_init(&r.arena, RENDER_ARENA_MAX);
 	rc = render(&r, out);
 	arena_free(&r.arena);

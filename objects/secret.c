@@ -1,6 +1,7 @@
 /*
- * The two Secrets. They are only ever created: the executor may not read them, so they are never compared, and the passwords exist
- * nowhere else. Each carries the anchor's uid, so that the pod can tell whether what it has mounted belongs to this data.
+ * The two Secrets. They are only ever created: the executor may not read them, so they are never
+ * compared, and the passwords exist nowhere else. Each carries the anchor's uid, so that the pod
+ * can tell whether what it has mounted belongs to this data.
  */
 #include "objects/render.h"
 
@@ -61,8 +62,8 @@ put_percent(struct buf *b, struct str s)
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned char ch = (unsigned char)s.p[i];
 
-		if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-		    (ch != '\0' && strchr("-._~", ch) != NULL))
+		if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+		    (ch >= '0' && ch <= '9') || (ch != '\0' && strchr("-._~", ch) != NULL))
 			buf_put(b, &ch, 1);
 		else
 			buf_printf(b, "%%%02X", ch);

@@ -1,6 +1,7 @@
 /*
- * Three Services. Patroni labels the pods by role; a replica takes reads only while its own agent vouches for it (bestgres.io/ro).
- * The headless one gives pods names that resolve before they are ready: members must reach each other to become so.
+ * Three Services. Patroni labels the pods by role; a replica takes reads only while its own agent
+ * vouches for it (bestgres.io/ro). The headless one gives pods names that resolve before they are
+ * ready: members must reach each other to become so.
  */
 #include "objects/render.h"
 
@@ -16,9 +17,11 @@ put_port(struct render *r, const char *name, int port)
 }
 
 static void
-put_service(struct render *r, const struct str_map *annotations, uint8_t type, const char *role, const char *ro)
+put_service(struct render *r, const struct str_map *annotations, uint8_t type, const char *role,
+    const char *ro)
 {
-	objects_put_meta(r, &(struct meta_extra){.owner = OWNED_BY_CLUSTER, .annotations = annotations});
+	objects_put_meta(
+	    r, &(struct meta_extra){.owner = OWNED_BY_CLUSTER, .annotations = annotations});
 	jw_key(&r->w, "spec");
 	jw_object(&r->w);
 	jw_kv(&r->w, "type", choice_text(VOCAB_service_type, type));

@@ -1,5 +1,6 @@
 /*
- * The StatefulSet: how many pods, their volumes, when they may be replaced (never by itself: OnDelete). What runs in a pod is pod.c's.
+ * The StatefulSet: how many pods, their volumes, when they may be replaced (never by itself:
+ * OnDelete). What runs in a pod is pod.c's.
  */
 #include "objects/render.h"
 
@@ -11,8 +12,9 @@ put_storage_class(struct render *r)
 }
 
 /*
- * ReadWriteOnce, not ReadWriteOncePod: many drivers have only the former, an access mode can not be changed later, and two pods on one node
- * are kept apart by the lock that init takes beside PGDATA. The claims' labels are ours alone: they outlive the BGCluster.
+ * ReadWriteOnce, not ReadWriteOncePod: many drivers have only the former, an access mode can not be
+ * changed later, and two pods on one node are kept apart by the lock that init takes beside PGDATA.
+ * The claims' labels are ours alone: they outlive the BGCluster.
  */
 static void
 put_claim(struct render *r)
@@ -57,7 +59,9 @@ objects_put_statefulset(struct render *r)
 	char inputs[17];
 
 	snprintf(inputs, sizeof(inputs), "%016llx", (unsigned long long)r->c->hash[GROUP_STORAGE]);
-	objects_put_meta(r, &(struct meta_extra){.owner = OWNED_BY_NOBODY, .key = ANNOTATION_STORAGE_INPUTS, .value = inputs});
+	objects_put_meta(
+	    r, &(struct meta_extra){
+		   .owner = OWNED_BY_NOBODY, .key = ANNOTATION_STORAGE_INPUTS, .value = inputs});
 	jw_key(&r->w, "spec");
 	jw_object(&r->w);
 	jw_kv_int(&r->w, "replicas", r->c->instances);
@@ -68,7 +72,9 @@ objects_put_statefulset(struct render *r)
 	jw_object(&r->w);
 	jw_kv(&r->w, "type", "OnDelete");
 	jw_end(&r->w);
-	/* The default, said aloud so that an edit of it is healed: the other value destroys data. */
+	/*
+	 * The default, said aloud so that an edit of it is healed: the other value destroys data.
+	 */
 	jw_key(&r->w, "persistentVolumeClaimRetentionPolicy");
 	jw_object(&r->w);
 	jw_kv(&r->w, "whenDeleted", "Retain");

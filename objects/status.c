@@ -1,6 +1,7 @@
 /*
- * The BGCluster's .status as a JSON merge patch. Conditions follow Kubernetes' conventions: lastTransitionTime is the stored one as long as
- * the status did not change. The patch replaces the whole list, since a merge patch can not do less.
+ * The BGCluster's .status as a JSON merge patch. Conditions follow Kubernetes' conventions:
+ * lastTransitionTime is the stored one as long as the status did not change. The patch replaces the
+ * whole list, since a merge patch can not do less.
  */
 #include "objects/objects.h"
 
@@ -10,15 +11,16 @@ transition_time(const struct bgcluster *seen, const char *type, const char *stat
 	for (unsigned i = 0; i < seen->conditions_n; i++) {
 		const struct condition *c = &seen->conditions[i];
 
-		if (str_is(c->type, type) && str_is(c->status, status) && c->last_transition.len > 0)
+		if (str_is(c->type, type) && str_is(c->status, status) &&
+		    c->last_transition.len > 0)
 			return c->last_transition;
 	}
 	return str_of(now);
 }
 
 static int
-put_condition(struct jw *w, const struct bgcluster *seen, const struct cluster_status *wanted, unsigned i, const char *now,
-    struct err *e)
+put_condition(struct jw *w, const struct bgcluster *seen, const struct cluster_status *wanted,
+    unsigned i, const char *now, struct err *e)
 {
 	const char *type = choice_text(VOCAB_condition_type, wanted->conditions[i].type);
 	const char *status = choice_text(VOCAB_condition_status, wanted->conditions[i].status);
@@ -38,8 +40,8 @@ put_condition(struct jw *w, const struct bgcluster *seen, const struct cluster_s
 }
 
 int
-objects_render_status(const struct bgcluster *seen, const struct cluster_status *wanted, const char *now, struct buf *out,
-    struct err *e)
+objects_render_status(const struct bgcluster *seen, const struct cluster_status *wanted,
+    const char *now, struct buf *out, struct err *e)
 {
 	struct jw w;
 	int rc = 0;
@@ -56,8 +58,8 @@ objects_render_status(const struct bgcluster *seen, const struct cluster_status 
 	jw_kv_int(&w, "readyInstances", wanted->ready_instances);
 	/* for the scale subresource: which pods an autoscaler counts */
 	jw_key(&w, "selector");
-	jw_printf(&w, "%s=%s,%s=%.*s", LABEL_APPLICATION, PATRONI_APPLICATION, LABEL_SCOPE, (int)seen->meta.name.len,
-	    seen->meta.name.p);
+	jw_printf(&w, "%s=%s,%s=%.*s", LABEL_APPLICATION, PATRONI_APPLICATION, LABEL_SCOPE,
+	    (int)seen->meta.name.len, seen->meta.name.p);
 	jw_key(&w, "conditions");
 	jw_array(&w);
 	for (unsigned i = 0; i < wanted->n && rc == 0; i++)
@@ -66,7 +68,8 @@ objects_render_status(const struct bgcluster *seen, const struct cluster_status 
 	jw_end(&w);
 	jw_end(&w);
 	if (rc == 0 && out->full)
-		rc = err_set(e, ERR_LIMIT, "status of %.*s is too large", (int)seen->meta.name.len, seen->meta.name.p);
+		rc = err_set(e, ERR_LIMIT, "status of %.*s is too large", (int)seen->meta.name.len,
+		    seen->meta.name.p);
 	if (rc == -1)
 		buf_reset(out);
 	return rc;

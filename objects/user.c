@@ -1,13 +1,17 @@
 /*
- * JSON that the user wrote and that the CRD leaves to Kubernetes to describe: affinity, tolerations, env, resources. It is written again
- * value by value, so that a rendering says what the API server will keep: it drops null, "" and [], and so do we.
+ * JSON that the user wrote and that the CRD leaves to Kubernetes to describe: affinity,
+ * tolerations, env, resources. It is written again value by value, so that a rendering says what
+ * the API server will keep: it drops null, "" and [], and so do we.
  */
 #include "objects/render.h"
 
 /* jw's own bound, less what closes the object around us. */
 #define DEPTH_MAX (JSON_DEPTH_MAX - 2)
 
-/* What the API server adds to what a user wrote (env's fieldRef, resourceFieldRef): its presence is no difference. */
+/*
+ * What the API server adds to what a user wrote (env's fieldRef, resourceFieldRef): its presence is
+ * no difference.
+ */
 static bool
 is_server_default(const struct json *j, int key)
 {
@@ -19,8 +23,9 @@ is_nothing(const struct json *j, int node)
 {
 	enum json_type t = json_type(j, node);
 
-	return t == JSON_T_NONE || t == JSON_T_NULL || (t == JSON_T_STRING && json_raw(j, node).len == 2) ||
-	    (t == JSON_T_ARRAY && json_count(j, node) == 0);
+	return t == JSON_T_NONE || t == JSON_T_NULL ||
+	       (t == JSON_T_STRING && json_raw(j, node).len == 2) ||
+	       (t == JSON_T_ARRAY && json_count(j, node) == 0);
 }
 
 static struct str
@@ -98,7 +103,8 @@ put_value(struct render *r, const struct user_value *u, int node, int seen)
 
 /* The root of value, or JSON_NONE: it is empty, or is refused. */
 static int
-parse_value(struct render *r, struct json *j, const char *field, struct str value, enum json_type type)
+parse_value(
+    struct render *r, struct json *j, const char *field, struct str value, enum json_type type)
 {
 	struct err err;
 	int root;
@@ -113,14 +119,16 @@ parse_value(struct render *r, struct json *j, const char *field, struct str valu
 	if (json_type(j, root) == JSON_T_NULL)
 		return JSON_NONE;
 	if (json_type(j, root) != type) {
-		objects_fail(r, ERR_INVALID, "%s: must be %s", field, type == JSON_T_ARRAY ? "a list" : "an object");
+		objects_fail(r, ERR_INVALID, "%s: must be %s", field,
+		    type == JSON_T_ARRAY ? "a list" : "an object");
 		return JSON_NONE;
 	}
 	return root;
 }
 
 void
-objects_put_user(struct render *r, const char *key, const char *field, struct str value, enum json_type type, int seen, bool exact)
+objects_put_user(struct render *r, const char *key, const char *field, struct str value,
+    enum json_type type, int seen, bool exact)
 {
 	struct json j;
 	struct user_value u = {field, &j, exact};
@@ -152,7 +160,8 @@ put_quantities(struct render *r, const char *key, const struct json *j, int map,
 		else if (json_type(j, v) == JSON_T_STRING)
 			jw_raw(&r->w, json_raw(j, v));
 		else {
-			objects_fail(r, ERR_INVALID, "spec.resources.%s: a quantity is a string or a number", key);
+			objects_fail(r, ERR_INVALID,
+			    "spec.resources.%s: a quantity is a string or a number", key);
 			jw_null(&r->w);
 		}
 	}
@@ -168,8 +177,10 @@ objects_put_resources(struct render *r, int seen)
 
 	jw_key(&r->w, "resources");
 	jw_object(&r->w);
-	put_quantities(r, "limits", &j, json_get(&j, root, STR("limits")), json_get(&r->seen, seen, STR("limits")));
-	put_quantities(r, "requests", &j, json_get(&j, root, STR("requests")), json_get(&r->seen, seen, STR("requests")));
+	put_quantities(r, "limits", &j, json_get(&j, root, STR("limits")),
+	    json_get(&r->seen, seen, STR("limits")));
+	put_quantities(r, "requests", &j, json_get(&j, root, STR("requests")),
+	    json_get(&r->seen, seen, STR("requests")));
 	jw_end(&r->w);
 }
 
@@ -177,7 +188,8 @@ objects_put_resources(struct render *r, int seen)
 static bool
 is_ours(struct str name)
 {
-	static const char *const ours[] = {"POD_NAME", "POD_NAMESPACE", "POD_UID", "POD_IP", "PGDATA"};
+	static const char *const ours[] = {
+	    "POD_NAME", "POD_NAMESPACE", "POD_UID", "POD_IP", "PGDATA"};
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (str_is(name, ours[i]))
@@ -199,11 +211,14 @@ objects_put_env(struct render *r)
 		struct str text;
 
 		if (json_type(&j, k) != JSON_T_OBJECT || json_type(&j, name) != JSON_T_STRING)
-			objects_fail(r, ERR_INVALID, "spec.env: each entry is an object with a name");
+			objects_fail(
+			    r, ERR_INVALID, "spec.env: each entry is an object with a name");
 		else if (json_string(&j, name, NAME_MAX_OBJECT, &r->arena, &text, NULL) == -1)
-			objects_fail(r, ERR_LIMIT, "spec.env: a name is longer than %u bytes", NAME_MAX_OBJECT);
+			objects_fail(r, ERR_LIMIT, "spec.env: a name is longer than %u bytes",
+			    NAME_MAX_OBJECT);
 		else if (is_ours(text))
-			objects_fail(r, ERR_INVALID, "spec.env: %.*s is Bestgres's own", (int)text.len, text.p);
+			objects_fail(r, ERR_INVALID, "spec.env: %.*s is Bestgres's own",
+			    (int)text.len, text.p);
 		else
 			put_value(r, &u, k, JSON_NONE);
 	}
