@@ -1,7 +1,8 @@
 /*
- * What the files of the executor share, and nobody else includes (their tests apart). executor.c is the worker: edges, slots, the broker.
- * executor_step.c runs one step from the GET of the user's object to STEP_DONE; the other executor_*.c are the verbs, each a chain of
- * functions that hand each other the replies. policy.c and executor_observe.c, executor_patch.c are pure.
+ * What the files of the executor share, and nobody else includes (their tests apart). executor.c is
+ * the worker: edges, slots, the broker. executor_step.c runs one step from the GET of the user's
+ * object to STEP_DONE; the other executor_*.c are the verbs, each a chain of functions that hand
+ * each other the replies. policy.c and executor_observe.c, executor_patch.c are pure.
  */
 #ifndef WORKERS_EXECUTOR_H
 #define WORKERS_EXECUTOR_H
@@ -19,20 +20,22 @@ enum verdict {
 enum policy_shape { /* what a message must carry, else BREACH */
 	SHAPE_TARGET = 1,
 };
-enum policy_need { /* what the user's object must be, else REFUSE */
-	NEED_SPEC = 1,		/* decodable */
-	NEED_LIVE = 2,		/* no deletionTimestamp */
-	NEED_DELETING = 4,	/* deletionTimestamp */
-	NEED_FINALIZER = 8,	/* ours is on it: what we make will be removed again */
+enum policy_need {               /* what the user's object must be, else REFUSE */
+	NEED_SPEC = 1,           /* decodable */
+	NEED_LIVE = 2,           /* no deletionTimestamp */
+	NEED_DELETING = 4,       /* deletionTimestamp */
+	NEED_FINALIZER = 8,      /* ours is on it: what we make will be removed again */
 	NEED_POLICY_DELETE = 16, /* deletionPolicy Delete: data may go */
-	NEED_MEMBER = 32,	/* ordinal < spec.instances */
-	NEED_SURPLUS = 64,	/* ordinal >= spec.instances, or deletionTimestamp */
-	NEED_DESTROYING = 128,	/* the anchor was marked by this very cluster: the commit point is passed */
-	NEED_CONTENT = 256,	/* nothing in name or spec that would reach what is not the user's */
+	NEED_MEMBER = 32,        /* ordinal < spec.instances */
+	NEED_SURPLUS = 64,       /* ordinal >= spec.instances, or deletionTimestamp */
+	NEED_DESTROYING =
+	    128, /* the anchor was marked by this very cluster: the commit point is passed */
+	NEED_NAME = 256, /* not confusable with a name of Patroni's */
+	NEED_ENV = 512,  /* no variable that Bestgres must win */
 };
 struct policy_row {
-	const char *name; /* in texts: "delete instance" */
-	uint8_t verb;	  /* CHOICE_verb_* */
+	const char *name;  /* in texts: "delete instance" */
+	uint8_t verb;      /* CHOICE_verb_* */
 	uint32_t children; /* bit mask of enum child; 0 = the verb takes none */
 	unsigned shape, needs;
 };
@@ -44,9 +47,12 @@ struct policy_verdict {
 /* namespaces: those that this operator was given. Sets *row on ALLOW. */
 void policy_check_message(const struct msg_step *s, char (*namespaces)[64], unsigned namespaces_n,
     const struct policy_row **row, struct policy_verdict *v);
-/* c: the object as it is now; a: scratch. NEED_SPEC and NEED_DESTROYING are not looked at here: the caller knows first. */
-void policy_check_object(const struct policy_row *row, const struct msg_step *s, const struct bgcluster *c,
-    struct arena *a, struct policy_verdict *v);
+/*
+ * c: the object as it is now; a: scratch. NEED_SPEC and NEED_DESTROYING are not looked at here: the
+ * caller knows first.
+ */
+void policy_check_object(const struct policy_row *row, const struct msg_step *s,
+    const struct bgcluster *c, struct arena *a, struct policy_verdict *v);
 
 /* ============ What replies say (executor_observe.c, pure) ============ */
 struct pod_view {
@@ -84,8 +90,8 @@ int observe_pvc(const struct json *j, struct arena *a, struct pvc_view *out, str
 int observe_anchor(const struct json *j, struct arena *a, struct anchor_view *out, struct err *e);
 bool observe_namespace_terminating(const struct json *j);
 /* Keeps the newest event since `since` whose message holds `needle` (NULL: any). */
-void observe_event(const struct json *j, int event, const char *needle, const char *since, struct arena *a,
-    struct event_view *best);
+void observe_event(const struct json *j, int event, const char *needle, const char *since,
+    struct arena *a, struct event_view *best);
 /* Is the BGInstance's condition Reachable=False, and its role and state empty? */
 bool observe_unreachable(const struct json *j, const struct bginstance *i);
 /* The volume that cluster has for ordinal: "pgdata-<cluster>-<ordinal>" */
@@ -96,51 +102,72 @@ int observe_pvc_ordinal(struct str name, const char *cluster);
 bool observe_pvc_matches(const struct pvc_view *p, const struct bgcluster *c);
 
 /* ============ Bodies (executor_patch.c, pure) ============ */
-/* What every patch is guarded by: that very object, unchanged since it was read. */
+/*
+ * What every patch and delete is guarded by: that very object, and with a version: unchanged since
+ * it was read.
+ */
 struct guard {
 	struct uid uid;
-	uint64_t version;
+	uint64_t version; /* 0 = any */
 };
-void patch_open(struct jw *w, struct buf *out, const struct guard *g); /* {"metadata":{"uid":...,"resourceVersion":... */
-/* DeleteOptions; version 0: whatever its version. propagation: "Background" or "Orphan". */
+struct guard patch_guard(const struct object_meta *m);
+/* DeleteOptions. propagation: "Background" or "Orphan". Never a grace period. */
 void patch_delete_options(struct buf *out, const struct guard *g, const char *propagation);
-/* finalizers: the list as it stands, or JSON_NONE. Ours added or taken out, the others kept. */
-int patch_finalizers(struct buf *out, const struct guard *g, const struct json *j, int finalizers, bool add,
-    struct arena *a, struct err *e);
 /*
- * rendered against seen: 1 = out is a guarded merge patch, 0 = nothing differs, -1 = error. Leaves out what can not be changed in a
- * StatefulSet, and all but metadata of an anchor.
+ * finalizers: the list as it stands, or JSON_NONE. Ours is added or taken out, the others are kept.
  */
-int patch_child(struct buf *out, enum child c, const struct guard *g, struct str rendered, struct str seen,
-    struct arena *a, struct err *e);
-void patch_anchor_data(struct buf *out, const struct guard *g, const char *key, const char *value); /* NULL = null */
+void patch_finalizers(
+    struct buf *out, const struct guard *g, const struct json *j, int finalizers, bool add);
+/*
+ * rendered against seen: 1 = out is a guarded merge patch, 0 = nothing differs, -1 = error. Leaves
+ * out what can not be changed in a StatefulSet; its storage-inputs annotation goes on to say which
+ * templates it has.
+ */
+int patch_child(struct buf *out, enum child c, const struct guard *g, struct str rendered,
+    struct str seen, struct arena *a, struct err *e);
+/* Likewise for an anchor, without its data; but adopt adds `adopted`. */
+int patch_anchor(struct buf *out, const struct guard *g, struct str rendered, struct str seen,
+    bool adopt, struct arena *a, struct err *e);
+/* body: a merge patch without a guard, which is added. ERR_INVALID if body is no object. */
+int patch_guarded(
+    struct buf *out, const struct guard *g, struct str body, struct arena *a, struct err *e);
+/* One key of an anchor's data; value NULL takes it out. */
+void patch_anchor_data(struct buf *out, const struct guard *g, const char *key, const char *value);
+/*
+ * A rendered anchor as it is POSTed; data_found: adopted from the start, and its Secrets are never
+ * made.
+ */
+void patch_new_anchor(struct buf *out, struct str rendered, bool data_found);
+void patch_destroying(struct buf *out, const struct guard *g, const struct uid *destroyer);
 void patch_hold(struct buf *out, const struct guard *g, bool hold);
-void patch_unreachable(struct buf *out, const struct guard *g, const struct json *j, const char *now);
-/* body plus "metadata": {guard}; body is an object without metadata. */
-int patch_with_guard(struct buf *out, const struct guard *g, struct str body, struct arena *a, struct err *e);
+/* j: the BGInstance; its other conditions are kept. now: RFC 3339 */
+void patch_unreachable(
+    struct buf *out, const struct guard *g, const struct json *j, const char *now);
 
 /* ============ Steps (executor_step.c) ============ */
 struct executor;
 struct step;
-/* What a step does to the world: executor.c fills it with kube_send and the edge, a test with what listens in. */
+/*
+ * What a step does to the world: executor.c fills it with kube_send and the edge, a test with what
+ * listens in.
+ */
 struct executor_io {
-	void (*send)(struct kube *k, const struct kube_request *r, void (*done)(void *, const struct kube_reply *), void *arg);
-	bool (*report)(struct executor *x, const struct ipc_msg *m); /* false: no room now, executor_flush is called later */
+	void (*send)(struct kube *k, const struct kube_request *r,
+	    void (*done)(void *arg, const struct kube_reply *), void *arg);
+	bool (*report)(struct executor *x,
+	    const struct ipc_msg *m); /* false: no room; executor_flush when there is */
 	void (*breach)(struct executor *x, const char *text);
 	void (*pause)(struct executor *x, bool pause); /* reading steps */
-	void (*drained)(struct executor *x);	       /* no step is left; may be NULL */
+	void (*drained)(struct executor *x);           /* stopping, and no step is left */
 };
 enum step_phase { STEP_FREE, STEP_RUNNING, STEP_REPORTING };
 typedef void step_next(struct step *s, const struct kube_reply *r);
-struct pvc_target {
-	unsigned ordinal;
-	struct uid uid;
-};
 struct step {
 	struct executor *x;
 	enum step_phase phase;
-	bool mute;	   /* its reconciler is gone: it ends with the request in flight, and tells nobody */
-	struct msg_step req; /* STEP_STATUS and STEP_EVENT as well, as far as they have the fields */
+	bool mute; /* its reconciler is gone: it ends with the request in flight and tells nobody */
+	struct msg_step
+	    req; /* STEP_STATUS and STEP_EVENT as well, as far as they have the fields */
 	union {
 		struct msg_step_status status;
 		struct msg_step_event event;
@@ -148,24 +175,133 @@ struct step {
 	const struct policy_row *row;
 	struct arena arena;
 	step_next *next; /* who takes the reply in flight */
+	struct {
+		enum kube_method method;
+		const char *what; /* kind, for texts */
+		char name[NAME_MAX_OBJECT + 1];
+	} sent;
 
 	/* The user's object, as the step's own GET found it. */
+	struct json json; /* only until the verb's first request */
 	struct bgcluster cluster;
-	struct guard guard;	   /* of it */
-	struct str json;	   /* its text, in arena */
-	uint64_t status_hash;
-	bool has_spec;		   /* false: `invalid` says why */
+	bool has_spec; /* false: `invalid` says why */
 	struct err invalid;
 
 	/* What a verb remembers from one reply to the next. */
-	const struct kube_reply *reply;	/* inside a handler only */
-	char name[NAME_MAX_OBJECT + 1]; /* of the child */
-	enum kind kind;			/* likewise */
+	char name[NAME_MAX_OBJECT + 1]; /* of what it acts on */
 	struct anchor_view anchor;
+	char anchor_name[NAME_MAX_LABEL + 1];
+	void (*then)(struct step *s); /* who needs the anchor */
 	bool posted;
-	unsigned index; /* in what is gone through one by one */
-	struct pvc_target pvcs[INSTANCES_MAX];
-	unsigned pvcs_n;
+	bool data_found; /* volumes without an anchor */
+	struct {
+		unsigned at, n;
+		struct {
+			struct uid uid;
+			unsigned ordinal;
+		} of[INSTANCES_MAX];
+	} pvcs;
+	unsigned configmap;
 
 	struct msg_step_done done;
 };
+struct executor {
+	const struct executor_io *io;
+	struct kube *kube;
+	void *arg; /* of io's functions: the worker */
+	struct str image, pull_policy;
+	char (*namespaces)[64];
+	unsigned namespaces_n;
+	bool paused, hostile, stopping;
+	char no_token[IPC_TEXT_MAX +
+		      1]; /* why there is none; empty = there is, or it is on its way */
+	struct step steps[STEPS_IN_FLIGHT];
+};
+void executor_init(struct executor *x);
+/* STEP, STEP_STATUS, STEP_EVENT from the reconciler's edge, as they came. */
+void executor_take(struct executor *x, const struct ipc_msg *m);
+void executor_flush(struct executor *x); /* room on the edge */
+void executor_edge_lost(
+    struct executor *x); /* forget what has not begun; what is in flight ends unheard */
+void executor_edge_new(struct executor *x);
+void executor_stop(struct executor *x);
+unsigned executor_busy(const struct executor *x); /* steps under way */
+
+/*
+ * For the verbs. Every handler ends with exactly one of these: a request (its reply goes to next,
+ * only if the step is still wanted) or an end. body is wiped and freed; NULL = none.
+ */
+void step_get(struct step *s, enum kind k, const char *name, step_next *next);
+void step_get_namespace(struct step *s, step_next *next);
+void step_list(struct step *s, enum kind k, step_next *next, const char *query, ...)
+    __attribute__((format(printf, 4, 5))); /* query: percent-encoded */
+void step_list_cluster(
+    struct step *s, enum kind k, step_next *next); /* by our label, LIST_PAGE at most */
+void step_post(
+    struct step *s, enum kind k, const char *name, bool dry_run, struct buf *body, step_next *next);
+void step_patch(struct step *s, enum kind k, const char *name, const char *sub, struct buf *body,
+    step_next *next);
+void step_delete(struct step *s, enum kind k, const char *name, const struct guard *g,
+    const char *propagation, step_next *next);
+void step_end(struct step *s, enum choice_step_code code, enum choice_reason reason,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void step_end_done(struct step *s);                         /* DONE, with what s->done says */
+void step_end_err(struct step *s, const struct err *e);     /* of ours: a parser's, a renderer's */
+void step_fail(struct step *s, const struct kube_reply *r); /* of a reply that no handler expects */
+
+/* For kube_request's callback: hands the reply to s->next, unless nobody waits for it any more. */
+void step_replied_to(void *arg, const struct kube_reply *r);
+bool step_replied(const struct kube_reply *r, int status);
+bool step_ok(const struct kube_reply *r); /* 2xx */
+/* True for a 2xx with a body that parses (into j); else the step has ended. */
+bool step_parse(struct step *s, const struct kube_reply *r, struct json *j);
+/* Likewise, for the object of that name. */
+bool step_parse_object(struct step *s, const struct kube_reply *r, const char *name, struct json *j,
+    struct object_meta *m);
+void step_saw(struct step *s, const struct object_meta *m); /* STEP_DONE will say so */
+/*
+ * One object after the other out of a LIST's body; false: the step has ended. on_item never fails:
+ * it returns 0.
+ */
+bool step_items(struct step *s, const struct kube_reply *r,
+    int (*on_item)(void *arg, const struct feed_item *i), void *arg);
+/*
+ * Ours by label and owner annotation: this cluster's, or that of an earlier one of its name, which
+ * is gone.
+ */
+bool step_owns(const struct step *s, const struct object_meta *m);
+void step_end_foreign(struct step *s, enum kind k, const char *name);
+
+/* ============ Verbs ============ */
+void verb_ensure(struct step *s);        /* executor_ensure.c */
+void verb_ensure_anchor(struct step *s); /* executor_anchor.c */
+void verb_destroy_anchor(struct step *s);
+/*
+ * GETs the anchor, which this cluster must have made or adopted and nobody destroys; then goes on
+ * with then(s).
+ */
+void verb_with_anchor(struct step *s, void (*then)(struct step *s));
+/*
+ * GETs the anchor, which this very cluster must have marked `destroying`: the commit point of
+ * deleting data.
+ */
+void verb_after_commit(struct step *s, void (*then)(struct step *s));
+void verb_ensure_secret(struct step *s); /* executor_secret.c */
+void verb_probe_secret(struct step *s, enum child c, step_next *next);
+void verb_delete(struct step *s);             /* executor_delete.c: DELETE */
+void verb_orphan_statefulset(struct step *s); /* likewise */
+void verb_replace_pod(struct step *s);
+void verb_replace_pvc(struct step *s);
+void verb_delete_pvcs(struct step *s); /* executor_purge.c */
+void verb_delete_configmaps(struct step *s);
+void verb_observe_pod(struct step *s); /* executor_look.c */
+void verb_observe_pods(struct step *s);
+void verb_observe_pvc(struct step *s);
+void verb_observe_namespace(struct step *s);
+void verb_finalizer(struct step *s); /* executor_write.c: ADD_ and REMOVE_FINALIZER */
+void verb_hold(struct step *s);      /* HOLD and RELEASE */
+void verb_unreachable(struct step *s);
+void verb_status(struct step *s);
+void verb_event(struct step *s);
+
+#endif

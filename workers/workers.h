@@ -1,6 +1,7 @@
 /*
- * workers: broker, watcher, reconciler, executor. worker.c is what they share: the control channel's handshake, PING, NEWCHAN, SIGTERM,
- * and edges that are replaced when a peer dies. Each worker's own file holds its handlers only.
+ * workers: broker, watcher, reconciler, executor. worker.c is what they share: the control
+ * channel's handshake, PING, NEWCHAN, SIGTERM, and edges that are replaced when a peer dies. Each
+ * worker's own file holds its handlers only.
  */
 #ifndef WORKERS_WORKERS_H
 #define WORKERS_WORKERS_H
@@ -13,17 +14,23 @@ struct worker;
 struct worker_ops {
 	enum ipc_role role;
 	unsigned peers; /* R(...) mask of the edges it has */
-	/* Configuration is here, nothing sandboxed yet: open what must be opened, fill args. May be NULL. */
+	/* Configured, not sandboxed yet: open what must be opened, fill args. May be NULL. */
 	void (*prepare)(struct worker *w, struct sandbox_args *args);
 	/* Sandboxed and READY. */
 	void (*start)(struct worker *w);
-	/* Both sides said EDGE_HELLO on a (new) edge: all that was pending on the old one is void. */
+	/* Both sides said EDGE_HELLO on a (new) edge: what was pending on the old one is void. */
 	void (*on_edge)(struct worker *w, enum ipc_role peer);
-	void (*on_edge_lost)(struct worker *w, enum ipc_role peer); /* the old end is closed; a new one comes. May be NULL */
-	void (*on_msg)(struct worker *w, enum ipc_role peer, struct ipc_msg *msg); /* from an edge; direction and state are checked */
-	void (*on_control)(struct worker *w, struct ipc_msg *msg); /* QUARANTINE, DEGRADED; may be NULL */
+	/* An edge that was up is closed; a new one comes. May be NULL. */
+	void (*on_edge_lost)(struct worker *w, enum ipc_role peer);
+	/* From an edge; direction and state are checked. */
+	void (*on_msg)(struct worker *w, enum ipc_role peer, struct ipc_msg *msg);
+	/* QUARANTINE, DEGRADED: only after start, those known before right after it; may be NULL */
+	void (*on_control)(struct worker *w, struct ipc_msg *msg);
 	void (*on_writable)(struct worker *w, enum ipc_role peer); /* may be NULL */
-	/* SIGTERM: start nothing new; call worker_exit when requests in flight have ended (or STOP_MS passed: done for you). NULL = exit at once. */
+	/*
+	 * SIGTERM: start nothing new; call worker_exit when requests in flight have ended (or
+	 * STOP_MS passed: done for you). NULL = exit at once.
+	 */
 	void (*stop)(struct worker *w);
 };
 struct worker {
@@ -40,9 +47,15 @@ struct worker {
 };
 /* Runs until told to end; the exit code. Links no TLS, curl or socket code by itself. */
 int worker_run(const struct worker_ops *ops, enum sandbox_profile profile, void *state);
-/* Sends to an edge: false = could not now (peer away or full): on_edge or on_writable will come. Dies on ERR_INVALID of what only we can cause. */
+/*
+ * Sends to an edge: false = could not now (peer away or full), on_edge or on_writable will come.
+ * Dies on ERR_INVALID of what only we can cause.
+ */
 bool worker_send(struct worker *w, enum ipc_role peer, const struct ipc_msg *msg);
-/* The peer's content is impossible although its shape was right: tell the supervisor, who kills it. */
+/*
+ * The peer's content is impossible although its shape was right: tell the supervisor, who kills it.
+ * The edge is closed at once, with on_edge_lost.
+ */
 void worker_breach(struct worker *w, enum ipc_role peer, const char *text);
 void worker_worked(struct worker *w); /* a unit of work is done: WORKED, once */
 _Noreturn void worker_exit(struct worker *w, int code);
@@ -52,10 +65,11 @@ struct kube;
 struct broker_client {
 	struct worker *w;
 	struct kube *kube;
-	int spare; /* a connected socket, or -1 */
+	int spare; /* a connected socket, or -1: so it must be from the start */
 	bool asked, have_token;
 };
-int broker_client_take_socket(void *arg); /* for kube_config.take_socket; arg: struct broker_client * */
+int broker_client_take_socket(
+    void *arg); /* for kube_config.take_socket; arg: struct broker_client * */
 void broker_client_unauthorized(void *arg);
 /* Handles SOCKET, TOKEN, NO_TOKEN; true if it was one of them. */
 bool broker_client_msg(struct broker_client *b, struct ipc_msg *msg);

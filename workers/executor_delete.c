@@ -1,0 +1,181 @@
+/*
+ * What is removed one by one: children, a StatefulSet without its pods, a pod, a volume that was
+ * never bound. Each is read first, must be ours and the very object that the step was decided for,
+ * and is deleted by uid. What is going already is not told again, and nothing is ever deleted with
+ * grace period 0. Volumes and ConfigMaps with data are in executor_purge.c.
+ */
+#include "workers/executor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What is left of it is only the API server's to say. */
+static void
+on_deleted(struct step *s, const struct kube_reply *r)
+{
+	s->done.present = false;
+	if (step_ok(r) || step_replied(r, 404))
+		step_end_done(s);
+	else
+		step_fail(s, r);
+}
+
+/* True: m may be deleted. Else the step has ended. */
+static bool
+is_target(struct step *s, enum kind k, const struct object_meta *m, bool ours)
+{
+	step_saw(s, m);
+	if (!ours)
+		step_end_foreign(s, k, s->name);
+	else if (!uid_eq(&m->uid, &s->req.target))
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s is another one now",
+		    kind_info[k].name, s->name);
+	else if (m->deleting)
+		step_end_done(s);
+	else
+		return true;
+	return false;
+}
+
+/* --- DELETE */
+
+static void
+on_child(struct step *s, const struct kube_reply *r)
+{
+	enum kind k = child_info[s->req.child].kind;
+	struct guard guard;
+	struct object_meta m;
+	struct json j;
+
+	if (step_replied(r, 404)) {
+		step_end_done(s);
+		return;
+	}
+	if (!step_parse_object(s, r, s->name, &j, &m) || !is_target(s, k, &m, step_owns(s, &m)))
+		return;
+	guard = (struct guard){m.uid, 0};
+	step_delete(s, k, s->name, &guard, "Background", on_deleted);
+}
+
+static void
+get_child(struct step *s)
+{
+	step_get(s, child_info[s->req.child].kind, s->name, on_child);
+}
+
+void
+verb_delete(struct step *s)
+{
+	model_child_name(s->name, s->req.child, s->req.name, s->req.ordinal);
+	if (s->row->needs & NEED_DESTROYING)
+		verb_after_commit(s, get_child);
+	else
+		get_child(s);
+}
+
+/*
+ * --- ORPHAN_STATEFULSET: for new volume templates only; its pods go on and are adopted by the
+ * next.
+ */
+
+static void
+on_statefulset(struct step *s, const struct kube_reply *r)
+{
+	struct statefulset_view view;
+	struct guard guard;
+	struct object_meta m;
+	struct json j;
+	struct err e;
+
+	if (step_replied(r, 404)) {
+		step_end_done(s);
+		return;
+	}
+	if (!step_parse_object(s, r, s->name, &j, &m) ||
+	    !is_target(s, KIND_STATEFULSET, &m, step_owns(s, &m)))
+		return;
+	if (decode_statefulset(&j, json_root(&j), &s->arena, &view, &e) == -1) {
+		step_end_err(s, &e);
+		return;
+	}
+	if (view.storage_inputs == s->cluster.hash[GROUP_STORAGE]) {
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "StatefulSet %s has the volumes that the spec asks for", s->name);
+		return;
+	}
+	guard = (struct guard){m.uid, 0};
+	step_delete(s, KIND_STATEFULSET, s->name, &guard, "Orphan", on_deleted);
+}
+
+void
+verb_orphan_statefulset(struct step *s)
+{
+	model_child_name(s->name, CHILD_STATEFULSET, s->req.name, 0);
+	step_get(s, KIND_STATEFULSET, s->name, on_statefulset);
+}
+
+/*
+ * --- REPLACE_POD, REPLACE_PVC: the StatefulSet makes the next one. They carry our label, but no
+ * owner annotation.
+ */
+
+static void
+on_pod(struct step *s, const struct kube_reply *r)
+{
+	struct guard guard;
+	struct object_meta m;
+	struct json j;
+
+	if (step_replied(r, 404)) {
+		step_end_done(s);
+		return;
+	}
+	if (!step_parse_object(s, r, s->name, &j, &m) ||
+	    !is_target(s, KIND_POD, &m, str_is(m.cluster, s->req.name)))
+		return;
+	guard = (struct guard){m.uid, 0};
+	step_delete(s, KIND_POD, s->name, &guard, "Background", on_deleted);
+}
+
+void
+verb_replace_pod(struct step *s)
+{
+	snprintf(s->name, sizeof(s->name), "%s-%u", s->req.name, (unsigned)s->req.ordinal);
+	step_get(s, KIND_POD, s->name, on_pod);
+}
+
+static void
+on_pvc(struct step *s, const struct kube_reply *r)
+{
+	struct guard guard;
+	struct pvc_view p;
+	struct object_meta m;
+	struct json j;
+	struct err e;
+
+	if (step_replied(r, 404)) {
+		step_end_done(s);
+		return;
+	}
+	if (!step_parse_object(s, r, s->name, &j, &m) ||
+	    !is_target(s, KIND_PVC, &m, str_is(m.cluster, s->req.name)))
+		return;
+	if (observe_pvc(&j, &s->arena, &p, &e) == -1) {
+		step_end_err(s, &e);
+		return;
+	}
+	if (!p.pending || p.volume) {
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "PVC %s has a volume: it may hold data", s->name);
+		return;
+	}
+	guard = patch_guard(&m); /* with its version: it may be bound a moment later */
+	step_delete(s, KIND_PVC, s->name, &guard, "Background", on_deleted);
+}
+
+void
+verb_replace_pvc(struct step *s)
+{
+	observe_pvc_name(s->name, s->req.name, s->req.ordinal);
+	step_get(s, KIND_PVC, s->name, on_pvc);
+}

@@ -1,0 +1,269 @@
+/*
+ * The OBSERVE verbs: how the reconciler learns of what nobody watches. They write nothing. Where
+ * the API server keeps the reason in events (a pod that is refused, a volume that is not made),
+ * those are read too.
+ */
+#include "workers/executor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Controllers repeat a failing attempt at least every 1000 s: what is older is over. */
+#define EVENT_AGE_S 1200
+
+/* --- Events about one object, newest wins. */
+
+struct search {
+	struct step *s;
+	const char *needle; /* NULL = any */
+	char since[21];
+	struct event_view best;
+};
+
+static int
+on_event_item(void *arg, const struct feed_item *item)
+{
+	struct search *q = arg;
+
+	observe_event(item->j, item->object, q->needle, q->since, &q->s->arena, &q->best);
+	return 0;
+}
+
+/* False: the step has ended. Not being allowed to read events costs a text, never the step. */
+static bool
+newest_event(struct step *s, const struct kube_reply *r, const char *needle, struct event_view *out)
+{
+	struct search q = {.s = s, .needle = needle};
+
+	memset(out, 0, sizeof(*out));
+	if (step_replied(r, 403) || step_replied(r, 404))
+		return true;
+	time_rfc3339(q.since, clock_wall_s() - EVENT_AGE_S);
+	if (!step_items(s, r, on_event_item, &q))
+		return false;
+	*out = q.best;
+	return true;
+}
+
+static void
+list_events(struct step *s, const struct uid *about, const char *filter, step_next *next)
+{
+	char uid[UID_TEXT_SIZE];
+
+	uid_format(uid, about);
+	step_list(s, KIND_EVENT, next, "fieldSelector=involvedObject.uid%%3D%s%%2C%s&limit=%u", uid,
+	    filter, LIST_PAGE);
+}
+
+/* --- OBSERVE_PVC; also what OBSERVE_POD goes on with when a volume keeps the pod waiting. */
+
+static void
+on_pvc_events(struct step *s, const struct kube_reply *r)
+{
+	struct event_view event;
+
+	if (!newest_event(s, r, NULL, &event))
+		return;
+	if (event.text[0] != '\0')
+		snprintf(
+		    s->done.text, sizeof(s->done.text), "PVC %.70s: %.120s", s->name, event.text);
+	step_end_done(s);
+}
+
+static void
+explain_pvc(struct step *s, const struct pvc_view *p)
+{
+	s->done.reason = REASON_VOLUME_PENDING;
+	snprintf(s->done.text, sizeof(s->done.text), "PVC %.70s is %.16s (storage class %.60s)",
+	    s->name, p->phase.p, p->class.len > 0 ? p->class.p : "not given");
+	list_events(s, &p->meta.uid, "type%3DWarning", on_pvc_events);
+}
+
+static void
+on_pvc(struct step *s, const struct kube_reply *r)
+{
+	struct object_meta m;
+	struct pvc_view p;
+	struct json j;
+	struct err e;
+
+	if (step_replied(r, 404)) {
+		step_end_done(s);
+		return;
+	}
+	if (!step_parse_object(s, r, s->name, &j, &m))
+		return;
+	if (observe_pvc(&j, &s->arena, &p, &e) == -1) {
+		step_end_err(s, &e);
+		return;
+	}
+	step_saw(s, &m);
+	s->done.bound = p.bound;
+	s->done.ready = observe_pvc_matches(&p, &s->cluster);
+	if (p.bound)
+		step_end_done(s);
+	else
+		explain_pvc(s, &p);
+}
+
+void
+verb_observe_pvc(struct step *s)
+{
+	observe_pvc_name(s->name, s->req.name, s->req.ordinal);
+	step_get(s, KIND_PVC, s->name, on_pvc);
+}
+
+/* --- OBSERVE_POD of a pod that is there. */
+
+static void
+on_pod_pvc(struct step *s, const struct kube_reply *r)
+{
+	struct object_meta m;
+	struct pvc_view p;
+	struct json j;
+
+	if (step_replied(r, 404)) {
+		step_end_done(s); /* with what the pod says */
+		return;
+	}
+	if (!step_parse_object(s, r, s->name, &j, &m))
+		return;
+	if (observe_pvc(&j, &s->arena, &p, NULL) == -1 || p.bound)
+		step_end_done(s);
+	else
+		explain_pvc(s, &p);
+}
+
+static void
+report_pod(struct step *s, const struct pod_view *p)
+{
+	step_saw(s, &p->meta);
+	s->done.ready = p->ready && !p->meta.deleting;
+	s->done.inputs = p->inputs;
+	s->done.reason = (uint8_t)p->reason;
+	memcpy(s->done.text, p->text, sizeof(s->done.text));
+	if (p->reason == REASON_VOLUME_PENDING) {
+		observe_pvc_name(s->name, s->req.name, s->req.ordinal);
+		step_get(s, KIND_PVC, s->name, on_pod_pvc);
+	} else {
+		step_end_done(s);
+	}
+}
+
+/* --- OBSERVE_POD of a pod that is not there: is it refused? */
+
+static void
+on_refusals(struct step *s, const struct kube_reply *r)
+{
+	struct event_view event;
+	char pod[NAME_MAX_OBJECT + 8];
+
+	snprintf(pod, sizeof(pod), " Pod %s-%u in ", s->req.name, (unsigned)s->req.ordinal);
+	if (!newest_event(s, r, pod, &event))
+		return;
+	if (event.text[0] != '\0') {
+		s->done.reason = REASON_PODS_REFUSED;
+		memcpy(s->done.text, event.text, sizeof(s->done.text));
+	}
+	step_end_done(s);
+}
+
+/* Its events are told from those of an earlier StatefulSet of that name by its uid. */
+static void
+on_pods_statefulset(struct step *s, const struct kube_reply *r)
+{
+	struct statefulset_view view;
+	struct object_meta m;
+	struct json j;
+
+	if (step_replied(r, 404)) {
+		step_end_done(s);
+		return;
+	}
+	if (!step_parse_object(s, r, s->req.name, &j, &m))
+		return;
+	if (decode_statefulset(&j, json_root(&j), &s->arena, &view, NULL) == -1 ||
+	    view.replicas <= s->req.ordinal)
+		step_end_done(s);
+	else
+		list_events(s, &m.uid, "reason%3DFailedCreate", on_refusals);
+}
+
+static void
+on_pod(struct step *s, const struct kube_reply *r)
+{
+	struct pod_view p;
+	struct object_meta m;
+	struct json j;
+	struct err e;
+
+	if (step_replied(r, 404)) {
+		step_get(s, KIND_STATEFULSET, s->req.name, on_pods_statefulset);
+		return;
+	}
+	if (!step_parse_object(s, r, s->name, &j, &m))
+		return;
+	if (!str_is(m.cluster, s->req.name))
+		step_end_foreign(s, KIND_POD, s->name);
+	else if (observe_pod(&j, &s->arena, &p, &e) == -1)
+		step_end_err(s, &e);
+	else
+		report_pod(s, &p);
+}
+
+void
+verb_observe_pod(struct step *s)
+{
+	snprintf(s->name, sizeof(s->name), "%s-%u", s->req.name, (unsigned)s->req.ordinal);
+	step_get(s, KIND_POD, s->name, on_pod);
+}
+
+/* --- OBSERVE_PODS */
+
+static int
+on_pod_item(void *arg, const struct feed_item *item)
+{
+	struct step *s = arg;
+
+	(void)item;
+	if (s->done.count < 255)
+		s->done.count++;
+	return 0;
+}
+
+static void
+on_pods(struct step *s, const struct kube_reply *r)
+{
+	if (!step_items(s, r, on_pod_item, s))
+		return;
+	s->done.present = s->done.count > 0;
+	step_end_done(s);
+}
+
+void
+verb_observe_pods(struct step *s)
+{
+	step_list_cluster(s, KIND_POD, on_pods);
+}
+
+/* --- OBSERVE_NAMESPACE */
+
+static void
+on_namespace(struct step *s, const struct kube_reply *r)
+{
+	struct json j;
+
+	if (!step_parse(s, r, &j))
+		return;
+	s->done.present = true;
+	s->done.terminating = observe_namespace_terminating(&j);
+	if (s->done.terminating)
+		s->done.reason = REASON_NAMESPACE_TERMINATING;
+	step_end_done(s);
+}
+
+void
+verb_observe_namespace(struct step *s)
+{
+	step_get_namespace(s, on_namespace);
+}

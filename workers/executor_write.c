@@ -1,0 +1,308 @@
+/*
+ * What is written on our own kinds: the finalizer, BGCluster.status, Events, an instance's hold,
+ * and the mark that its last report no longer counts. Each only when it changes something.
+ */
+#include "objects/objects.h"
+#include "workers/executor.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* Everything here ends with this: a 2xx is the end. */
+static void
+on_written(struct step *s, const struct kube_reply *r)
+{
+	struct object_meta m;
+	struct json j;
+
+	/*
+	 * A BGCluster whose last finalizer went is gone with it; its reply may be the object or
+	 * not.
+	 */
+	if (step_replied(r, 404))
+		step_end(s, CHOICE_step_code_GONE, REASON_NONE, "%s %s is gone", s->sent.what,
+		    s->sent.name);
+	else if (step_parse_object(s, r, s->sent.name, &j, &m)) {
+		step_saw(s, &m);
+		step_end_done(s);
+	}
+}
+
+/* --- ADD_FINALIZER, REMOVE_FINALIZER */
+
+void
+verb_finalizer(struct step *s)
+{
+	bool add = s->req.verb == CHOICE_verb_ADD_FINALIZER;
+	struct guard guard = patch_guard(&s->cluster.meta);
+	struct buf body;
+
+	if (s->cluster.meta.finalizer == add) {
+		step_saw(s, &s->cluster.meta);
+		step_end_done(s);
+		return;
+	}
+	buf_init(&body, HTTP_BODY_MAX);
+	patch_finalizers(&body, &guard, &s->json,
+	    json_path(&s->json, json_root(&s->json), "metadata.finalizers"), add);
+	step_patch(s, KIND_BGCLUSTER, s->req.name, NULL, &body, on_written);
+}
+
+/* --- HOLD, RELEASE, UNREACHABLE: a BGInstance. */
+
+/* False: the step has ended. */
+static bool
+parse_instance(struct step *s, const struct kube_reply *r, struct json *j, struct bginstance *i)
+{
+	struct object_meta m;
+	struct err e;
+
+	if (step_replied(r, 404)) {
+		step_end(
+		    s, CHOICE_step_code_GONE, REASON_NONE, "BGInstance %s is not there", s->name);
+		return false;
+	}
+	if (!step_parse_object(s, r, s->name, j, &m))
+		return false;
+	step_saw(s, &m);
+	if (!step_owns(s, &m))
+		step_end_foreign(s, KIND_BGINSTANCE, s->name);
+	else if (!uid_none(&s->req.target) && !uid_eq(&m.uid, &s->req.target))
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "BGInstance %s is another one now", s->name);
+	else if (decode_bginstance(j, json_root(j), &s->arena, i, &e) == -1)
+		step_end(
+		    s, CHOICE_step_code_INVALID, REASON_NONE, "BGInstance %s: %s", s->name, e.text);
+	else
+		return true;
+	return false;
+}
+
+static void
+on_adoption_ended(struct step *s, const struct kube_reply *r)
+{
+	if (step_ok(r))
+		step_end_done(s);
+	else
+		step_fail(s, r);
+}
+
+/* Every instance is released: from now on a new one is born free. */
+static void
+end_adoption(struct step *s)
+{
+	struct guard guard = patch_guard(&s->anchor.meta);
+	struct buf body;
+
+	if (!s->anchor.adopted) {
+		step_end_done(s);
+		return;
+	}
+	buf_init(&body, HTTP_BODY_MAX);
+	patch_anchor_data(&body, &guard, ANCHOR_ADOPTED, NULL);
+	step_patch(s, KIND_CONFIGMAP, s->anchor_name, NULL, &body, on_adoption_ended);
+}
+
+static int
+on_instance_item(void *arg, const struct feed_item *item)
+{
+	unsigned *held = arg;
+	bool hold = false;
+
+	json_bool(item->j, json_path(item->j, item->object, "spec.hold"), &hold);
+	*held += hold;
+	return 0;
+}
+
+static void
+on_instances(struct step *s, const struct kube_reply *r)
+{
+	unsigned held = 0;
+
+	if (!step_items(s, r, on_instance_item, &held))
+		return;
+	if (held > 0)
+		step_end_done(s);
+	else
+		verb_with_anchor(s, end_adoption);
+}
+
+static void
+after_hold(struct step *s)
+{
+	if (s->req.verb == CHOICE_verb_RELEASE)
+		step_list_cluster(s, KIND_BGINSTANCE, on_instances);
+	else
+		step_end_done(s);
+}
+
+static void
+on_hold_written(struct step *s, const struct kube_reply *r)
+{
+	struct bginstance i;
+	struct json j;
+
+	if (parse_instance(s, r, &j, &i))
+		after_hold(s);
+}
+
+static void
+on_instance_to_hold(struct step *s, const struct kube_reply *r)
+{
+	bool hold = s->req.verb == CHOICE_verb_HOLD;
+	struct bginstance i;
+	struct guard guard;
+	struct buf body;
+	struct json j;
+
+	if (!parse_instance(s, r, &j, &i))
+		return;
+	if (i.hold == hold) {
+		after_hold(s);
+		return;
+	}
+	guard = patch_guard(&i.meta);
+	buf_init(&body, HTTP_BODY_MAX);
+	patch_hold(&body, &guard, hold);
+	step_patch(s, KIND_BGINSTANCE, s->name, NULL, &body, on_hold_written);
+}
+
+void
+verb_hold(struct step *s)
+{
+	model_child_name(s->name, CHILD_INSTANCE, s->req.name, s->req.ordinal);
+	step_get(s, KIND_BGINSTANCE, s->name, on_instance_to_hold);
+}
+
+static void
+on_lost_instance(struct step *s, const struct kube_reply *r)
+{
+	struct bginstance i;
+	struct guard guard;
+	struct buf body;
+	struct json j;
+	char now[21];
+
+	if (!parse_instance(s, r, &j, &i))
+		return;
+	if (observe_unreachable(&j, &i)) {
+		step_end_done(s);
+		return;
+	}
+	guard = patch_guard(&i.meta);
+	time_rfc3339(now, clock_wall_s());
+	buf_init(&body, HTTP_BODY_MAX);
+	patch_unreachable(&body, &guard, &j, now);
+	step_patch(s, KIND_BGINSTANCE, s->name, "status", &body, on_written);
+}
+
+void
+verb_unreachable(struct step *s)
+{
+	model_child_name(s->name, CHILD_INSTANCE, s->req.name, s->req.ordinal);
+	step_get(s, KIND_BGINSTANCE, s->name, on_lost_instance);
+}
+
+/* --- STATUS */
+
+static void
+wanted_status(const struct msg_step_status *m, struct cluster_status *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->ready_instances = m->ready_instances;
+	out->primary = str_of(m->primary);
+	out->phase = str_of(m->phase);
+	out->generation = (int64_t)m->generation;
+	out->n = m->conditions.n;
+	for (unsigned i = 0; i < out->n; i++) {
+		out->conditions[i].type = m->conditions.at[i].type;
+		out->conditions[i].status = m->conditions.at[i].status;
+		out->conditions[i].reason = m->conditions.at[i].reason;
+		out->conditions[i].text = str_of(m->conditions.at[i].text);
+	}
+}
+
+/* Rendered, and guarded by the object that was just read. */
+static int
+status_body(struct step *s, const struct cluster_status *wanted, struct buf *out, struct err *e)
+{
+	struct guard guard = patch_guard(&s->cluster.meta);
+	struct buf patch;
+	char now[21];
+	int rc;
+
+	time_rfc3339(now, clock_wall_s());
+	buf_init(&patch, HTTP_BODY_MAX);
+	rc = objects_render_status(&s->cluster, wanted, now, &patch, e);
+	if (rc == 0)
+		rc = patch_guarded(out, &guard, buf_view(&patch), &s->arena, e);
+	buf_free(&patch);
+	return rc;
+}
+
+void
+verb_status(struct step *s)
+{
+	struct cluster_status wanted;
+	struct buf body;
+	struct err e;
+
+	wanted_status(&s->status, &wanted);
+	if (decode_cluster_status_hash(&s->json, json_root(&s->json), &s->arena) ==
+	    model_status_hash(&wanted)) {
+		step_saw(s, &s->cluster.meta);
+		step_end_done(s);
+		return;
+	}
+	buf_init(&body, HTTP_BODY_MAX);
+	if (status_body(s, &wanted, &body, &e) == 0) {
+		step_patch(s, KIND_BGCLUSTER, s->req.name, "status", &body, on_written);
+		return;
+	}
+	buf_free(&body);
+	step_end_err(s, &e);
+}
+
+/*
+ * --- EVENT: said once, best effort. Not being allowed to, or a full quota, must not trouble a
+ * cluster; nor is one said twice.
+ */
+
+static void
+on_event_posted(struct step *s, const struct kube_reply *r)
+{
+	struct err e;
+
+	if (r->outcome == KUBE_REPLIED && kube_reply_terminating(r)) {
+		step_fail(s, r);
+		return;
+	}
+	if (!step_ok(r) && kube_reply_error(r, &e) == -1)
+		log_warn("event-lost", NULL, "Event about BGCluster %s/%s: %s", s->req.namespace,
+		    s->req.name, e.text);
+	step_end_done(s);
+}
+
+void
+verb_event(struct step *s)
+{
+	char name[NAME_MAX_OBJECT + 1], micro[28];
+	struct timespec now;
+	struct buf body;
+	struct err e;
+	uint64_t h;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	h = hash_bytes(hash_bytes(HASH_INIT, &s->req.uid, sizeof(s->req.uid)), &now, sizeof(now));
+	snprintf(name, sizeof(name), "%s.%016llx", s->req.name, (unsigned long long)h);
+	time_rfc3339_micro(micro, now.tv_sec, now.tv_nsec / 1000);
+	buf_init(&body, HTTP_BODY_MAX);
+	if (objects_render_event(&s->cluster.meta, s->event.type, s->event.reason,
+		str_of(s->event.text), name, micro, &body, &e) == 0) {
+		step_post(s, KIND_EVENT, name, false, &body, on_event_posted);
+		return;
+	}
+	buf_free(&body);
+	step_end_err(s, &e);
+}

@@ -1,0 +1,190 @@
+/*
+ * What the executor does at all: one constant table of verb and child, with what the message must
+ * carry and what the user's object must be. Pure. A message that no plan emits is a breach, and its
+ * sender is killed; what a user's object can bring about is refused, and said in a condition on
+ * that object. The reconciler checks most of this too; this table is what holds when the reconciler
+ * was taken over.
+ */
+#include "workers/executor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define C(x) (1u << CHILD_##x)
+#define RUNTIME                                                                                    \
+	(C(SERVICEACCOUNT) | C(ROLE) | C(ROLEBINDING) | C(SERVICE_RW) | C(SERVICE_RO) |            \
+	    C(SERVICE_PODS) | C(PDB) | C(STATEFULSET))
+#define HEALED (RUNTIME & ~C(STATEFULSET))
+#define DATA (C(ANCHOR) | C(CREDENTIALS) | C(APP))
+#define MAKES (NEED_SPEC | NEED_LIVE | NEED_FINALIZER | NEED_NAME)
+#define PURGES (NEED_SPEC | NEED_DELETING | NEED_FINALIZER | NEED_POLICY_DELETE)
+
+/* Secrets are in no row of DELETE: only garbage collection may remove them (DESIGN 8). */
+static const struct policy_row rows[] = {
+    {"add finalizer", CHOICE_verb_ADD_FINALIZER, 0, 0, NEED_LIVE | NEED_NAME},
+    {"remove finalizer", CHOICE_verb_REMOVE_FINALIZER, 0, 0, NEED_DELETING},
+    {"ensure data", CHOICE_verb_ENSURE, DATA, 0, MAKES},
+    /* A mistake in env must not keep RBAC and Services from being healed. */
+    {"ensure runtime", CHOICE_verb_ENSURE, HEALED, 0, MAKES},
+    {"ensure statefulset", CHOICE_verb_ENSURE, C(STATEFULSET), 0, MAKES | NEED_ENV},
+    {"ensure instance", CHOICE_verb_ENSURE, C(INSTANCE), 0, MAKES | NEED_MEMBER},
+    {"delete runtime", CHOICE_verb_DELETE, RUNTIME, SHAPE_TARGET, NEED_DELETING},
+    {"delete instance", CHOICE_verb_DELETE, C(INSTANCE), SHAPE_TARGET, NEED_SURPLUS},
+    {"delete anchor", CHOICE_verb_DELETE, C(ANCHOR), SHAPE_TARGET, PURGES | NEED_DESTROYING},
+    {"orphan statefulset", CHOICE_verb_ORPHAN_STATEFULSET, 0, SHAPE_TARGET, NEED_SPEC | NEED_LIVE},
+    {"hold", CHOICE_verb_HOLD, 0, 0, 0},
+    {"release", CHOICE_verb_RELEASE, 0, 0, NEED_LIVE},
+    {"observe pod", CHOICE_verb_OBSERVE_POD, 0, 0, 0},
+    {"observe pods", CHOICE_verb_OBSERVE_PODS, 0, 0, 0},
+    {"observe pvc", CHOICE_verb_OBSERVE_PVC, 0, 0, NEED_SPEC},
+    {"observe namespace", CHOICE_verb_OBSERVE_NAMESPACE, 0, 0, 0},
+    {"replace pod", CHOICE_verb_REPLACE_POD, 0, SHAPE_TARGET, NEED_LIVE},
+    {"replace pvc", CHOICE_verb_REPLACE_PVC, 0, SHAPE_TARGET, NEED_LIVE},
+    {"destroy anchor", CHOICE_verb_DESTROY_ANCHOR, 0, 0, PURGES},
+    {"delete pvcs", CHOICE_verb_DELETE_PVCS, 0, 0, PURGES | NEED_DESTROYING},
+    {"delete configmaps", CHOICE_verb_DELETE_CONFIGMAPS, 0, 0, PURGES | NEED_DESTROYING},
+    {"unreachable", CHOICE_verb_UNREACHABLE, 0, 0, 0},
+    {"status", CHOICE_verb_STATUS, 0, 0, 0},
+    {"event", CHOICE_verb_EVENT, 0, 0, 0},
+};
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static void
+judge(struct policy_verdict *v, enum verdict verdict, enum choice_reason reason, const char *row,
+    const char *text)
+{
+	v->verdict = verdict;
+	v->reason = reason;
+	snprintf(v->text, sizeof(v->text), "policy, %s: %s", row != NULL ? row : "?", text);
+}
+
+static const struct policy_row *
+find_row(uint8_t verb, uint8_t child)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].verb == verb &&
+		    (rows[i].children == 0 || (rows[i].children & (1u << child))))
+			return &rows[i];
+	return NULL;
+}
+
+static bool
+in_namespaces(const char *ns, char (*namespaces)[64], unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (strcmp(ns, namespaces[i]) == 0)
+			return true;
+	return false;
+}
+
+void
+policy_check_message(const struct msg_step *s, char (*namespaces)[64], unsigned namespaces_n,
+    const struct policy_row **row, struct policy_verdict *v)
+{
+	const struct policy_row *r = find_row(s->verb, s->child);
+	const char *verb = choice_text(VOCAB_verb, s->verb);
+
+	*row = NULL;
+	if (r == NULL)
+		judge(v, BREACH, REASON_NONE, verb, "there is no such step");
+	else if (!in_namespaces(s->namespace, namespaces, namespaces_n))
+		judge(v, BREACH, REASON_NONE, r->name, "the namespace is not one of ours");
+	else if (s->name[0] == '\0' || uid_none(&s->uid))
+		judge(v, BREACH, REASON_NONE, r->name, "no object is named");
+	else if (s->ordinal >= INSTANCES_MAX)
+		judge(v, BREACH, REASON_NONE, r->name, "no instance has that ordinal");
+	else if ((r->shape & SHAPE_TARGET) && uid_none(&s->target))
+		judge(v, BREACH, REASON_NONE, r->name, "a removal without a target");
+	else {
+		v->verdict = ALLOW;
+		v->reason = REASON_NONE;
+		v->text[0] = '\0';
+		*row = r;
+	}
+}
+
+/*
+ * Patroni's ConfigMaps of cluster "x" are "x-config", ...: a cluster of such a name would be
+ * confused with them.
+ */
+static bool
+has_reserved_name(struct str name)
+{
+	static const char *const suffixes[] = {"-config", "-leader", "-failover", "-sync"};
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		if (str_ends(name, suffixes[i]))
+			return true;
+	return false;
+}
+
+/*
+ * The first variable of spec.env that Bestgres must win; false = none. What is no list of objects
+ * is the renderer's to refuse.
+ */
+static bool
+owned_variable(const struct bgcluster *c, struct arena *a, struct str *out)
+{
+	struct json j;
+
+	if (c->env.len == 0 || json_parse(&j, c->env, a, NULL) == -1 ||
+	    json_type(&j, json_root(&j)) != JSON_T_ARRAY)
+		return false;
+	for (int k = json_first(&j, json_root(&j)); k != JSON_NONE; k = json_next(&j, k)) {
+		int name =
+		    json_type(&j, k) == JSON_T_OBJECT ? json_get(&j, k, STR("name")) : JSON_NONE;
+
+		if (json_type(&j, name) == JSON_T_STRING &&
+		    json_string(&j, name, NAME_MAX_OBJECT, a, out, NULL) == 0 &&
+		    model_variable_owned(*out))
+			return true;
+	}
+	return false;
+}
+
+static void
+check_env(const struct policy_row *row, const struct bgcluster *c, struct arena *a,
+    struct policy_verdict *v)
+{
+	struct str variable;
+	char text[IPC_TEXT_MAX];
+
+	if (!owned_variable(c, a, &variable))
+		return;
+	snprintf(
+	    text, sizeof(text), "spec.env: %.*s is Bestgres's own", (int)variable.len, variable.p);
+	judge(v, REFUSE, REASON_VARIABLE_OWNED, row->name, text);
+}
+
+void
+policy_check_object(const struct policy_row *row, const struct msg_step *s,
+    const struct bgcluster *c, struct arena *a, struct policy_verdict *v)
+{
+	/*
+	 * An unreadable spec has 0 instances: then nothing but a deletion makes an instance one too
+	 * many.
+	 */
+	bool surplus = c->meta.deleting || (c->instances > 0 && s->ordinal >= c->instances);
+
+	v->verdict = ALLOW;
+	v->reason = REASON_NONE;
+	v->text[0] = '\0';
+	if ((row->needs & NEED_LIVE) && c->meta.deleting)
+		judge(v, REFUSE, REASON_DELETING, row->name, "metadata.deletionTimestamp is set");
+	else if ((row->needs & NEED_DELETING) && !c->meta.deleting)
+		judge(v, REFUSE, REASON_NONE, row->name, "metadata.deletionTimestamp is not set");
+	else if ((row->needs & NEED_FINALIZER) && !c->meta.finalizer)
+		judge(v, REFUSE, REASON_NONE, row->name, "metadata.finalizers lacks " FINALIZER);
+	else if ((row->needs & NEED_POLICY_DELETE) &&
+		 c->deletion_policy != CHOICE_deletion_policy_DELETE)
+		judge(v, REFUSE, REASON_NONE, row->name, "spec.deletionPolicy is not Delete");
+	else if ((row->needs & NEED_MEMBER) && surplus)
+		judge(v, REFUSE, REASON_NONE, row->name, "the ordinal is not below spec.instances");
+	else if ((row->needs & NEED_SURPLUS) && !surplus)
+		judge(v, REFUSE, REASON_NONE, row->name, "the ordinal is below spec.instances");
+	else if ((row->needs & NEED_NAME) && has_reserved_name(c->meta.name))
+		judge(v, REFUSE, REASON_SPEC_INVALID, row->name,
+		    "metadata.name ends like one of Patroni's ConfigMaps");
+	else if (row->needs & NEED_ENV)
+		check_env(row, c, a, v);
+}
