@@ -1,0 +1,118 @@
+/*
+ * agent: the one process in the pod that talks to the API server and to Patroni's REST API; sandboxed. agent.c its start, init and
+ * pgctl; agent_api.c what it reads and writes in Kubernetes; agent_patroni.c the polls and the switchover; agent_config.c
+ * Patroni's dynamic configuration. view.c, report.c and dynamic.c hold what is pure.
+ */
+#ifndef INSTANCE_AGENT_H
+#define INSTANCE_AGENT_H
+
+#include <ev.h>
+
+#include "instance/child.h"
+#include "instance/dynamic.h"
+#include "instance/view.h"
+
+/* Applying the dynamic configuration: one request after the other. */
+enum config_step {
+	CONFIG_IDLE,
+	CONFIG_LOOK_MARK,
+	CONFIG_LOOK,
+	CONFIG_MARK,
+	CONFIG_PATCH,
+	CONFIG_UNMARK
+};
+struct config_job {
+	enum config_step step;
+	uint64_t generation;
+	struct uid cluster;
+	struct arena arena;
+	struct buf wanted, keys, kept,
+	    patch;         /* kept: keys that stood there before and those of wanted */
+	struct str marked; /* the keys in the annotation now */
+	struct uid marked_uid;
+	uint64_t marked_generation;
+	char version[24];
+	struct msec next; /* not before */
+	int64_t wait_ms;
+	uint64_t applied; /* generation, of the cluster applied_uid */
+	struct uid applied_uid;
+};
+
+/* Writing one's own objects: one request at a time for each, the next one not before. */
+struct writer {
+	bool busy;
+	struct msec next, differs_since; /* differs_since.v 0 = does not differ */
+	int64_t wait_ms;
+};
+
+struct agent {
+	struct self self;
+	const char *cluster, *namespace, *pod, *pod_uid;
+	struct kube *api, *rest;
+	ev_timer tick, token_timer;
+	struct msec now; /* of the tick or event under way */
+
+	/* From init and pgctl. */
+	struct msg_pod_state state;
+	struct msg_disk disk;
+	struct msg_spec_checked checked;
+	struct msg_bootstrap_done bootstrap;
+	bool state_known, disk_known, checked_known, password_known;
+	bool bootstrap_asked, bootstrapped;
+	struct msec bootstrap_next;
+	bool released;
+
+	/* The cluster: the last object that could be read. */
+	struct arena spec_arena[2];
+	unsigned spec_at;
+	struct bgcluster *spec;   /* NULL = none yet */
+	uint64_t spec_generation; /* the first one with this content of ours */
+	bool cluster_named, cluster_gone,
+	    spec_bad; /* spec_bad: a newer one can not be used; why is in spec_text */
+	char spec_text[IPC_TEXT_MAX + 1];
+	size_t send_at; /* of the messages that hand it to pgctl; SIZE_MAX = done */
+
+	/* Our BGInstance. */
+	bool instance_named, instance_known, hold;
+	struct uid instance_uid;
+	uint64_t instance_version;
+	struct report stored, sent;
+	struct writer status;
+
+	/* Our pod's label. */
+	bool label_known, label_asked, label_is;
+	struct writer label;
+
+	/* Patroni. */
+	struct view view;
+	bool polling;
+	unsigned polls;
+	struct msec poll_next, leaderless_since;
+	struct config_job config;
+	bool switching;
+};
+
+/* agent.c */
+void agent_look(struct agent *a); /* does whatever is due now; call after every event */
+const struct bgcluster *agent_spec(const struct agent *a); /* the last usable one, or NULL */
+bool agent_leads(const struct agent *a);
+void agent_tell_seen(struct agent *a, bool answered);
+
+/* agent_spec.c */
+int spec_usable(const struct bgcluster *c,
+    char text[IPC_TEXT_MAX + 1]); /* can it be handed over? -1: text says why not */
+void spec_send(struct agent *a);  /* goes on where it stopped */
+void spec_wanted(const struct bgcluster *c, struct dynamic_wanted *out);
+
+/* agent_api.c */
+void api_start(struct agent *a);
+void api_look(struct agent *a); /* status and label, if due */
+
+/* agent_patroni.c */
+void patroni_look(struct agent *a); /* poll, if due */
+void patroni_switchover(struct agent *a);
+
+/* agent_config.c */
+void config_look(struct agent *a);
+
+#endif

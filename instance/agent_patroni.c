@@ -1,0 +1,181 @@
+/* Patroni on loopback: polls, and the switchover before a stop. What it says goes to view.c; whether it lives, to init. */
+#include "instance/agent.h"
+
+#define POLL_MS 1000
+#define POLL_EAGER_MS 250 /* while this instance does not serve yet */
+#define ASK_MS 1000
+#define ALIVE_MS 700
+#define SWITCHOVER_MS 10000
+#define CLUSTER_EVERY 5 /* polls */
+#define MISSES_MAX 3
+#define ARENA_MAX (4u << 20)
+
+static struct arena arena; /* of one answer */
+static unsigned misses;    /* of /patroni, in a row */
+static bool deaf;          /* the last poll had no answer at all */
+
+static void
+ask(struct agent *a, const char *path, int timeout_ms,
+    void (*done)(void *, const struct kube_reply *))
+{
+	const struct kube_request r = {.method = KUBE_GET, .path = path, .timeout_ms = timeout_ms};
+
+	kube_send(a->rest, &r, done, a);
+}
+
+static bool
+serves(const struct agent *a)
+{
+	return a->view.known && a->view.running && a->view.cluster_known &&
+	       (a->view.leads || a->view.streaming) && (a->bootstrapped || !a->view.primary);
+}
+
+static void
+end_poll(struct agent *a, bool answered)
+{
+	struct msec now = clock_boot();
+
+	a->polling = false;
+	a->polls++;
+	a->poll_next.v = now.v + (answered && serves(a) ? POLL_MS : POLL_EAGER_MS);
+	deaf = !answered;
+	if (!a->view.cluster_known || a->view.has_leader)
+		a->leaderless_since.v = 0;
+	else if (a->leaderless_since.v == 0)
+		a->leaderless_since = now;
+	agent_tell_seen(a, answered);
+	child_worked(&a->self);
+	agent_look(a);
+}
+
+static int
+parse(const struct kube_reply *r, struct json *j, struct err *e)
+{
+	arena_reset(&arena);
+	return json_parse(j, r->body, &arena, e);
+}
+
+static void
+on_cluster(void *arg, const struct kube_reply *r)
+{
+	struct agent *a = arg;
+	struct json j;
+	struct err e;
+
+	if (r->outcome != KUBE_REPLIED || r->status != 200)
+		a->view.cluster_known = false;
+	else if (parse(r, &j, &e) == -1 || view_read_cluster(&a->view, &j, a->pod, &e) == -1) {
+		a->view.cluster_known = false;
+		log_warn("patroni_cluster", NULL, "%s", e.text);
+	}
+	end_poll(a, true);
+}
+
+/* /patroni asks PostgreSQL and may hang with it; /liveness does not. */
+static void
+on_alive(void *arg, const struct kube_reply *r)
+{
+	struct agent *a = arg;
+
+	if (r->outcome != KUBE_REPLIED && ++misses >= MISSES_MAX)
+		view_silent(&a->view);
+	end_poll(a, r->outcome == KUBE_REPLIED);
+}
+
+static bool
+same_standing(const struct view *x, const struct view *y)
+{
+	return x->known && x->primary == y->primary && x->running == y->running &&
+	       x->streaming == y->streaming && x->timeline == y->timeline &&
+	       x->unlocked == y->unlocked && strcmp(x->state, y->state) == 0;
+}
+
+static void
+on_patroni(void *arg, const struct kube_reply *r)
+{
+	struct agent *a = arg;
+	struct view before = a->view;
+	struct json j;
+	struct err e = {0};
+
+	if (r->outcome != KUBE_REPLIED || parse(r, &j, &e) == -1 ||
+	    view_read_patroni(&a->view, &j, &e) == -1) {
+		if (r->outcome == KUBE_REPLIED)
+			log_warn("patroni_status", NULL, "HTTP %d: %s", r->status, e.text);
+		if (++misses >= MISSES_MAX)
+			view_silent(&a->view);
+		ask(a, "/liveness", ALIVE_MS, on_alive);
+		return;
+	}
+	misses = 0;
+	if (same_standing(&before, &a->view) && serves(a) && a->polls % CLUSTER_EVERY != 0)
+		end_poll(a, true);
+	else
+		ask(a, "/cluster", ASK_MS, on_cluster);
+}
+
+void
+patroni_look(struct agent *a)
+{
+	if (a->polling || !a->state_known || !a->state.patroni_running || a->now.v < a->poll_next.v)
+		return;
+	if (arena.cap == 0)
+		arena_init(&arena, ARENA_MAX);
+	a->polling = true;
+	if (deaf)
+		ask(a, "/liveness", ALIVE_MS, on_alive); /* quick: how long it is silent counts */
+	else
+		ask(a, "/patroni", ASK_MS, on_patroni);
+}
+
+static void
+tell_switchover(struct agent *a, bool done, struct str text)
+{
+	struct ipc_msg m = {.type = IPC_SWITCHOVER_DONE, .fds = {-1, -1}};
+
+	m.switchover_done.done = done;
+	str_copy_text(m.switchover_done.text, sizeof(m.switchover_done.text), text);
+	a->switching = false;
+	(void)child_tell(&a->self, &m);
+}
+
+static void
+on_switchover(void *arg, const struct kube_reply *r)
+{
+	if (r->outcome != KUBE_REPLIED)
+		tell_switchover(arg, false, str_of(r->err.text));
+	else
+		tell_switchover(arg, r->status == 200, r->body);
+}
+
+/* Patroni itself refuses (412) when no replica is fit; no such wish when the cluster goes, or is paused. */
+void
+patroni_switchover(struct agent *a)
+{
+	struct kube_request r = {.method = KUBE_POST,
+	    .path = "/switchover",
+	    .content = KUBE_JSON,
+	    .timeout_ms = SWITCHOVER_MS};
+	struct buf body;
+	struct jw w;
+
+	if (a->switching)
+		return;
+	if (!agent_leads(a)) {
+		tell_switchover(a, false, STR("not the leader"));
+		return;
+	}
+	if (a->view.paused || a->cluster_gone || !a->password_known) {
+		tell_switchover(a, false, STR("the cluster is paused or being deleted"));
+		return;
+	}
+	buf_init(&body, 512);
+	jw_init(&w, &body);
+	jw_object(&w);
+	jw_kv(&w, "leader", a->pod);
+	jw_end(&w);
+	r.body = buf_view(&body);
+	a->switching = true;
+	kube_send(a->rest, &r, on_switchover, a);
+	buf_free(&body);
+}

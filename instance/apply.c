@@ -1,0 +1,165 @@
+/* Runs bootstrap.c's SQL with psql over the unix socket, as the superuser: first role and database, then what is done once in it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "instance/work.h"
+
+#define ROLE_MS 120000
+#define ONCE_MS 1800000 /* the user's statements may load data */
+#define SQL_MAX (4u << 20)
+#define ITERATIONS 4096 /* PostgreSQL's default */
+
+static void
+finish(struct pgctl *p, uint8_t reason, const char *text)
+{
+	p->bootstrapping = false;
+	p->done = (struct msg_bootstrap_done){.reason = reason};
+	str_copy_text(p->done.text, sizeof(p->done.text), str_of(text));
+	p->done_due = true;
+	if (reason == REASON_NONE)
+		log_info("bootstrap", NULL, "role and database are there");
+	else
+		log_warn("bootstrap", NULL, "%s", p->done.text);
+	pgctl_flush(p);
+}
+
+/* "*:*:*:user:password", colons and backslashes escaped (libpq, "The Password File"). */
+static int
+write_passfile(const struct credential *c, struct err *e)
+{
+	struct str password = {c->password.p, c->password.len};
+	struct secret line = {0};
+	size_t n;
+	int fd, r;
+
+	secret_alloc(&line, 128 + 2 * password.len);
+	n = (size_t)snprintf(line.p, 128, "*:*:*:%s:", c->username);
+	for (size_t i = 0; i < password.len; i++) {
+		if (password.p[i] == ':' || password.p[i] == '\\')
+			line.p[n++] = '\\';
+		line.p[n++] = password.p[i];
+	}
+	line.p[n++] = '\n';
+	(void)unlink(PSQL_PASS_PATH);
+	fd = open(PSQL_PASS_PATH, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	r = fd == -1 ? -1 : fd_write_all(fd, line.p, n);
+	if (r == -1)
+		(void)err_set(e, ERR_RETRY, "write %s: %s", PSQL_PASS_PATH, strerror(errno));
+	fd_close(&fd);
+	secret_free(&line);
+	return r;
+}
+
+/* The database's name goes through the environment: as an argument psql would take "a=b" for a connection string. */
+static void
+psql(struct pgctl *p, const char *database, struct str input, int timeout_ms,
+    void (*done)(void *, const struct run_result *))
+{
+	char program[300], path[4200], dbname[96];
+	const char *argv[] = {program, "-X", "-w", "-q", "-A", "-t", "-h", SOCKET_DIR, "-p", "5432",
+	    "-U", p->credentials.superuser.username, "-v", "ON_ERROR_STOP=1", "-f", "-", NULL};
+	const char *const env[] = {path, dbname, "PGPASSFILE=" PSQL_PASS_PATH,
+	    "PGCONNECT_TIMEOUT=10", "PGCLIENTENCODING=UTF8", "PGAPPNAME=bestgres", "LC_ALL=C",
+	    "HOME=/tmp", NULL};
+	const struct run_spec s = {
+	    .argv = argv, .env = env, .input = input, .timeout_ms = timeout_ms};
+
+	(void)snprintf(program, sizeof(program), "%s/psql", p->chosen->dir);
+	if (access(program, X_OK) == -1)
+		(void)checks_find_program("psql", p->path, program);
+	(void)snprintf(path, sizeof(path), "PATH=%s", p->path);
+	(void)snprintf(dbname, sizeof(dbname), "PGDATABASE=%s", database);
+	run_start(p->self.loop, &s, done, p);
+}
+
+static bool
+failed(struct pgctl *p, const struct run_result *r)
+{
+	char text[IPC_TEXT_MAX + 1];
+
+	if (r->status == 0)
+		return false;
+	if (r->timed_out)
+		(void)snprintf(text, sizeof(text), "psql did not end in time");
+	else
+		psql_complaint(r->err, text);
+	finish(p, REASON_BOOTSTRAP_SQL_FAILED, text);
+	return true;
+}
+
+static void
+on_once(void *arg, const struct run_result *r)
+{
+	struct pgctl *p = arg;
+
+	if (!failed(p, r))
+		finish(p, REASON_NONE, "");
+}
+
+static void
+on_role(void *arg, const struct run_result *r)
+{
+	struct pgctl *p = arg;
+	struct buf sql;
+
+	if (failed(p, r))
+		return;
+	if (p->spec == NULL || p->chosen == NULL || !p->have_credentials) {
+		finish(p, REASON_BOOTSTRAP_SQL_FAILED,
+		    "the instance's files changed meanwhile; tried again");
+		return;
+	}
+	buf_init(&sql, SQL_MAX);
+	bootstrap_once_sql(
+	    str_of(p->spec->m.database), &p->spec->sql, &p->credentials.anchor, &sql);
+	if (sql.full)
+		finish(p, REASON_BOOTSTRAP_SQL_FAILED, "postInitSQL is too large");
+	else
+		psql(p, p->spec->m.database, buf_view(&sql), ONCE_MS, on_once);
+	buf_free(&sql);
+}
+
+static int
+verifier(char out[SCRAM_SIZE], struct err *e)
+{
+	struct secret password = {0};
+	uint8_t salt[16];
+	int r;
+
+	if (secret_read_file(&password, APP_DIR "/password", 4096, e) == -1)
+		return -1;
+	(void)rand_bytes(salt, sizeof(salt));
+	r = scram_verifier(&password, salt, ITERATIONS, out, e);
+	secret_free(&password);
+	return r;
+}
+
+static void
+begin(struct pgctl *p)
+{
+	const struct msg_spec *s = &p->spec->m;
+	char secret[SCRAM_SIZE];
+	struct buf sql;
+	struct err e;
+
+	if (verifier(secret, &e) == -1 || write_passfile(&p->credentials.superuser, &e) == -1) {
+		finish(p, REASON_CREDENTIALS_MISSING, e.text);
+		return;
+	}
+	buf_init(&sql, SQL_MAX);
+	bootstrap_role_sql(str_of(s->owner), str_of(s->database), secret, &sql);
+	psql(p, "postgres", buf_view(&sql), ROLE_MS, on_role);
+	buf_free(&sql);
+}
+
+void
+apply_begin(struct pgctl *p)
+{
+	if (!p->bootstrap_wanted || p->bootstrapping || p->waiting || p->spec == NULL ||
+	    p->chosen == NULL || !p->have_credentials)
+		return;
+	p->bootstrap_wanted = false;
+	p->bootstrapping = true;
+	begin(p);
+}

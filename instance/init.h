@@ -1,0 +1,97 @@
+/*
+ * init: PID 1 of the database container. One struct, and a file for each of its jobs: init.c loop, reaping and reports; spawn.c
+ * agent and pgctl; keeper.c Patroni; watchdog.c the fence; halt.c the way down. No JSON, no network, no file of PostgreSQL
+ * but postmaster.pid, and PGDATA's mode.
+ */
+#ifndef INSTANCE_INIT_H
+#define INSTANCE_INIT_H
+
+#include <ev.h>
+
+#include "instance/instance.h"
+
+struct init;
+/* agent or pgctl. */
+struct helper {
+	struct init *init;
+	enum ipc_role role;
+	const char *name;
+	pid_t pid; /* 0 = not running */
+	struct ipc_chan *control;
+	bool ready, worked, said_state;
+	int edge; /* the end to its peer that it is to get; -1 = it has it */
+	uint32_t pings;
+	unsigned unanswered;
+	struct backoff backoff;
+	ev_timer again;
+	struct msg_pod_state said;
+};
+enum { HELPER_AGENT, HELPER_PGCTL, HELPERS };
+
+struct keeper {
+	pid_t pid; /* Patroni's; 0 = not running */
+	struct msec started;
+	struct backoff backoff;
+	ev_timer again;
+	bool ran; /* once in this container: starts again without asking */
+	struct silence silence;
+	char ended[IPC_TEXT_MAX + 1]; /* how, last time */
+	uint32_t exits;
+	ino_t config; /* the configuration file it was started with or told to read */
+};
+
+struct init {
+	struct ev_loop *loop;
+	ev_signal on_chld, on_term, on_int, on_quit;
+	ev_timer tick, ping;
+	ev_io fifo;
+	struct helper helper[HELPERS];
+	struct keeper keeper;
+	struct fence fence;
+	struct stop stop;
+	bool asked_handover, handover_done;
+	int lock_fd, fifo_fd, stdout_fd,
+	    stderr_fd; /* the last two: as the container got them, for Patroni */
+	bool locked, released, configured;
+	char lock_text[IPC_TEXT_MAX + 1], owned_variable[65];
+	struct msg_config_written config;
+	uint32_t fences; /* in this pod's life */
+	unsigned grace_s;
+	struct msec last_ping;
+};
+
+/* init.c */
+void init_changed(
+    struct init *i); /* what POD_STATE says may have changed; Patroni may be startable */
+void init_tick_needed(struct init *i); /* starts or stops the tick */
+_Noreturn void init_end(int code, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3))); /* says why, ends the container */
+unsigned init_kill_all(
+    const struct init *i, int sig); /* all but the helpers; how many there were */
+
+/* spawn.c */
+void spawn_setup(struct init *i);
+void spawn_ended(struct init *i, struct helper *h, int status); /* reaped */
+void spawn_ping(struct init *i, bool on_time);
+bool spawn_tell(struct helper *h, const struct ipc_msg *msg); /* false: it is not there, or full */
+void spawn_say_state(
+    struct helper *h, const struct msg_pod_state *now); /* if it differs from what was said */
+void spawn_reset_signals(void);                         /* in a child, before exec */
+
+/* keeper.c */
+void keeper_setup(struct init *i);
+void keeper_try_start(struct init *i);
+void keeper_ended(struct init *i, int status);
+void keeper_configured(struct init *i, const struct msg_config_written *m);
+void keeper_seen(struct init *i, const struct msg_patroni_seen *m);
+
+/* watchdog.c */
+void watchdog_setup(struct init *i);
+void watchdog_look(struct init *i); /* read the FIFO, then do what is due */
+void watchdog_patroni_gone(struct init *i);
+
+/* halt.c */
+void halt_begin(struct init *i);
+void halt_look(struct init *i);
+
+#endif

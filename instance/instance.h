@@ -1,0 +1,138 @@
+/*
+ * instance: PID 1 of a database pod and its two helpers. init.c holds the lock, starts and fences Patroni; agent.c
+ * talks to the API and to Patroni's REST API; pgctl.c runs PostgreSQL's tools. Nobody outside includes this room. Here
+ * stand the places they agree on and the pure machines (time is a parameter, no I/O); agent.h, pgctl.h and init.h
+ * are the programs' own.
+ */
+#ifndef INSTANCE_INSTANCE_H
+#define INSTANCE_INSTANCE_H
+
+#include "ipc/ipc.h"
+
+/* Places in the pod (objects/pod.c mounts them). */
+#define PGDATA_MOUNT "/pgdata"
+#define PGDATA_DIR "/pgdata/data"
+#define LOCK_PATH "/pgdata/.bestgres.lock"
+#define WORK_DIR "/run/bestgres" /* an emptyDir: outlives a container, not the pod */
+#define WATCHDOG_PATH WORK_DIR "/watchdog"
+#define FENCES_PATH WORK_DIR "/fences"
+#define CONFIG_PATH WORK_DIR "/patroni.yml"
+#define PGPASS_PATH WORK_DIR "/pgpass"       /* Patroni's */
+#define PSQL_PASS_PATH WORK_DIR "/psql.pass" /* pgctl's */
+#define CHECK_DIR WORK_DIR "/check"
+#define SOCKET_DIR "/run/postgresql"
+#define CREDENTIALS_DIR "/bestgres/credentials"
+#define APP_DIR "/bestgres/app"
+#define TERMINATION_LOG "/dev/termination-log"
+#define TOKEN_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#define INSTANCE_FD_LOCK (IPC_FD_EDGE + ROLE_INIT) /* agent and pgctl: a duplicate of the lock */
+#define EXIT_FENCED 137                            /* as after SIGKILL: nothing else ends so here */
+#define TICK_MS 250
+
+/* What Patroni needs between the last renewal of its lock and the fence: watchdog.safety_margin. */
+#define SAFETY_MARGIN_S(retry_timeout) ((retry_timeout) + 2)
+
+/* --- fence.c: when Patroni has not renewed its lock in time (DESIGN 9.2). Times are CLOCK_BOOTTIME. */
+enum fence_phase { FENCE_WATCHING, FENCE_QUITTING, FENCE_KILLING };
+enum fence_act {
+	FENCE_NOTHING,
+	FENCE_QUIT, /* SIGKILL Patroni first, then SIGQUIT the postmaster */
+	FENCE_KILL, /* SIGKILL all that is left */
+	FENCE_EXIT, /* PID 1 ends, and the kernel ends what is in its namespace */
+};
+struct fence {
+	bool armed;
+	bool by_self;       /* armed by init while Patroni had disarmed it (pause) and then died */
+	uint16_t timeout_s; /* of the last "Ctimeout="; 0 = none yet */
+	struct msec deadline; /* when armed */
+	struct msec
+	    looked; /* when the FIFO was read last: what is read next was written after it */
+	enum fence_phase phase;
+	struct msec fired;
+	uint32_t feeds, garbage;
+	char command[24]; /* of a "C...\n" under way */
+	unsigned command_len;
+	bool in_command;
+};
+void fence_init(struct fence *f, struct msec now);
+/*
+ * Bytes from the FIFO, read at now. "Ctimeout=N\n" (1..3600) arms, "V" disarms, every other byte renews. They count from
+ * the look before: a reader that was held up can not tell when they were written. Bytes after the deadline change nothing.
+ */
+void fence_feed(struct fence *f, const char *p, size_t n, struct msec now);
+/* Patroni is gone while the fence is off, and PostgreSQL is a primary: count without it. */
+void fence_arm_self(struct fence *f, uint16_t timeout_s, struct msec now);
+/* Patroni is back: what init armed by itself is off again; what Patroni armed stays. */
+void fence_disarm_self(struct fence *f);
+/* Call until it says FENCE_NOTHING, at least every TICK_MS while armed. alive: a process of PostgreSQL or Patroni is left. */
+enum fence_act fence_next(struct fence *f, bool alive, struct msec now);
+
+/* --- silence.c: Patroni that does not answer on loopback though it did before. */
+struct silence {
+	bool spoke; /* in this life of Patroni */
+	unsigned missed;
+	struct msec last;
+};
+void silence_reset(struct silence *s);
+void silence_heard(struct silence *s, struct msec now);
+void silence_missed(struct silence *s);
+/* Is it time to kill Patroni? Early enough that the next one can renew the lock before the fence. */
+bool silence_over(
+    const struct silence *s, const struct fence *f, unsigned loop_wait_s, struct msec now);
+
+/* --- stop.c: the way down after SIGTERM (DESIGN 9.4). */
+enum stop_phase { STOP_OFF, STOP_HANDOVER, STOP_PATRONI, STOP_POSTGRES };
+enum stop_act {
+	STOP_WAIT,
+	STOP_ASK_HANDOVER, /* agent: POST /switchover */
+	STOP_TERM_PATRONI,
+	STOP_FAST,      /* SIGINT to the postmaster: Patroni left it (pause, or it was dead) */
+	STOP_IMMEDIATE, /* SIGQUIT to the postmaster, SIGTERM to Patroni if it had none */
+	STOP_KILL,      /* SIGKILL all that is left */
+	STOP_EXIT,
+	STOP_ACT_COUNT
+};
+struct stop_seen {
+	bool patroni, postmaster, agent; /* running; the agent: READY */
+	bool handover_done;              /* it has answered, whatever the answer */
+};
+struct stop {
+	enum stop_phase phase;
+	enum stop_act force; /* the strongest of FAST, IMMEDIATE, KILL so far; STOP_WAIT = none */
+	struct msec handover_until, immediate_at, kill_at;
+};
+void stop_begin(struct stop *s, unsigned grace_s, struct msec now);
+enum stop_act stop_next(struct stop *s, const struct stop_seen *seen, struct msec now);
+
+/* --- backoff.c: how long until the next life. */
+struct backoff {
+	unsigned deaths; /* unproductive ones in a row */
+};
+/* 0 after a productive life, else 10 ms * 2^k up to BACKOFF_MAX_MS, +-20 % by random. */
+int64_t backoff_next_ms(struct backoff *b, bool productive, uint32_t random);
+
+/* --- lock.c */
+enum lock_result { LOCK_HELD, LOCK_BUSY, LOCK_BROKEN };
+/* Opens path (once; *fd < 0) and tries for the lock. LOCK_BUSY: another holds it; LOCK_BROKEN: e says why; both: try again. */
+enum lock_result lock_try(const char *path, int *fd, struct err *e);
+
+/* --- procs.c: processes by /proc. */
+struct proc {
+	pid_t pid, ppid;
+	char comm[16];
+};
+int procs_parse_stat(struct str text, struct proc *out); /* one /proc/N/stat */
+/* Fills out with all that descend from root, root not; how many (<= max). */
+unsigned procs_below(pid_t root, struct proc *out, unsigned max);
+/* The postmaster that PGDATA names, if it runs below root; else 0. */
+pid_t procs_postmaster(const char *pgdata, pid_t root);
+
+/* --- The programs; each returns its exit code. */
+int install_main(const char *dir);
+int init_main(void);
+int agent_main(void);
+int pgctl_main(void);
+
+#endif

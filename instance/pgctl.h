@@ -1,0 +1,120 @@
+/*
+ * pgctl: the one process in the pod that runs PostgreSQL's tools and reads the credentials; it has no token and opens no network
+ * socket. pgctl.c messages and the order of work; spec.c the spec as it arrives; checks.c what the image and PGDATA are;
+ * params.c are the parameters good; patroni.c renders Patroni's file; bootstrap.c and scram.c the application's role and
+ * database; run.c child processes.
+ */
+#ifndef INSTANCE_PGCTL_H
+#define INSTANCE_PGCTL_H
+
+#include "instance/child.h"
+#include "instance/dynamic.h"
+
+/* --- run.c: one child process; its output is collected. */
+struct run_result {
+	int status; /* exit status; -1: ended by a signal, could not start, or took too long */
+	bool timed_out;
+	struct str out, err; /* NUL-terminated, cut at RUN_OUTPUT_MAX; valid during the callback */
+};
+#define RUN_OUTPUT_MAX 65536
+struct run_spec {
+	const char *const *argv; /* argv[0]: an absolute path */
+	const char *const *env;
+	struct str input; /* copied */
+	int timeout_ms;
+};
+/* done is called once, never from inside run_start. */
+void run_start(struct ev_loop *loop, const struct run_spec *s,
+    void (*done)(void *arg, const struct run_result *), void *arg);
+
+/* --- spec.c */
+struct spec {
+	struct arena arena;
+	struct msg_spec m;
+	struct str_map parameters;
+	struct str_list hba, sql;
+	struct str dynamic;
+	bool complete, broken; /* broken: past a bound; why is in err */
+	struct err err;
+};
+struct spec *spec_new(const struct msg_spec *m);
+void spec_free(struct spec *s); /* NULL is fine */
+/* SPEC_PARAMETER, SPEC_HBA, SPEC_SQL, SPEC_DYNAMIC, SPEC_END; false: not one of them. */
+bool spec_add(struct spec *s, const struct ipc_msg *m);
+void spec_dynamic(const struct spec *s, struct dynamic_wanted *out);
+
+/* --- checks.c */
+struct credential {
+	char username[64];
+	struct secret password;
+};
+struct credentials {
+	struct credential superuser, replication, rewind, restapi;
+	struct uid anchor;
+};
+int credentials_read(struct credentials *c, const char *dir, struct err *e);
+void credentials_free(struct credentials *c);
+#define CANDIDATES_MAX 24
+struct candidate {
+	char dir[256];
+	char version[17]; /* "17.2"; empty = not asked yet */
+	unsigned major;
+	bool broken;
+};
+/* The directories that hold a PostgreSQL server, in order of preference; how many. */
+unsigned checks_candidates(struct candidate out[CANDIDATES_MAX], const char *path_variable);
+/* "postgres (PostgreSQL) 17.2 (Debian ...)" into c. */
+int checks_parse_version(struct str text, struct candidate *c);
+/* The one to use: data_major (0 = PGDATA is empty), else wanted (0 = any), else the highest. NULL: none; *reason says why. */
+const struct candidate *checks_choose(const struct candidate *c, unsigned n, unsigned data_major,
+    unsigned wanted, uint8_t *reason, char text[IPC_TEXT_MAX + 1]);
+int checks_data_major(
+    const char *pgdata, unsigned *major, struct err *e); /* PG_VERSION; 0: no PGDATA yet */
+int checks_system_identifier(struct str controldata, uint64_t *out);
+bool checks_find_program(const char *name, const char *path_variable, char out[256]);
+bool checks_uid_known(void);
+
+/* --- params.c */
+/* What can be said without PostgreSQL: owned, directives, hba lines' shape. 0, or -1 with reason and text. */
+int params_check_names(const struct str_map *params, const struct str_list *hba, uint8_t *reason,
+    char text[IPC_TEXT_MAX + 1]);
+/* A postgresql.conf with all of them. */
+void params_write(const struct str_map *params, struct buf *out);
+/* The line of PostgreSQL's complaint that names a parameter, without its prefix. */
+void params_complaint(struct str stderr_text, char text[IPC_TEXT_MAX + 1]);
+/* shared_preload_libraries: is each there? libs: directories, NULL-terminated; with none that exists nothing is said. */
+int params_check_preload(struct str value, const char *const *libs, char text[IPC_TEXT_MAX + 1]);
+
+/* --- patroni.c */
+struct patroni_config {
+	struct str cluster, namespace, pod, pod_ip, bin_dir;
+	unsigned major;
+	int64_t retry_timeout;
+	struct str dynamic; /* rendered */
+	const struct str_list *hba;
+	const struct msg_spec *spec; /* initdb's options */
+	const struct credentials *credentials;
+};
+/* Patroni's file: JSON in ASCII, which every YAML reader takes. Initialises out, which then holds
+ * passwords: wipe it. */
+int patroni_render(const struct patroni_config *c, struct buf *out, struct err *e);
+void patroni_ascii(struct str json, struct buf *out);
+
+/* --- scram.c (RFC 5802, 7677) */
+/* "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" as PostgreSQL stores it. The password must be ASCII without control characters. */
+#define SCRAM_SIZE 160
+int scram_verifier(const struct secret *password, const uint8_t salt[16], unsigned iterations,
+    char out[SCRAM_SIZE], struct err *e);
+
+/* --- bootstrap.c */
+void sql_literal(struct buf *b, struct str s); /* 'it''s'; with E'' where it has a backslash */
+/* For psql -f -: role and database, each made only if it is not there. */
+void bootstrap_role_sql(
+    struct str owner, struct str database, const char *verifier, struct buf *out);
+/* For psql in that database: the statements once, in one transaction with the marker. */
+void bootstrap_once_sql(
+    struct str database, const struct str_list *sql, const struct uid *anchor, struct buf *out);
+/* The first "ERROR:  ..." or "FATAL:  ..." of psql's stderr, or its first line. */
+void psql_complaint(struct str stderr_text, char text[IPC_TEXT_MAX + 1]);
+
+#endif

@@ -1,0 +1,179 @@
+/*
+ * From what init, pgctl and Patroni say to BGInstance.status, and when it is worth a write: in a normal start twice, then on what
+ * matters to somebody. Pure; agent_api.c writes.
+ */
+#include "instance/view.h"
+
+#define MIB (1LL << 20)
+
+static void
+trouble(struct report *out, enum choice_instance_state state, uint8_t reason, const char *text)
+{
+	out->state = (uint8_t)state;
+	out->reason = reason;
+	str_copy_text(out->message, sizeof(out->message),
+	    str_of(text[0] != '\0' ? text : reason_info[reason].advice));
+}
+
+static uint8_t
+lag_class(int64_t lag, int64_t max_lag)
+{
+	int64_t small = max_lag < 16 * MIB ? max_lag : 16 * MIB;
+
+	if (lag < 0)
+		return CHOICE_lag_class_UNKNOWN;
+	if (lag <= MIB)
+		return CHOICE_lag_class_NONE;
+	return lag <= small ? CHOICE_lag_class_SMALL : CHOICE_lag_class_LARGE;
+}
+
+/* Patroni answers and PostgreSQL runs. */
+static void
+make_running(const struct report_input *in, struct report *out)
+{
+	const struct view *v = in->view;
+
+	out->state = v->streaming ? CHOICE_instance_state_STREAMING : CHOICE_instance_state_RUNNING;
+	out->role = v->primary ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA;
+	out->timeline = v->timeline;
+	out->lag = v->primary || !v->cluster_known ? CHOICE_lag_class_UNKNOWN
+	                                           : lag_class(v->lag, in->max_lag);
+	out->pending_restart = v->pending_restart;
+	out->pgdata_empty = false;
+	out->bootstrapped = v->primary && in->bootstrapped;
+	if (in->spec_reason != REASON_NONE)
+		trouble(out, out->state, in->spec_reason, in->spec_text);
+	else if (v->primary && in->bootstrap_reason != REASON_NONE)
+		trouble(out, out->state, in->bootstrap_reason, in->bootstrap_text);
+}
+
+static bool
+starts(const char *state)
+{
+	static const char *const failed[] = {"start failed", "restart failed", "stop failed",
+	    "crashed", "initdb failed", "custom bootstrap failed"};
+
+	for (unsigned i = 0; i < sizeof(failed) / sizeof(failed[0]); i++)
+		if (strcmp(state, failed[i]) == 0)
+			return false;
+	return true;
+}
+
+/* Not serving: what is in its way, the first thing first. */
+static void
+make_waiting(const struct report_input *in, struct report *out)
+{
+	char text[IPC_TEXT_MAX + 1];
+
+	if (!in->locked)
+		trouble(out, CHOICE_instance_state_WAITING_FOR_LOCK, REASON_WAITING_FOR_LOCK,
+		    in->init_text);
+	else if (in->stopping && !in->patroni_running)
+		out->state = CHOICE_instance_state_STOPPED;
+	else if (in->disk_reason != REASON_NONE)
+		trouble(out, CHOICE_instance_state_FAILED, in->disk_reason, in->disk_text);
+	else if (in->spec_reason != REASON_NONE && !in->patroni_running)
+		trouble(out, CHOICE_instance_state_FAILED, in->spec_reason, in->spec_text);
+	else if (in->held && !in->patroni_running)
+		trouble(out, CHOICE_instance_state_HELD, REASON_HELD, "");
+	else if (in->view->known && !starts(in->view->state)) {
+		(void)snprintf(text, sizeof(text), "PostgreSQL: %s; see its log", in->view->state);
+		trouble(out, CHOICE_instance_state_FAILED, REASON_PATRONI_EXITED, text);
+	} else if (!in->view->known && in->patroni_exits > 0)
+		trouble(out, CHOICE_instance_state_FAILED, REASON_PATRONI_EXITED, in->init_text);
+	else if (in->fences > 0 && !in->view->known)
+		trouble(out, CHOICE_instance_state_FENCED, REASON_FENCED, "");
+	else
+		out->state = CHOICE_instance_state_STARTING;
+}
+
+void
+report_make(const struct report_input *in, struct report *out)
+{
+	const struct view *v = in->view;
+	uint64_t id = v->system_identifier != 0 ? v->system_identifier : in->system_identifier;
+
+	memset(out, 0, sizeof(*out));
+	(void)snprintf(out->pod_uid, sizeof(out->pod_uid), "%s", in->pod_uid);
+	if (!in->pod_known || (in->locked && !in->disk_known))
+		return; /* state UNKNOWN: nothing to say yet */
+	out->certain = v->known;
+	if (id != 0)
+		(void)snprintf(out->system_identifier, sizeof(out->system_identifier), "%llu",
+		    (unsigned long long)id);
+	(void)snprintf(
+	    out->postgres_version, sizeof(out->postgres_version), "%s", in->postgres_version);
+	(void)snprintf(
+	    out->patroni_version, sizeof(out->patroni_version), "%s", v->patroni_version);
+	(void)snprintf(out->bin_dir, sizeof(out->bin_dir), "%s", in->bin_dir);
+	if (!uid_none(&in->anchor))
+		uid_format(out->anchor_uid, &in->anchor);
+	out->pgdata_empty = in->locked && in->pgdata_empty;
+	out->config_generation = in->config_generation;
+	if (in->locked && v->known && v->running)
+		make_running(in, out);
+	else
+		make_waiting(in, out);
+}
+
+bool
+report_serves(const struct report *r)
+{
+	if (r->role == CHOICE_instance_role_PRIMARY)
+		return r->state == CHOICE_instance_state_RUNNING && r->bootstrapped;
+	return r->state == CHOICE_instance_state_STREAMING;
+}
+
+static bool
+facts_differ(const struct report *a, const struct report *b)
+{
+	return strcmp(a->system_identifier, b->system_identifier) != 0 ||
+	       strcmp(a->postgres_version, b->postgres_version) != 0 ||
+	       strcmp(a->patroni_version, b->patroni_version) != 0 ||
+	       strcmp(a->bin_dir, b->bin_dir) != 0 || strcmp(a->anchor_uid, b->anchor_uid) != 0 ||
+	       a->timeline != b->timeline || a->lag != b->lag ||
+	       a->pending_restart != b->pending_restart || a->pgdata_empty != b->pgdata_empty ||
+	       a->bootstrapped != b->bootstrapped || a->config_generation != b->config_generation;
+}
+
+bool
+report_differs(const struct report *stored, const struct report *now)
+{
+	if (now->state == CHOICE_instance_state_UNKNOWN)
+		return false;
+	if (strcmp(stored->pod_uid, now->pod_uid) != 0 || stored->state != now->state ||
+	    stored->role != now->role || stored->reason != now->reason ||
+	    strcmp(stored->message, now->message) != 0)
+		return true;
+	return now->state != CHOICE_instance_state_STARTING && facts_differ(stored, now);
+}
+
+/* Reasons that come and go by themselves within seconds. */
+static bool
+fleeting(uint8_t reason)
+{
+	return reason == REASON_NONE || reason == REASON_PATRONI_EXITED ||
+	       reason == REASON_BOOTSTRAP_SQL_FAILED;
+}
+
+bool
+report_urgent(const struct report *stored, const struct report *now)
+{
+	if (strcmp(stored->pod_uid, now->pod_uid) != 0)
+		return now->state !=
+		       CHOICE_instance_state_WAITING_FOR_LOCK; /* the first word of this pod */
+	if (stored->role == CHOICE_instance_role_PRIMARY &&
+	    now->role != CHOICE_instance_role_PRIMARY && now->certain)
+		return true;
+	if (stored->role == CHOICE_instance_role_REPLICA &&
+	    now->role == CHOICE_instance_role_PRIMARY)
+		return true;
+	if (stored->reason != now->reason && !fleeting(now->reason))
+		return true;
+	if (!report_serves(now) || report_serves(stored))
+		return false;
+	/* it serves now: with all that is about to be known, so that it is one write */
+	return now->config_generation != 0 &&
+	       (now->role == CHOICE_instance_role_PRIMARY ||
+		   (now->lag != CHOICE_lag_class_UNKNOWN && now->timeline != 0));
+}

@@ -1,0 +1,125 @@
+/* Reads Patroni's REST API (patroni/api.py, utils.py cluster_as_json). Patroni is in our pod but runs a user's image: every field is checked. */
+#include "instance/view.h"
+
+static void
+text_at(const struct json *j, int object, const char *path, char *out, size_t size)
+{
+	json_copy_text(j, json_path(j, object, path), out, size);
+}
+
+static bool
+is_true(const struct json *j, int object, const char *key)
+{
+	bool v = false;
+
+	return json_bool(j, json_get(j, object, str_of(key)), &v) == 0 && v;
+}
+
+static uint32_t
+u32_at(const struct json *j, int object, const char *key)
+{
+	int64_t v;
+
+	if (json_i64(j, json_get(j, object, str_of(key)), &v) == -1 || v < 0 || v > UINT32_MAX)
+		return 0;
+	return (uint32_t)v;
+}
+
+/* 4.x says primary, 3.x master. */
+static bool
+is_primary(const struct json *j, int object)
+{
+	int role = json_get(j, object, STR("role"));
+
+	return json_string_is(j, role, "primary") || json_string_is(j, role, "master");
+}
+
+int
+view_read_patroni(struct view *v, const struct json *j, struct err *e)
+{
+	int root = json_root(j);
+	char id[24];
+	uint64_t n;
+
+	if (json_type(j, root) != JSON_T_OBJECT ||
+	    json_type(j, json_get(j, root, STR("state"))) != JSON_T_STRING)
+		return err_set(e, ERR_INVALID, "Patroni's answer has no state");
+	text_at(j, root, "state", v->state, sizeof(v->state));
+	text_at(j, root, "patroni.version", v->patroni_version, sizeof(v->patroni_version));
+	text_at(j, root, "database_system_identifier", id, sizeof(id));
+	v->system_identifier = str_to_u64(str_of(id), &n) == 0 ? n : 0;
+	v->running = strcmp(v->state, "running") == 0;
+	v->primary = v->running && is_primary(j, root);
+	v->streaming = v->running && !v->primary &&
+	               json_string_is(j, json_get(j, root, STR("replication_state")), "streaming");
+	v->paused = is_true(j, root, "pause");
+	v->pending_restart = is_true(j, root, "pending_restart");
+	v->unlocked = is_true(j, root, "cluster_unlocked");
+	v->timeline = u32_at(j, root, "timeline");
+	v->known = true;
+	return 0;
+}
+
+/* "demo-2" before "demo-10": of one cluster's names the shorter one is the lower one. */
+static bool
+lower(struct str a, struct str b)
+{
+	if (a.len != b.len)
+		return a.len < b.len;
+	return memcmp(a.p, b.p, a.len) < 0;
+}
+
+static void
+read_member(struct view *v, const struct json *j, int member, const char *self)
+{
+	int name = json_get(j, member, STR("name")), role = json_get(j, member, STR("role"));
+	int state = json_get(j, member, STR("state"));
+	bool leader =
+	    json_string_is(j, role, "leader") || json_string_is(j, role, "standby_leader");
+	struct str raw = json_raw(j, name); /* a pod's name has no escapes */
+
+	if (leader) {
+		v->has_leader = true;
+		v->leader_timeline = u32_at(j, member, "timeline");
+	}
+	if (json_string_is(j, name, self)) {
+		v->leads = leader;
+		if (json_i64(j, json_get(j, member, STR("lag")), &v->lag) == -1 || v->lag < 0)
+			v->lag = -1; /* absent, or "unknown" */
+	} else if (raw.len > 2 && json_type(j, state) == JSON_T_STRING &&
+		   !json_string_is(j, state, "") &&
+		   lower((struct str){raw.p + 1, raw.len - 2}, str_of(self))) {
+		v->lowest_live = false;
+	}
+}
+
+int
+view_read_cluster(struct view *v, const struct json *j, const char *self, struct err *e)
+{
+	int members = json_get(j, json_root(j), STR("members"));
+
+	if (json_type(j, members) != JSON_T_ARRAY)
+		return err_set(e, ERR_INVALID, "Patroni's cluster has no members");
+	v->has_leader = v->leads = false;
+	v->lowest_live = true;
+	v->leader_timeline = 0;
+	v->lag = -1;
+	for (int k = json_first(j, members); k != JSON_NONE; k = json_next(j, k))
+		read_member(v, j, k, self);
+	v->cluster_known = true;
+	return 0;
+}
+
+void
+view_silent(struct view *v)
+{
+	memset(v, 0, sizeof(*v));
+	v->lag = -1;
+}
+
+bool
+view_serves_reads(const struct view *v, int64_t max_lag)
+{
+	return v->known && v->cluster_known && v->streaming && v->has_leader && v->lag >= 0 &&
+	       v->lag <= max_lag && v->timeline != 0 && v->timeline == v->leader_timeline;
+}

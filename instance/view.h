@@ -1,0 +1,61 @@
+/* What Patroni says of this instance and its cluster, and what the agent reports of it. Pure: view.c reads JSON, report.c decides. */
+#ifndef INSTANCE_VIEW_H
+#define INSTANCE_VIEW_H
+
+#include "kube/kube.h"
+
+struct view {
+	/* GET /patroni */
+	bool known; /* a body was understood since the last silence */
+	char state[40];
+	bool running, primary, streaming, paused, pending_restart, unlocked;
+	uint32_t timeline;
+	uint64_t system_identifier;
+	char patroni_version[17];
+	/* GET /cluster */
+	bool cluster_known, has_leader, leads; /* leads: the lock is ours */
+	bool lowest_live;                      /* no live member has a lower name */
+	uint32_t leader_timeline;
+	int64_t lag; /* of this member; -1 = unknown */
+};
+int view_read_patroni(struct view *v, const struct json *j, struct err *e);
+int view_read_cluster(struct view *v, const struct json *j, const char *self, struct err *e);
+void view_silent(struct view *v); /* nothing is known any more */
+/* May this replica serve reads? */
+bool view_serves_reads(const struct view *v, int64_t max_lag);
+
+/* What stands in BGInstance.status. */
+struct report {
+	char pod_uid[UID_TEXT_SIZE], system_identifier[21], postgres_version[17],
+	    patroni_version[17], bin_dir[257], anchor_uid[UID_TEXT_SIZE], message[IPC_TEXT_MAX + 1];
+	uint8_t state, role, lag, reason;
+	uint32_t timeline;
+	bool pending_restart, pgdata_empty, bootstrapped;
+	int64_t config_generation;
+	bool certain; /* not written: Patroni itself says so, rather than its silence */
+};
+struct report_input {
+	const char *pod_uid;
+	const struct view *view;
+	bool pod_known, locked, patroni_running, stopping; /* init's POD_STATE */
+	uint32_t patroni_exits, fences;
+	const char *init_text;
+	bool disk_known, pgdata_empty; /* pgctl's DISK */
+	uint64_t system_identifier;
+	const char *postgres_version, *bin_dir;
+	struct uid anchor;
+	uint8_t disk_reason, spec_reason, bootstrap_reason;
+	const char *disk_text, *spec_text, *bootstrap_text;
+	bool held, bootstrapped;
+	int64_t config_generation, max_lag;
+};
+void report_make(const struct report_input *in, struct report *out);
+/* Serves as it should: a bootstrapped primary, a streaming replica. */
+bool report_serves(const struct report *r);
+/* Does now say what stored does not? What only moves while an instance starts does not count. */
+bool report_differs(const struct report *stored, const struct report *now);
+/* Must that be written at once, rather than when it has lasted REPORT_DAMP_MS? */
+bool report_urgent(const struct report *stored, const struct report *now);
+#define REPORT_DAMP_MS 5000
+
+#endif

@@ -1,0 +1,103 @@
+/* /proc/N/stat with hostile names; who descends from whom; a stale postmaster.pid. */
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "instance/instance.h"
+#include "tests/unit/tap.h"
+
+static void
+test_parse(void)
+{
+	struct proc p;
+	static const char *const bad[] = {"", "17", "17 (x", "17 x) S 1 2", "(x) S 1 2", "17 (x)", "17 (x) S", "17 (x) S 1",
+	    "17 (x) S  2", "a (x) S 1 2", "17 (x) S -1 2", "17 (0123456789abcdef0) S 1 2", "0 (x) S 1 2",
+	    "99999999999 (x) S 1 2", ") 17 ( S 1 2"};
+	bool all = true;
+
+	CHECK(procs_parse_stat(STR("17 (postgres) S 1 17 17 0"), &p) == 0 && p.pid == 17 && p.ppid == 1 &&
+	        strcmp(p.comm, "postgres") == 0,
+	    "an ordinary line");
+	CHECK(procs_parse_stat(STR("17 (a) S 9 (b) S 3 4"), &p) == 0 && p.ppid == 3 && strcmp(p.comm, "a) S 9 (b") == 0,
+	    "a name with parentheses can not lie about its parent");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		all = all && procs_parse_stat(str_of(bad[i]), &p) == -1;
+	CHECK(all, "malformed lines");
+}
+
+static pid_t
+child_named(const char *name)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)prctl(PR_SET_NAME, name, 0, 0, 0);
+		for (;;)
+			(void)pause();
+	}
+	(void)usleep(50000);
+	return pid;
+}
+
+static void
+write_pid(const char *dir, const char *text)
+{
+	char path[128];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/postmaster.pid", dir);
+	if ((file = fopen(path, "w")) != NULL) {
+		(void)fputs(text, file);
+		(void)fclose(file);
+	}
+}
+
+static void
+test_real(void)
+{
+	char dir[] = "/tmp/test_procs.XXXXXX", text[64];
+	pid_t postgres = child_named("postgres"), sh = child_named("sh");
+	struct proc found[64];
+	unsigned n = procs_below(getpid(), found, 64);
+	bool both = false;
+
+	if (mkdtemp(dir) == NULL)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		both = both || found[i].pid == postgres;
+	CHECK(both && n == 2, "our children, and nobody else");
+	CHECK(procs_postmaster(dir, getpid()) == 0, "no file: no postmaster");
+	(void)snprintf(text, sizeof(text), "%d\n/pgdata/data\n", (int)postgres);
+	write_pid(dir, text);
+	CHECK(procs_postmaster(dir, getpid()) == postgres, "the postmaster that the file names");
+	CHECK(procs_postmaster(dir, sh) == 0, "not when it is no descendant");
+	(void)snprintf(text, sizeof(text), "%d\n", (int)sh);
+	write_pid(dir, text);
+	CHECK(procs_postmaster(dir, getpid()) == 0, "a stale pid that is another program now");
+	write_pid(dir, "-1\n");
+	CHECK(procs_postmaster(dir, getpid()) == 0, "single-user mode's negative pid");
+	write_pid(dir, "../1/x\n");
+	CHECK(procs_postmaster(dir, getpid()) == 0, "a path for a pid");
+	(void)snprintf(text, sizeof(text), "%d", (int)postgres);
+	write_pid(dir, text);
+	CHECK(procs_postmaster(dir, getpid()) == 0, "a file still being written");
+	(void)kill(postgres, SIGKILL);
+	(void)waitpid(postgres, NULL, 0);
+	(void)snprintf(text, sizeof(text), "%d\n", (int)postgres);
+	write_pid(dir, text);
+	CHECK(procs_postmaster(dir, getpid()) == 0, "a pid that is gone");
+	(void)kill(sh, SIGKILL);
+	(void)waitpid(sh, NULL, 0);
+	(void)snprintf(text, sizeof(text), "%s/postmaster.pid", dir);
+	(void)unlink(text);
+	(void)rmdir(dir);
+}
+
+int
+main(void)
+{
+	test_parse();
+	test_real();
+	return tap_done();
+}
