@@ -1,7 +1,8 @@
 /*
- * One end of a SOCK_SEQPACKET socketpair on an ev_loop. The kernel keeps the boundaries, so there is no stream to put together and no
- * queue of ours: what the socket does not take is the caller's to send again (ERR_RETRY, then on_writable). Whatever the codec refuses
- * is a breach, and its descriptors are closed. Callers: supervisor, workers, instance.
+ * One end of a SOCK_SEQPACKET socketpair on an ev_loop. The kernel keeps the boundaries, so there
+ * is no stream to put together and no queue of ours: what the socket does not take is the caller's
+ * to send again (ERR_RETRY, then on_writable). Whatever the codec refuses is a breach, and its
+ * descriptors are closed. Callers: supervisor, workers, instance.
  */
 #include "ipc/ipc.h"
 
@@ -10,9 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CHANS_MAX 16	      /* a process has at most 8, and an old one may wait for its callback's end */
+#define CHANS_MAX 16 /* a process has at most 8, and an old one may wait for its callback's end */
 #define PACKETS_PER_WAKEUP 16 /* so that one talkative peer can not starve the others */
-#define AGAIN_S 0.01	      /* ETOOMANYREFS and ENOBUFS pass without any event on our socket */
+#define AGAIN_S 0.01          /* ETOOMANYREFS and ENOBUFS pass without any event on our socket */
 
 struct ipc_chan {
 	bool used, busy; /* busy: inside its own callback, freed after it */
@@ -76,29 +77,30 @@ union control {
 };
 
 /*
- * Moves the descriptors of a packet into fds and says how many came; those beyond IPC_FDS_MAX (padding may let some through) are
- * closed and counted. Anything but SCM_RIGHTS counts as one too many.
+ * Moves the descriptors of a packet into fds and says how many came; those beyond IPC_FDS_MAX
+ * (padding may let some through) are closed and counted. The kernel sends one header for all
+ * descriptors, and the buffer has no room for another; a header of another type, which we asked
+ * nobody for, counts as one descriptor too many.
  */
 static unsigned
 collect_fds(struct msghdr *mh, int fds[IPC_FDS_MAX])
 {
+	struct cmsghdr *h = CMSG_FIRSTHDR(mh);
 	unsigned n = 0;
+	size_t count;
+	int fd;
 
-	for (struct cmsghdr *h = CMSG_FIRSTHDR(mh); h != NULL; h = CMSG_NXTHDR(mh, h)) {
-		size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int fd;
-
-		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) {
-			n += IPC_FDS_MAX + 1;
-			continue;
-		}
-		for (size_t i = 0; i < count; i++, n++) {
-			memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
-			if (n < IPC_FDS_MAX)
-				fds[n] = fd;
-			else
-				close(fd);
-		}
+	if (h == NULL)
+		return 0;
+	if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+		return IPC_FDS_MAX + 1;
+	count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	for (size_t i = 0; i < count; i++, n++) {
+		memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
+		if (n < IPC_FDS_MAX)
+			fds[n] = fd;
+		else
+			close(fd);
 	}
 	return n;
 }
@@ -139,7 +141,8 @@ receive(struct ipc_chan *c)
 
 	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return false;
-	/* A peer that died with packets of ours unread: the error comes once, before the packets it still sent. */
+	/* A peer that died with packets of ours unread: the error comes once, before the packets it
+	 * still sent. */
 	if (n == -1 && (errno == EINTR || errno == ECONNRESET))
 		return true;
 	for (unsigned i = 0; i < IPC_FDS_MAX; i++)
@@ -215,8 +218,7 @@ send_failed(struct ipc_chan *c, int error, struct err *e)
 			ev_timer_set(&c->again, AGAIN_S, 0.);
 			ev_timer_start(c->loop, &c->again);
 		}
-		return err_set(e, ERR_RETRY, "no room for a message to %s",
-		    ipc_role_name(c->peer));
+		return err_set(e, ERR_RETRY, "no room for a message to %s", ipc_role_name(c->peer));
 	case EPIPE:
 	case ECONNRESET:
 	case ENOTCONN:
@@ -244,11 +246,11 @@ ipc_send(struct ipc_chan *c, const struct ipc_msg *msg, struct err *e)
 	iov.iov_len = (size_t)len;
 	if (nfds > 0) {
 		mh.msg_control = control.bytes;
-		mh.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+		mh.msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * nfds);
 		struct cmsghdr *h = CMSG_FIRSTHDR(&mh);
 		h->cmsg_level = SOL_SOCKET;
 		h->cmsg_type = SCM_RIGHTS;
-		h->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+		h->cmsg_len = (socklen_t)CMSG_LEN(sizeof(int) * nfds);
 		memcpy(CMSG_DATA(h), msg->fds, sizeof(int) * nfds);
 	}
 	if (sendmsg(c->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) == -1)

@@ -1,7 +1,8 @@
 /*
- * The codec: msg.def expanded into one table of rows (who may send what to whom, and when) and, for each row, a table of
- * fields. Encoder and decoder walk the same tables and share every check, so that what one refuses the other refuses too.
- * Pure: bytes in, struct out. Callers: ipc/channel.c, tests and the fuzzer.
+ * The codec: msg.def expanded into one table of rows (who may send what to whom, and when) and, for
+ * each row, a table of fields. Encoder and decoder walk the same tables and share every check, so
+ * that what one refuses the other refuses too. Pure: bytes in, struct out. Callers: ipc/channel.c,
+ * tests and the fuzzer.
  */
 #include "ipc/ipc.h"
 
@@ -10,9 +11,9 @@ enum field_type { FIELD_END, FIELD_UINT, FIELD_UID, FIELD_STR, FIELD_CONDITIONS 
 struct field {
 	const char *name;
 	enum field_type type;
-	size_t offset;	      /* in its struct */
-	unsigned bytes;	      /* UINT: in its struct and on the wire */
-	uint64_t max;	      /* UINT: its value; STR: its length */
+	size_t offset;        /* in its struct */
+	unsigned bytes;       /* UINT: in its struct and on the wire */
+	uint64_t max;         /* UINT: its value; STR: its length */
 	enum charset charset; /* STR */
 	enum vocab vocab;     /* UINT: what its values are called, or NO_VOCAB */
 };
@@ -20,7 +21,8 @@ struct field {
 /* clang-format off */
 #define UINT_ROW(name, bytes, max, vocab) \
 	{#name, FIELD_UINT, offsetof(self, name), bytes, (uint64_t)(max), CHARS_PRINT, vocab},
-#define STR_ROW(name, charset, max) {#name, FIELD_STR, offsetof(self, name), 0, max, charset, NO_VOCAB},
+#define STR_ROW(name, charset, max) \
+	{#name, FIELD_STR, offsetof(self, name), 0, max, charset, NO_VOCAB},
 #define END_ROW {NULL, FIELD_END, 0, 0, 0, CHARS_PRINT, NO_VOCAB}
 
 static const struct field *
@@ -39,7 +41,8 @@ fields_condition(void)
 
 /* fields_step() and so on, one for each message. */
 #define MSG(ID, id, from, to, state, fds) \
-	static const struct field *fields_##id(void) { typedef struct msg_##id self; static const struct field rows[] = {
+	static const struct field *fields_##id(void) { \
+	typedef struct msg_##id self; static const struct field rows[] = {
 #define F_U8(name, max) UINT_ROW(name, 1, max, NO_VOCAB)
 #define F_U16(name, max) UINT_ROW(name, 2, max, NO_VOCAB)
 #define F_U32(name, max) UINT_ROW(name, 4, max, NO_VOCAB)
@@ -51,7 +54,8 @@ fields_condition(void)
 #define F_CHILD(name) UINT_ROW(name, 1, CHILD_COUNT - 1, NO_VOCAB)
 #define F_UID(name) {#name, FIELD_UID, offsetof(self, name), 0, 0, CHARS_PRINT, NO_VOCAB},
 #define F_STR(name, charset, max) STR_ROW(name, charset, max)
-#define F_CONDITIONS(name) {#name, FIELD_CONDITIONS, offsetof(self, name), 0, 0, CHARS_PRINT, NO_VOCAB},
+#define F_CONDITIONS(name) \
+	{#name, FIELD_CONDITIONS, offsetof(self, name), 0, 0, CHARS_PRINT, NO_VOCAB},
 #define END_MSG(id) END_ROW }; (void)sizeof(self); return rows; }
 #include "ipc/msg.def"
 
@@ -87,14 +91,14 @@ static const struct row rows[IPC_TYPE_COUNT] = {
 /* clang-format on */
 
 static const char *const role_names[IPC_ROLE_COUNT] = {
-	[ROLE_SUPERVISOR] = "supervisor",
-	[ROLE_BROKER] = "broker",
-	[ROLE_WATCHER] = "watcher",
-	[ROLE_RECONCILER] = "reconciler",
-	[ROLE_EXECUTOR] = "executor",
-	[ROLE_INIT] = "init",
-	[ROLE_AGENT] = "agent",
-	[ROLE_PGCTL] = "pgctl",
+    [ROLE_SUPERVISOR] = "supervisor",
+    [ROLE_BROKER] = "broker",
+    [ROLE_WATCHER] = "watcher",
+    [ROLE_RECONCILER] = "reconciler",
+    [ROLE_EXECUTOR] = "executor",
+    [ROLE_INIT] = "init",
+    [ROLE_AGENT] = "agent",
+    [ROLE_PGCTL] = "pgctl",
 };
 
 const char *
@@ -130,8 +134,8 @@ static int
 check_str(const struct field *f, struct str s, struct err *e)
 {
 	if (s.len > f->max)
-		return err_set(e, ERR_INVALID, "%s: longer than %llu", f->name,
-		    (unsigned long long)f->max);
+		return err_set(
+		    e, ERR_INVALID, "%s: longer than %llu", f->name, (unsigned long long)f->max);
 	if (!charset_ok(f->charset, s))
 		return err_set(e, ERR_INVALID, "%s: a character it may not have", f->name);
 	return 0;
@@ -225,7 +229,8 @@ native_put(uint8_t *p, unsigned bytes, uint64_t v)
 	}
 }
 
-/* --- Decoding. body is the struct to fill, or NULL to check only: nothing is stored before everything is good. */
+/* --- Decoding. body is the struct to fill, or NULL to check only: nothing is stored before
+ * everything is good. */
 
 struct reader {
 	const uint8_t *p;
@@ -366,8 +371,8 @@ ipc_decode(const uint8_t *bytes, size_t len, unsigned nfds, enum ipc_role from, 
 	if ((row->state & state) == 0)
 		return err_set(e, ERR_INVALID, "%s is out of order", row->name);
 	if (nfds != row->fds)
-		return err_set(e, ERR_INVALID, "%s with %u descriptors, not %u", row->name, nfds,
-		    row->fds);
+		return err_set(
+		    e, ERR_INVALID, "%s with %u descriptors, not %u", row->name, nfds, row->fds);
 	check = fill = (struct reader){bytes + 2, len - 2};
 	if (decode_fields(row->fields(), &check, NULL, e) == -1)
 		return -1;
@@ -474,8 +479,8 @@ encode_fields(const struct field *f, struct writer *w, const uint8_t *body, stru
 }
 
 ssize_t
-ipc_encode(const struct ipc_msg *msg, enum ipc_role from, enum ipc_role to, uint8_t *out,
-    struct err *e)
+ipc_encode(
+    const struct ipc_msg *msg, enum ipc_role from, enum ipc_role to, uint8_t *out, struct err *e)
 {
 	struct writer w = {out, IPC_MSG_MAX};
 	const struct row *row;

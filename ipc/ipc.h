@@ -1,6 +1,6 @@
 /*
- * ipc: how our processes talk. One table (msg.def), one pure codec, one channel over SOCK_SEQPACKET socketpairs.
- * The file descriptor is the peer's identity: no message carries a sender (DESIGN 4).
+ * ipc: how our processes talk. One table (msg.def), one pure codec, one channel over SOCK_SEQPACKET
+ * socketpairs. The file descriptor is the peer's identity: no message carries a sender (DESIGN 4).
  */
 #ifndef IPC_IPC_H
 #define IPC_IPC_H
@@ -23,7 +23,8 @@ enum ipc_role {
 };
 const char *ipc_role_name(enum ipc_role r);
 
-/* Fixed fd numbers in a worker. Edges: the channel to peer p is at IPC_FD_EDGE + p, where there is one. */
+/* Fixed fd numbers in a worker. Edges: the channel to peer p is at IPC_FD_EDGE + p, where there is
+ * one. */
 #define IPC_FD_CONTROL 3
 #define IPC_FD_POISON 4
 #define IPC_FD_EDGE 5
@@ -51,7 +52,8 @@ struct ipc_conditions {
 	struct ipc_condition at[IPC_CONDITIONS_MAX]; /* sorted by type, types unique */
 };
 
-/* One struct per message: struct msg_step { uint32_t id; uint8_t verb; ... char name[46]; }; strings are NUL-terminated. */
+/* One struct per message: struct msg_step { uint32_t id; uint8_t verb; ... char name[46]; };
+ * strings are NUL-terminated. */
 #define MSG(ID, id, from, to, state, fds) struct msg_##id {
 #define F_U8(name, max) uint8_t name;
 #define F_U16(name, max) uint16_t name;
@@ -65,7 +67,9 @@ struct ipc_conditions {
 #define F_UID(name) struct uid name;
 #define F_STR(name, charset, max) char name[(max) + 1];
 #define F_CONDITIONS(name) struct ipc_conditions name;
-#define END_MSG(id) };
+#define END_MSG(id)                                                                                \
+	}                                                                                          \
+	;
 #include "ipc/msg.def"
 
 #define IPC_FDS_MAX 2
@@ -82,49 +86,60 @@ const char *ipc_type_name(enum ipc_type t);
 uint64_t ipc_table_hash(void); /* over the whole table: two builds that differ refuse each other */
 unsigned ipc_type_fds(enum ipc_type t);
 
-/* --- Pure codec. Wire: u16 type, then the fields in order; no length (the packet is one), no padding. */
+/* --- Pure codec. Wire: u16 type, then the fields in order; no length (the packet is one), no
+ * padding. */
 /*
- * Decodes one packet that `from` sent to `to`, with nfds descriptors, while the channel was in `state`.
- * 0, or -1 with ERR_INVALID: the sender is hostile. fds are set by the caller. Writes *msg only on success.
+ * Decodes one packet that `from` sent to `to`, with nfds descriptors, while the channel was in
+ * `state`. 0, or -1 with ERR_INVALID: the sender is hostile. fds are set by the caller. Writes *msg
+ * only on success.
  */
-int ipc_decode(const uint8_t *bytes, size_t len, unsigned nfds, enum ipc_role from, enum ipc_role to,
-    enum ipc_state state, struct ipc_msg *msg, struct err *e);
+int ipc_decode(const uint8_t *bytes, size_t len, unsigned nfds, enum ipc_role from,
+    enum ipc_role to, enum ipc_state state, struct ipc_msg *msg, struct err *e);
 /*
- * Encodes after the same checks as the decoder's: ERR_INVALID names the field, so that honest code can never
- * send a breach, whatever a user wrote. Returns the length, or -1. out holds IPC_MSG_MAX.
+ * Encodes after the same checks as the decoder's: ERR_INVALID names the field, so that honest code
+ * can never send a breach, whatever a user wrote. Returns the length, or -1. out holds IPC_MSG_MAX.
  */
-ssize_t ipc_encode(const struct ipc_msg *msg, enum ipc_role from, enum ipc_role to, uint8_t *out, struct err *e);
+ssize_t ipc_encode(
+    const struct ipc_msg *msg, enum ipc_role from, enum ipc_role to, uint8_t *out, struct err *e);
 
 /*
- * --- Channel: one end of a socketpair on an ev_loop. Allocates nothing; no callback is nested in another. One message is under way at a
- * time in a process: what on_msg is given lies in one static place and is void when it returns.
+ * --- Channel: one end of a socketpair on an ev_loop. Allocates nothing; no callback is nested in
+ * another. One message is under way at a time in a process: what on_msg is given lies in one static
+ * place and is void when it returns.
  */
 struct ipc_chan;
 struct ipc_chan_ops {
-	void (*on_msg)(void *arg, struct ipc_msg *msg); /* may take fds (set them to -1); the rest are closed */
+	void (*on_msg)(void *arg,
+	    struct ipc_msg *msg); /* may take fds (set them to -1); the rest are closed */
 	/*
-	 * The peer is gone (all it sent was delivered), or is hostile (nothing of that packet was delivered). The channel is closed
-	 * already and frees itself after this call: forget the pointer.
+	 * The peer is gone (all it sent was delivered), or is hostile (nothing of that packet was
+	 * delivered). The channel is closed already and frees itself after this call: forget the
+	 * pointer.
 	 */
 	void (*on_closed)(void *arg);
 	void (*on_breach)(void *arg, const char *text);
 	void (*on_writable)(void *arg); /* after ipc_send said ERR_RETRY; may be NULL */
 };
-/* Takes fd, which must be non-blocking. State starts as IPC_START; see ipc_chan_set_state. Dies on setup errors. */
+/* Takes fd, which must be non-blocking. State starts as IPC_START; see ipc_chan_set_state. Dies on
+ * setup errors. */
 struct ipc_chan *ipc_chan_open(struct ev_loop *loop, int fd, enum ipc_role self, enum ipc_role peer,
     const struct ipc_chan_ops *ops, void *arg);
-void ipc_chan_close(struct ipc_chan *c); /* safe inside a callback; no callback follows; NULL is fine */
+void ipc_chan_close(
+    struct ipc_chan *c); /* safe inside a callback; no callback follows; NULL is fine */
 void ipc_chan_set_state(struct ipc_chan *c, enum ipc_state s); /* of what the peer may send us */
 /*
- * 0 sent; -1 ERR_RETRY: the socket is full, on_writable will be called; ERR_GONE: the peer is gone (on_closed follows, once what it
- * sent before is read); ERR_INVALID: the message breaks a rule of the table and was not sent. fds are not consumed.
+ * 0 sent; -1 ERR_RETRY: the socket is full, on_writable will be called; ERR_GONE: the peer is gone
+ * (on_closed follows, once what it sent before is read); ERR_INVALID: the message breaks a rule of
+ * the table and was not sent. fds are not consumed.
  */
 int ipc_send(struct ipc_chan *c, const struct ipc_msg *msg, struct err *e);
 /* Stops and resumes reading: backpressure. */
 void ipc_chan_pause(struct ipc_chan *c, bool pause);
-int ipc_pair(int fds[2]); /* SOCK_SEQPACKET, CLOEXEC, non-blocking; -1 on EMFILE and ENFILE, dies on any other failure */
+int ipc_pair(int fds[2]); /* SOCK_SEQPACKET, CLOEXEC, non-blocking; -1 on EMFILE and ENFILE, dies on
+                             any other failure */
 
-/* --- The poison record (DESIGN 3): what a worker is at, in a memfd that the supervisor reads after a death. */
+/* --- The poison record (DESIGN 3): what a worker is at, in a memfd that the supervisor reads after
+ * a death. */
 struct ipc_poison {
 	uint64_t seq; /* odd while inside a handler */
 	uint8_t kind;
@@ -132,10 +147,11 @@ struct ipc_poison {
 	uint64_t generation, line;
 	char namespace[64], name[64];
 };
-int ipc_poison_new(void);			    /* a memfd of the record's size, sealed against growing; -1 on failure */
-void ipc_poison_clear(int fd);			    /* before a new life gets it */
+int ipc_poison_new(void); /* a memfd of the record's size, sealed against growing; -1 on failure */
+void ipc_poison_clear(int fd);                     /* before a new life gets it */
 void ipc_poison_enter(const struct ipc_poison *p); /* pwrite to IPC_FD_POISON; seq is set here */
 void ipc_poison_leave(void);
-int ipc_poison_read(int fd, struct ipc_poison *out); /* 0 when it was inside a handler; checks every field */
+int ipc_poison_read(
+    int fd, struct ipc_poison *out); /* 0 when it was inside a handler; checks every field */
 
 #endif

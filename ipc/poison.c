@@ -1,6 +1,7 @@
 /*
- * The poison record: what a worker is at right now, written to a memfd that outlives it. Written by the worker around each handler
- * (one pwrite each way), read by the supervisor after a death. The worker may be anyone's by then, so every field is checked.
+ * The poison record: what a worker is at right now, written to a memfd that outlives it. Written by
+ * the worker around each handler (one pwrite each way), read by the supervisor after a death. The
+ * worker may be anyone's by then, so every field is checked.
  */
 #include "ipc/ipc.h"
 
