@@ -1,0 +1,343 @@
+/*
+ * The objects that one BGCluster is made of: which of them is as wanted, and the rules that make, compare, keep and remove them.
+ * For plan/cluster.c. What a child should look like is the executor's business; here only hashes are compared.
+ */
+#include "plan/rule.h"
+
+uint64_t
+plan_owner_key(const struct uid *u)
+{
+	return uid_none(u) ? 0 : hash_bytes(HASH_INIT, u->b, sizeof(u->b)) | 1;
+}
+
+uint64_t
+plan_inputs_key(uint32_t revision, uint64_t hash)
+{
+	return hash_u64(hash_u64(HASH_INIT, hash), revision);
+}
+
+bool
+rule_unwatched(enum child child)
+{
+	return kind_info[child_info[child].kind].watch == WATCH_NONE;
+}
+
+unsigned
+rule_instances(const struct plan_cluster *c)
+{
+	return c->wanted.instances < c->instances_n ? c->wanted.instances : c->instances_n;
+}
+
+const struct plan_child *
+rule_child(const struct plan_cluster *c, enum child child, unsigned ordinal)
+{
+	return child == CHILD_INSTANCE ? &c->instance[ordinal].child : &c->child[child];
+}
+
+static uint64_t
+wanted_key(const struct plan_cluster *c, enum child child)
+{
+	return plan_inputs_key(child_info[child].revision, model_child_inputs(child, c->wanted.hash));
+}
+
+/* When what nobody watches is ensured again: spread, so that a thousand clusters do not ask at once. */
+static struct msec
+next_sweep(const struct plan_at *a, enum child child)
+{
+	uint64_t h = hash_u64(plan_owner_key(&a->c->wanted.uid), (uint64_t)child);
+	int64_t period = a->w->sweep_ms - a->w->sweep_ms / 4 + (int64_t)(h % (uint64_t)(a->w->sweep_ms / 2 + 1));
+
+	return (struct msec){a->c->checked[child].v + period};
+}
+
+enum plan_is
+rule_child_is(const struct plan_at *a, enum child child, unsigned ordinal)
+{
+	const struct plan_child *s = rule_child(a->c, child, ordinal);
+
+	if (rule_unwatched(child)) {
+		if (!s->present)
+			return IS_MISSING;
+		return a->w->now.v < next_sweep(a, child).v ? IS_SETTLED : IS_UNVERIFIED;
+	}
+	if (!s->present)
+		return a->w->listed & (1u << child_info[child].kind) ? IS_MISSING : IS_UNSEEN;
+	if (s->deleting)
+		return IS_DYING;
+	if (s->owner == 0)
+		return IS_TAKEN;
+	if (s->owner != plan_owner_key(&a->c->wanted.uid) || s->inputs != wanted_key(a->c, child))
+		return IS_DIFFERENT;
+	if (s->verify == PLAN_CHANGED)
+		return IS_CHANGED;
+	return s->verify == PLAN_VERIFIED ? IS_SETTLED : IS_UNVERIFIED;
+}
+
+static enum verdict
+ensure(struct plan_at *a, enum child child, unsigned ordinal)
+{
+	const struct plan_child *s = rule_child(a->c, child, ordinal);
+
+	a->out->sent.key = wanted_key(a->c, child);
+	return rule_step(a, CHOICE_verb_ENSURE, child, ordinal, s->present ? &s->uid : NULL);
+}
+
+/* Instances beyond the spec's number that are still there. */
+static bool
+has_surplus(const struct plan_cluster *c)
+{
+	for (unsigned i = rule_instances(c); i < c->instances_n; i++)
+		if (c->instance[i].child.present)
+			return true;
+	return false;
+}
+
+/* --- Rights of running instances. */
+
+enum verdict
+rule_rights(struct plan_at *a)
+{
+	static const enum child rights[] = {CHILD_SERVICEACCOUNT, CHILD_ROLE, CHILD_ROLEBINDING};
+
+	if (!a->c->child[CHILD_STATEFULSET].present || !a->c->wanted.finalizer)
+		return PASS;
+	for (size_t i = 0; i < sizeof(rights) / sizeof(rights[0]); i++) {
+		enum plan_is is = rule_child_is(a, rights[i], 0);
+
+		if (is != IS_MISSING && is != IS_CHANGED)
+			continue;
+		if (!rule_waits(a, &a->c->child[rights[i]].try))
+			return ensure(a, rights[i], 0);
+	}
+	return PASS;
+}
+
+/* --- Everything, in the order of creation. */
+
+/* A smaller StatefulSet removes pods. */
+static bool
+shrinks_unsynced(const struct plan_at *a, enum child child)
+{
+	return child == CHILD_STATEFULSET && a->c->child[child].present && !a->w->synced &&
+	    (!a->c->statefulset.known || a->c->statefulset.replicas > a->c->wanted.instances);
+}
+
+/* A larger StatefulSet makes pods, which need their names in the Role and their BGInstances. */
+static bool
+grows_unprepared(const struct plan_at *a, enum child child)
+{
+	const struct plan_cluster *c = a->c;
+	enum plan_is role = rule_child_is(a, CHILD_ROLE, 0);
+
+	if (child != CHILD_STATEFULSET)
+		return false;
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!c->instance[i].child.present || c->instance[i].child.deleting)
+			return true;
+	return role == IS_UNSEEN || role == IS_MISSING || (role == IS_DIFFERENT && !has_surplus(c));
+}
+
+static bool
+is_due(const struct plan_at *a, enum child child, enum plan_is is, bool running)
+{
+	switch (is) {
+	case IS_MISSING:
+		/* Of a running cluster it was only not asked for yet: that has time. */
+		return !rule_unwatched(child) || !running || a->c->checked[child].v != 0;
+	case IS_DIFFERENT:
+	case IS_CHANGED:
+		return true;
+	case IS_UNSEEN:
+	case IS_DYING:
+	case IS_TAKEN:
+	case IS_UNVERIFIED:
+	case IS_SETTLED:
+		break;
+	}
+	return false;
+}
+
+/* PASS: on to the next child. A running cluster is served as far as possible; a new one is built in order. */
+static enum verdict
+tend(struct plan_at *a, enum child child, unsigned ordinal)
+{
+	bool running = a->c->child[CHILD_STATEFULSET].present;
+	enum plan_is is = rule_child_is(a, child, ordinal);
+
+	if (is == IS_SETTLED || is == IS_UNVERIFIED)
+		return PASS;
+	/* A smaller cluster's Role loses names only after the pods that need them. */
+	if (child == CHILD_ROLE && is == IS_DIFFERENT && has_surplus(a->c))
+		return PASS;
+	if (is_due(a, child, is, running) && !shrinks_unsynced(a, child) && !grows_unprepared(a, child) &&
+	    !rule_waits(a, &rule_child(a->c, child, ordinal)->try))
+		return ensure(a, child, ordinal);
+	return running ? PASS : STOP;
+}
+
+static enum verdict
+tend_anchor(struct plan_at *a)
+{
+	const struct plan_child *s = &a->c->child[CHILD_ANCHOR];
+
+	if (!s->present || a->c->anchor != CHOICE_anchor_state_DESTROYING)
+		return tend(a, CHILD_ANCHOR, 0);
+	return rule_waits(a, &s->try) ? STOP : ensure(a, CHILD_ANCHOR, 0);
+}
+
+enum verdict
+rule_children(struct plan_at *a)
+{
+	enum verdict v = tend_anchor(a);
+
+	for (unsigned child = CHILD_ANCHOR + 1; child < CHILD_COUNT && v == PASS; child++) {
+		unsigned n = child == CHILD_INSTANCE ? rule_instances(a->c) : 1;
+
+		for (unsigned i = 0; i < n && v == PASS; i++)
+			v = tend(a, (enum child)child, i);
+	}
+	return v;
+}
+
+/* --- Background. */
+
+static bool
+is_unverified(const struct plan_at *a, enum child child, enum plan_is is)
+{
+	return is == IS_UNVERIFIED ||
+	    (is == IS_MISSING && rule_unwatched(child) && a->c->child[CHILD_STATEFULSET].present);
+}
+
+enum verdict
+rule_verify(struct plan_at *a, bool *left)
+{
+	*left = false;
+	for (unsigned child = CHILD_ANCHOR; child < CHILD_COUNT; child++) {
+		unsigned n = child == CHILD_INSTANCE ? rule_instances(a->c) : 1;
+
+		for (unsigned i = 0; i < n; i++) {
+			if (!is_unverified(a, (enum child)child, rule_child_is(a, (enum child)child, i)) ||
+			    shrinks_unsynced(a, (enum child)child))
+				continue;
+			if (rule_waits(a, &rule_child(a->c, (enum child)child, i)->try))
+				continue;
+			*left = true;
+			return ensure(a, (enum child)child, i);
+		}
+	}
+	return PASS;
+}
+
+/* When the next sweep of what nobody watches is due. */
+static void
+wait_for_sweep(struct plan_at *a)
+{
+	for (unsigned child = CHILD_ANCHOR; child <= CHILD_APP; child++)
+		if (a->c->child[child].present)
+			rule_waits_until(a, next_sweep(a, (enum child)child));
+}
+
+enum verdict
+rule_background(struct plan_at *a)
+{
+	enum verdict v;
+	bool left;
+
+	wait_for_sweep(a);
+	v = rule_verify(a, &left);
+	if (!left || a->w->spare)
+		return v;
+	a->out->sent.verb = CHOICE_verb_NONE;
+	a->out->spare = true;
+	return PASS;
+}
+
+/* --- Volume templates are immutable: a new StatefulSet adopts the pods that the old one leaves. */
+
+static bool
+all_settled(const struct plan_at *a)
+{
+	for (unsigned child = CHILD_ANCHOR; child < CHILD_COUNT; child++) {
+		unsigned n = child == CHILD_INSTANCE ? rule_instances(a->c) : 1;
+
+		for (unsigned i = 0; i < n; i++) {
+			enum plan_is is = rule_child_is(a, (enum child)child, i);
+
+			if (is != IS_SETTLED && is != IS_UNVERIFIED)
+				return false;
+		}
+	}
+	return !has_surplus(a->c);
+}
+
+enum verdict
+rule_storage(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+	const struct plan_child *s = &c->child[CHILD_STATEFULSET];
+
+	if (!c->statefulset.known || c->statefulset.storage_inputs == 0 ||
+	    c->statefulset.storage_inputs == c->wanted.hash[GROUP_STORAGE])
+		return PASS;
+	if (!a->w->synced || c->orphaned == c->wanted.generation || !all_settled(a) || rule_waits(a, &s->try))
+		return PASS;
+	return rule_step(a, CHOICE_verb_ORPHAN_STATEFULSET, CHILD_STATEFULSET, 0, &s->uid);
+}
+
+/* --- Adopted data: Patroni's own optime says who may lead, so all start together. */
+
+enum verdict
+rule_release(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+	unsigned n = rule_instances(c), first = n;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct plan_instance *p = &c->instance[i];
+
+		if (!p->child.present)
+			return PASS;
+		if (!p->report.hold)
+			continue;
+		if (p->report.state != CHOICE_instance_state_HELD || !status_current(c, i))
+			return PASS;
+		if (first == n)
+			first = i;
+	}
+	if (first == n || rule_waits(a, &c->instance[first].child.try))
+		return PASS;
+	return rule_step(a, CHOICE_verb_RELEASE, CHILD_INSTANCE, first, &c->instance[first].child.uid);
+}
+
+/* --- After a scale-down: the pod ends, then its BGInstance goes; its volume stays. */
+
+static bool
+has_shrunk(const struct plan_at *a, unsigned ordinal)
+{
+	enum plan_is is = rule_child_is(a, CHILD_STATEFULSET, 0);
+
+	return (is == IS_SETTLED || is == IS_UNVERIFIED) && a->c->statefulset.known &&
+	    a->c->statefulset.replicas <= ordinal;
+}
+
+enum verdict
+rule_surplus(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (!a->w->synced)
+		return PASS;
+	for (unsigned i = rule_instances(c); i < c->instances_n; i++) {
+		const struct plan_instance *p = &c->instance[i];
+
+		if (!p->child.present || p->child.deleting || p->child.owner == 0 || !has_shrunk(a, i))
+			continue;
+		if (!p->looked || p->pod_present) {
+			if (!rule_waits(a, &p->look))
+				return rule_look_pod(a, i);
+		} else if (!rule_waits(a, &p->child.try)) {
+			return rule_step(a, CHOICE_verb_DELETE, CHILD_INSTANCE, i, &p->child.uid);
+		}
+	}
+	return PASS;
+}

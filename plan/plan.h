@@ -1,0 +1,224 @@
+/*
+ * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) -> the next step, or when to look again.
+ * No I/O, no clock, no JSON, no allocation: the caller (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times.
+ * cluster.c is the table of rules; children.c, pods.c, delete.c, status.c are what its rows call; note.c takes in what the watcher
+ * saw, done.c what came of a step.
+ */
+#ifndef PLAN_PLAN_H
+#define PLAN_PLAN_H
+
+#include "base/base.h"
+#include "model/model.h"
+
+#define PLAN_NEVER INT64_MAX
+
+/* Since when, and how often, something did not succeed; and when it may be tried again. */
+struct plan_try {
+	struct msec until;
+	uint8_t failures;
+	uint8_t code;	/* choice step_code of the last attempt */
+	uint8_t reason; /* what a condition says of it, or REASON_NONE */
+};
+
+enum plan_verify {
+	PLAN_UNVERIFIED, /* as a former life left it: to be compared when there is time */
+	PLAN_CHANGED,	 /* someone else touched it: to be compared now */
+	PLAN_VERIFIED,	 /* as our own last step left or found it */
+};
+
+/* One object that the cluster is made of, as far as it is known. */
+struct plan_child {
+	struct uid uid;
+	uint64_t owner;		      /* plan_owner_key of its owner annotation; 0 = it has none: not ours */
+	uint64_t version, generation; /* resourceVersion; generation is 0 where the kind has none */
+	uint64_t inputs;	      /* plan_inputs_key of its inputs annotation */
+	struct plan_try try;
+	bool present, deleting;
+	bool named; /* the caller's: it was named since the last SNAP_BEGIN */
+	uint8_t verify;
+};
+
+/* What a pod's agent says of it. It counts only while pod_uid is the current pod's. */
+struct plan_report {
+	struct uid pod_uid;
+	uint64_t config_generation;
+	uint32_t timeline;
+	uint8_t state, role, lag, reason;
+	bool hold, pending_restart, pgdata_empty, bootstrapped;
+};
+
+struct plan_instance {
+	struct plan_child child; /* the BGInstance */
+	struct plan_report report;
+	char *report_text; /* the caller's memory; NULL = none. Means nothing while the reason is REASON_NONE */
+	uint8_t reports;   /* counts changes of report.pod_uid: an answer about the pod may be older than the report */
+	bool unreachable;  /* UNREACHABLE was done for this report's pod */
+
+	/* The pod and its volume, when somebody looked. */
+	struct plan_try look; /* until: when to look again */
+	struct msec looked_at;
+	uint8_t looks; /* in a row */
+	bool looked;   /* in this life, and since the report last changed its pod */
+	bool pod_present, pod_ready, pod_terminating;
+	uint8_t pod_reason;
+	struct uid pod_uid;
+	uint64_t pod_inputs;
+	char *pod_text;
+	struct uid pvc_uid;
+	bool pvc_looked, pvc_present, pvc_bound, pvc_terminating, pvc_fits;
+};
+
+struct plan_statefulset {
+	bool known; /* a record of this very object was seen */
+	uint8_t replicas, ready;
+	uint64_t pod_inputs, storage_inputs;
+};
+
+/* The user's object. */
+struct plan_wanted {
+	struct uid uid;
+	uint64_t generation, version;
+	uint64_t hash[GROUP_COUNT];
+	uint64_t status; /* model_status_hash of what is stored; 0 = empty */
+	bool deleting, finalizer;
+	bool invalid; /* the spec can not be read; why is in plan_cluster.invalid_text */
+	uint8_t instances, policy;
+};
+
+enum plan_destruction { /* how far deletionPolicy Delete has come in this life */
+	PLAN_DATA_KEPT,
+	PLAN_ANCHOR_MARKED,
+	PLAN_VOLUMES_DELETED,
+	PLAN_CONFIGMAPS_DELETED,
+	PLAN_DATA_GONE,
+};
+
+struct plan_cluster {
+	const char *name; /* the caller's */
+	struct plan_wanted wanted;
+	bool present;	 /* there is a BGCluster of this name */
+	bool fresh;	 /* its status was empty when it was first seen: nothing was said of it yet */
+	char *invalid_text;
+	uint64_t quarantined; /* this generation crashed a worker: leave it alone; 0 = none */
+	uint64_t config_generation; /* the first one with the wanted CONFIG group, 0 = not known */
+	uint64_t orphaned;	    /* the generation whose storage change re-made the StatefulSet */
+
+	struct plan_child child[CHILD_COUNT]; /* [CHILD_INSTANCE] is not used */
+	struct plan_statefulset statefulset;
+	struct plan_instance *instance; /* the caller's; at least wanted.instances of them */
+	uint8_t instances_n;
+	uint8_t anchor; /* choice anchor_state */
+	struct msec checked[CHILD_APP + 1]; /* when what nobody watches was last ensured */
+	struct msec unready_since;	     /* 0 = the StatefulSet is fully ready */
+
+	struct plan_try self; /* of steps on the BGCluster and its namespace */
+	struct plan_try say;  /* of STATUS and EVENT */
+	uint16_t trouble;     /* 1 + the index (plan_try_at) whose text is kept; 0 = none */
+	char *trouble_text;
+
+	bool namespace_asked, namespace_ends;
+	struct msec namespace_at;
+	bool pods_gone;
+	uint8_t pods_looks;
+	struct msec pods_at; /* when to list the pods again */
+	uint8_t destruction;
+
+	uint64_t status_sent; /* hash of the last status written, and when */
+	struct msec status_at;
+	bool status_ready;
+	uint64_t events; /* bit per failing reason that an Event told of */
+	struct {
+		bool primed, ready;
+		uint8_t primary; /* ordinal + 1 */
+	} said;			 /* what users were told last */
+};
+
+/* The rest of what a decision needs. */
+struct plan_world {
+	struct msec now;
+	uint32_t listed; /* bit per kind: its list in this namespace was complete once, so what was not named is not there */
+	bool synced;	 /* every list of this namespace is: only then is anything deleted, replaced or shrunk */
+	bool spare;	 /* nothing else waits: checks in the background may go */
+	bool degraded;	 /* a worker of the operator dies again and again */
+	int64_t sweep_ms; /* how often what nobody watches is ensured */
+};
+
+struct plan_status {
+	uint8_t ready_instances;
+	char primary[NAME_MAX_LABEL + 1];
+	char phase[41];
+	uint8_t n;
+	struct plan_condition {
+		uint8_t type, status, reason;
+		char text[IPC_TEXT_MAX + 1];
+	} at[CHOICE_condition_type_COUNT]; /* sorted by type */
+};
+
+/* What plan_done must know of a step when its answer comes. */
+struct plan_sent {
+	uint8_t verb, child, ordinal;
+	uint8_t reason; /* EVENT */
+	bool ready;	/* STATUS: what it said; EVENT of PRIMARY_CHANGED and READY: ordinal is the primary's */
+	struct uid uid, target;
+	uint64_t key; /* ENSURE: inputs; STATUS: the hash; OBSERVE_POD: .reports */
+};
+struct plan_step {
+	struct plan_sent sent; /* verb NONE: nothing to do now */
+	uint8_t event_type;
+	char text[IPC_TEXT_MAX + 1]; /* EVENT */
+	struct plan_status status;   /* STATUS */
+	struct msec again;	     /* verb NONE: look again then; PLAN_NEVER = only when something changes */
+	bool spare;		     /* verb NONE: checks in the background are left */
+};
+
+/* What STEP_DONE says. */
+struct plan_answer {
+	uint8_t code, anchor, reason, count;
+	struct uid child_uid;
+	uint64_t version, generation, inputs;
+	bool present, ready, terminating, bound;
+	bool text; /* there is one */
+};
+
+/* An object's metadata as a record tells it. */
+struct plan_object {
+	struct uid uid, owner;
+	uint64_t generation, version, inputs;
+	uint32_t revision;
+	bool deleting;
+};
+
+/* --- cluster.c */
+/* The next step, or none. Changes c->said only, and only to what the stored status says already. */
+void plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *out);
+
+/* --- note.c: records. listing: between SNAP_BEGIN and SNAP_END, when older versions count as well (etcd may have been restored). */
+/* c->instance must hold w->instances already. The text of an invalid spec is the caller's to keep in c->invalid_text. */
+void plan_note_cluster(struct plan_cluster *c, const struct plan_wanted *w, bool listing, struct msec now);
+void plan_note_cluster_gone(struct plan_cluster *c, const struct uid *uid); /* none = whichever */
+/* False: it is older than what is known. ordinal (below c->instances_n) for INSTANCE only. */
+bool plan_note_child(struct plan_cluster *c, enum child child, unsigned ordinal, const struct plan_object *o, bool listing);
+void plan_note_child_gone(struct plan_cluster *c, enum child child, unsigned ordinal, const struct uid *uid);
+/* After plan_note_child said true for the same record. */
+void plan_note_statefulset(struct plan_cluster *c, const struct plan_statefulset *s, struct msec now);
+void plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_report *r);
+void plan_note_quarantine(struct plan_cluster *c, uint64_t generation);
+/* Nothing is known of this name: the caller may forget it. */
+bool plan_is_empty(const struct plan_cluster *c);
+
+/* --- done.c */
+/* Takes in what came of a step. Returns where the answer's text is to be kept, or NULL. */
+char **plan_done(struct plan_cluster *c, const struct plan_sent *sent, const struct plan_answer *answer, struct msec now);
+/* The answer will never come: the executor died. What was written shows in the records. */
+void plan_lost(struct plan_cluster *c, const struct plan_sent *sent);
+
+/* --- status.c */
+uint64_t plan_status_hash(const struct plan_status *s, uint64_t generation);
+/* What is said of a BGCluster beyond CLUSTERS_MAX. */
+void plan_status_refused(struct plan_status *out);
+
+/* --- children.c */
+uint64_t plan_owner_key(const struct uid *u); /* 0 for none */
+uint64_t plan_inputs_key(uint32_t revision, uint64_t hash);
+
+#endif

@@ -1,0 +1,316 @@
+/*
+ * plan/ against the small world of plan_world.h. Steps fail in every way, answers are lost, the reconciler forgets everything at any moment, users change
+ * and break things. Once that stops, every run must come to the same end, and then do nothing.
+ */
+#include "tests/unit/plan_world.h"
+#include "tests/unit/tap.h"
+
+#define RUNS 12000
+
+/* --- One tick of everything. */
+
+/* What an executor may say although it is not so: FOREIGN is read off the object itself. */
+static enum choice_step_code
+pick_fault(void)
+{
+	static const enum choice_step_code codes[] = {CHOICE_step_code_RETRY, CHOICE_step_code_RETRY, CHOICE_step_code_CONFLICT,
+	    CHOICE_step_code_GONE, CHOICE_step_code_DENIED, CHOICE_step_code_INVALID, CHOICE_step_code_FOREIGN};
+
+	return codes[rnd(sizeof(codes) / sizeof(codes[0]) - (w.step.sent.verb == CHOICE_verb_DESTROY_ANCHOR ? 2 : 0))];
+}
+
+static void
+fly(uint64_t generation)
+{
+	struct plan_answer a;
+
+	if (!w.calm && chance(8)) {
+		enum choice_step_code code = pick_fault();
+
+		/* Some are refused, of some the answer is lost after it was done. */
+		if (code == CHOICE_step_code_RETRY && chance(50))
+			execute(&w.step, generation);
+		a = answer(code);
+	} else {
+		a = execute(&w.step, generation);
+	}
+	if (!w.calm && chance(30))
+		give_any(); /* records may be faster than answers */
+	if (!w.calm && chance(3)) {
+		if (chance(50))
+			forget_everything();
+		else
+			plan_lost(&w.plan, &w.step.sent);
+		return;
+	}
+	plan_done(&w.plan, &w.step.sent, &a, (struct msec){w.now});
+}
+
+static struct plan_world
+seen_world(bool spare)
+{
+	return (struct plan_world){.now = {w.now}, .listed = w.synced ? UINT32_MAX : 0, .synced = w.synced, .spare = spare,
+	    .sweep_ms = 600000};
+}
+
+/* True: it had something to do. */
+static bool
+reconcile(void)
+{
+	struct plan_world seen = seen_world(chance(50));
+	uint64_t generation;
+
+	plan_next(&w.plan, &seen, &w.step);
+	if (w.step.sent.verb == CHOICE_verb_NONE && w.step.spare) {
+		seen.spare = true;
+		plan_next(&w.plan, &seen, &w.step);
+	}
+	if (w.step.sent.verb == CHOICE_verb_NONE)
+		return false;
+	w.steps++;
+	check_step(&w.step.sent);
+	generation = w.plan.wanted.generation;
+	fly(generation);
+	return true;
+}
+
+static void
+create_cluster(void)
+{
+	w.cluster = (struct object){.present = true, .uid = new_uid()};
+	w.finalizer = false;
+	w.status = 0;
+	w.instances = (uint8_t)(1 + rnd(3));
+	w.hash[GROUP_SCALE] = w.instances;
+	w.policy = (uint8_t)rnd(2);
+	touch(&w.cluster, true);
+}
+
+static void
+change_spec(void)
+{
+	switch (rnd(5)) {
+	case 0:
+		w.hash[GROUP_POD] = 10 + rnd(4);
+		break;
+	case 1:
+		w.instances = (uint8_t)(1 + rnd(ORDINALS - 1));
+		w.hash[GROUP_SCALE] = w.instances;
+		break;
+	case 2:
+		w.hash[GROUP_STORAGE] = 10 + rnd(4);
+		break;
+	case 3:
+		w.hash[GROUP_SERVICE] = rnd(4);
+		break;
+	default:
+		w.hash[GROUP_META] = rnd(4);
+	}
+	touch(&w.cluster, true);
+}
+
+static void
+break_child(void)
+{
+	enum child c = (enum child)rnd(CHILD_COUNT);
+	struct object *o = object_of(c, (unsigned)rnd(ORDINALS));
+
+	if (!is_watched(c) || !o->present || o->deleting)
+		return;
+	if (chance(50)) {
+		o->present = false;
+		o->due = true;
+		if (c == CHILD_STATEFULSET)
+			for (unsigned i = 0; i < ORDINALS; i++)
+				w.pods[i].terminating = true;
+	} else if (chance(50)) {
+		o->inputs ^= 1; /* someone wrote to it */
+		touch(o, true);
+	} else {
+		touch(o, true);
+	}
+}
+
+static void
+be_a_user(void)
+{
+	switch (rnd(12)) {
+	case 0:
+	case 1:
+	case 2:
+		if (w.cluster.present && !w.cluster.deleting)
+			change_spec();
+		break;
+	case 3:
+		if (w.cluster.present && !w.cluster.deleting) {
+			w.cluster.deleting = true;
+			touch(&w.cluster, true);
+			if (!w.finalizer)
+				w.cluster.present = false;
+		}
+		break;
+	case 4:
+		if (w.cluster.present && chance(10)) { /* the finalizer is removed by force */
+			w.cluster.present = false;
+			w.cluster.due = true;
+			w.finalizer_forced = true;
+		}
+		break;
+	case 5:
+		if (!w.cluster.present && !w.cluster.due)
+			create_cluster();
+		break;
+	case 6: {
+		unsigned i = (unsigned)rnd(ORDINALS);
+
+		w.pods[i].terminating |= w.pods[i].present;
+		break;
+	}
+	default:
+		break_child();
+	}
+}
+
+static void
+tick(void)
+{
+	if (!w.calm && chance(6))
+		be_a_user();
+	if (!w.calm && chance(1))
+		forget_everything();
+	if (chance(60))
+		give_any();
+	list_more();
+	if (chance(40))
+		run_statefulset();
+	if (chance(40))
+		run_pods();
+	if (!reconcile())
+		w.now += (int64_t)rnd(800);
+	w.now += (int64_t)rnd(20);
+}
+
+/* --- The end. */
+
+static bool
+records_due(void)
+{
+	for (unsigned c = 0; c < CHILD_COUNT; c++)
+		if (is_watched((enum child)c) && c != CHILD_INSTANCE && w.child[c].due)
+			return true;
+	for (unsigned i = 0; i < ORDINALS; i++)
+		if (w.instance[i].due)
+			return true;
+	return w.cluster.due || !w.synced;
+}
+
+static void
+check_alive(void)
+{
+	for (unsigned c = 0; c < CHILD_COUNT; c++)
+		if (c != CHILD_INSTANCE && (!w.child[c].present ||
+			(is_watched((enum child)c) && w.child[c].inputs != wanted_inputs((enum child)c)) ||
+			(is_watched((enum child)c) && !uid_eq(&w.child[c].owner, &w.cluster.uid))))
+			broken(child_info[c].suffix[0] != '\0' ? child_info[c].suffix : "a child is not as wanted");
+	for (unsigned i = 0; i < ORDINALS; i++)
+		if (w.instance[i].present != (i < w.instances) || w.pods[i].present != (i < w.instances))
+			broken("instances or pods are too few or too many");
+	if (w.replicas != w.instances || w.storage_inputs != w.hash[GROUP_STORAGE] ||
+	    w.pod_inputs != model_pod_inputs(w.hash))
+		broken("the StatefulSet is not as wanted");
+	if (!w.finalizer || w.status_generation != w.cluster.generation)
+		broken("the status is of another generation");
+	if (w.hash[GROUP_POD] != 13 && w.hash[GROUP_STORAGE] != 13 && (ready_pods() != w.instances || !w.status_ready))
+		broken("not ready");
+}
+
+static void
+check_gone(void)
+{
+	bool volumes = false;
+
+	if (w.finalizer_forced)
+		return; /* what is left behind then is the user's */
+	for (unsigned c = CHILD_SERVICEACCOUNT; c < CHILD_COUNT; c++)
+		if (c != CHILD_INSTANCE && w.child[c].present)
+			broken("a runtime object was left behind");
+	for (unsigned i = 0; i < ORDINALS; i++) {
+		if (w.instance[i].present || w.pods[i].present)
+			broken("an instance or a pod was left behind");
+		volumes |= w.pvcs[i].present;
+	}
+	if (w.policy == CHOICE_deletion_policy_DELETE && (w.child[CHILD_ANCHOR].present || volumes || w.data))
+		broken("data was left behind");
+	if (w.data && !volumes)
+		broken("volumes and ConfigMaps are one thing");
+}
+
+/* Ticks until nothing moves for a while, but jumps over times in which nothing would; how many steps were done. */
+static unsigned
+tick_until_quiet(int64_t ms)
+{
+	unsigned before = w.steps, idle = 0;
+
+	for (int64_t end = w.now + ms; w.now < end && w.broken == NULL;) {
+		unsigned steps = w.steps;
+		uint64_t version = w.version;
+
+		tick();
+		idle = steps == w.steps && version == w.version && !records_due() ? idle + 1 : 0;
+		if (idle > 12 && w.step.again.v > w.now) {
+			w.now = w.step.again.v < end ? w.step.again.v : end;
+			idle = 0;
+		}
+	}
+	return w.steps - before;
+}
+
+/* All must come to rest in 25 minutes: the longest back-off is 10, the slowest sweep 12. Then a minute, in which nothing may happen. */
+static void
+settle(void)
+{
+	w.calm = true;
+	/* As the condition asks of a human. */
+	if (w.cluster.present && w.destroying && !w.cluster.deleting && !uid_eq(&w.child[CHILD_ANCHOR].owner, &w.cluster.uid))
+		w.child[CHILD_ANCHOR].present = w.destroying = false;
+	tick_until_quiet(1500000);
+	/* What can not come up is looked at every 30 s; what nobody watches may be swept. */
+	if (tick_until_quiet(60000) > (w.status_ready || !w.cluster.present ? 3 : 6 * ORDINALS))
+		broken("it never comes to rest");
+	if (w.cluster.present && w.cluster.deleting)
+		broken("the deletion never ends");
+	if (w.cluster.present)
+		check_alive();
+	else
+		check_gone();
+}
+
+static bool
+run(uint64_t seed, unsigned ticks)
+{
+	memset(&w, 0, sizeof(w));
+	w.seed = seed * 2654435761u + 88172645463325252ULL;
+	w.now = 1000;
+	for (unsigned g = 0; g < GROUP_COUNT; g++)
+		w.hash[g] = g + 1;
+	forget_everything();
+	create_cluster();
+	for (unsigned i = 0; i < ticks && w.broken == NULL; i++)
+		tick();
+	if (w.broken == NULL)
+		settle();
+	if (w.broken != NULL)
+		printf("# seed %llu: %s\n", (unsigned long long)seed, w.broken);
+	return w.broken == NULL;
+}
+
+int
+main(void)
+{
+	unsigned bad = 0;
+
+	for (uint64_t seed = 1; seed <= RUNS && bad < 5; seed++)
+		bad += !run(seed, (unsigned)(seed % 400));
+	CHECK(bad == 0, "every run comes to the wanted end and rests there");
+	return tap_done();
+}
