@@ -88,7 +88,8 @@ deploy() {
 }
 
 leader() { $kubectl -n $space get pods -l bestgres.io/cluster=demo,role=primary -o 'jsonpath={.items[*].metadata.name}'; }
-other_leader() { [ -n "$(leader)" ] && [ "$(leader)" != "$1" ]; }
+leader_uid() { $kubectl -n $space get pods -l bestgres.io/cluster=demo,role=primary -o 'jsonpath={.items[*].metadata.uid}'; }
+other_leader() { [ -n "$(leader_uid)" ] && [ "$(leader_uid)" != "$1" ]; } # a pod of the same name is another one
 is_ready() { [ "$($kubectl -n $space get bgc demo -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')" = True ]; }
 client() { $kubectl -n $space exec demo-client -- "$@"; }
 
@@ -101,11 +102,11 @@ start_client() {
 }
 
 show_failover() {
-	local old
-	old=$(leader)
+	local old uid
+	old=$(leader) uid=$(leader_uid)
 	say "the leader is $old; deleting its pod by force, under the writing client"
 	$kubectl -n $space delete pod "$old" --force --grace-period=0 --wait=false > /dev/null 2>&1
-	wait_for 90 "another leader" other_leader "$old"
+	wait_for 90 "another leader" other_leader "$uid"
 	say "the new leader is $(leader)"
 	wait_for 120 "demo to be Ready again" is_ready
 	sleep 2 # let the client write on
@@ -114,13 +115,7 @@ show_failover() {
 	printf '  rows: %s\n' "$(client python3 /client/writer.py check)" || fail "acknowledged rows are lost"
 }
 
-worker_pid() { # ROLE: the process of that role whose parent is a supervisor
-	local p
-	for p in /proc/[0-9]*; do
-		[ "$(tr '\0' ' ' < "$p/cmdline" 2> /dev/null | awk '{print $1}')" = "$1" ] || continue
-		grep -qa '^/supervisor' "/proc/$(awk '/^PPid/ {print $2}' "$p/status")/cmdline" 2> /dev/null && basename "$p"
-	done | tail -n 1
-}
+worker_pid() { ps -o pid=,args= --ppid "$(pgrep -x supervisor | tail -n 1)" | awk -v role="$1" '$2 == role {print $1}'; }
 show_workers() {
 	local role pid line
 	if [ -n "$foreign" ]; then

@@ -23,19 +23,28 @@ def connect():
     return conn
 
 
+def first_number(conn):
+    """Makes the table if it is not there; the highest number in it."""
+    cur = conn.cursor()
+    cur.execute("CREATE TABLE IF NOT EXISTS demo_rows (id bigint PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())")
+    cur.execute("SELECT coalesce(max(id), 0) FROM demo_rows")
+    return cur.fetchone()[0]
+
+
 def write():
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-    conn, n, acked, failures = None, 0, 0, 0
+    conn, n, acked, failures = None, None, 0, 0
     last, printed, gap, worst = None, time.monotonic(), 0.0, 0.0
     error = ""
     with open(LOG, "w") as log:
         while not stop:
-            n += 1
             try:
                 if conn is None:
                     conn = connect()
-                    conn.cursor().execute("CREATE TABLE IF NOT EXISTS demo_rows (id bigint PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())")
+                if n is None:
+                    n = first_number(conn)
+                n += 1
                 conn.cursor().execute("INSERT INTO demo_rows (id) VALUES (%s)", (n,))
                 now = time.monotonic()
                 if last is not None:

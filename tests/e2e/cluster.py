@@ -127,16 +127,11 @@ def service_ip(name, ns):
     return get("service", name, ns)["spec"]["clusterIP"]
 
 
-def connect(cluster, ns, service="rw", superuser=False, host=None, **more):
-    """As the application's user, or as the superuser, in the application's database."""
-    host = host or service_ip(f"{cluster}-{service}", ns)
-    if superuser:
-        s = secret(f"{cluster}-credentials", ns)
-        who = {"user": s["superuser-username"], "password": s["superuser-password"], "dbname": secret(f"{cluster}-app", ns)["dbname"]}
-    else:
-        s = secret(f"{cluster}-app", ns)
-        who = {"user": s["username"], "password": s["password"], "dbname": s["dbname"]}
-    conn = psycopg2.connect(host=host, connect_timeout=2, options="-c statement_timeout=5000", tcp_user_timeout=2000, **who, **more)
+def connect(cluster, ns, service="rw", host=None, **more):
+    """As the application's user, in its database."""
+    s = secret(f"{cluster}-app", ns)
+    conn = psycopg2.connect(host=host or service_ip(f"{cluster}-{service}", ns), user=s["username"], password=s["password"], dbname=s["dbname"],
+                            connect_timeout=2, options="-c statement_timeout=5000", tcp_user_timeout=2000, **more)
     conn.autocommit = True
     return conn
 
@@ -149,6 +144,13 @@ def sql(cluster, ns, query, **more):
         return cur.fetchall() if cur.description else None
     finally:
         conn.close()
+
+
+def superuser_sql(cluster, ns, query, pod=None):
+    """In the application's database, over the pod's own socket: the superuser is not let in from elsewhere."""
+    env = [f"PGPASSWORD={secret(f'{cluster}-credentials', ns)['superuser-password']}"]
+    return kubectl("-n", ns, "exec", pod or primary(cluster, ns), "-c", "postgres", "--", "env", *env, "psql", "-h", "/run/postgresql", "-U", "postgres",
+                   "-d", secret(f"{cluster}-app", ns)["dbname"], "-AtXc", query).strip()
 
 
 class Writer:

@@ -5,7 +5,7 @@ import subprocess
 import psycopg2
 import pytest
 
-from cluster import (ENV, IMAGE, KUBECTL, apply, bgcluster, condition, connect, get, kubectl, patch, primary, secret, sql, wait, wait_ready)
+from cluster import ENV, KUBECTL, apply, bgcluster, condition, get, kubectl, patch, primary, secret, sql, superuser_sql, wait, wait_ready
 
 
 def test_three_instances_replicate(ns):
@@ -64,14 +64,14 @@ def test_post_init_sql_runs_once_in_one_transaction(ns):
     kubectl("delete", "pod", "demo-0", "-n", ns, "--wait=false")
     wait("a new pod", lambda: get("bgi", "demo-0", ns)["status"].get("podUID") == (get("pod", "demo-0", ns) or {"metadata": {"uid": 0}})["metadata"]["uid"], 60)
     wait_ready("demo", ns)
-    assert sql("demo", ns, "SELECT count(*) FROM once", superuser=True) == [(1,)]
+    assert superuser_sql("demo", ns, "SELECT count(*) FROM once") == "1"
 
 
 def test_post_init_sql_that_fails_is_a_condition(ns):
     apply(bgcluster(bootstrap={"postInitSQL": ["CREATE TABLE a (n int)", "SELECT no_such_function()"]}), ns)
     c = wait("the reason", lambda: (lambda c: c if c.get("reason") == "BootstrapSQLFailed" else None)(condition("demo", ns, "Ready")), 90)
     assert c["status"] == "False" and "no_such_function" in c["message"]
-    assert sql("demo", ns, "SELECT count(*) FROM pg_tables WHERE tablename = 'a'", superuser=True) == [(0,)]
+    assert superuser_sql("demo", ns, "SELECT count(*) FROM pg_tables WHERE tablename = 'a'") == "0"
 
 
 def test_parameters_reload_and_refusal(ns):
@@ -106,10 +106,10 @@ def test_environment_reaches_patroni_and_owned_names_do_not(ns):
 def test_synchronous_modes_reach_patroni(ns):
     apply(bgcluster(instances=2, patroni={"synchronousMode": "quorum"}), ns)
     wait_ready("demo", ns)
-    wait("a synchronous standby", lambda: sql("demo", ns, "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')",
-                                              superuser=True) == [(1,)], 30)
+    wait("a synchronous standby", lambda: superuser_sql(
+        "demo", ns, "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')") == "1", 30)
     patch("bgc", "demo", ns, {"spec": {"patroni": {"synchronousMode": "off"}}})
-    wait("no synchronous standby", lambda: sql("demo", ns, "SHOW synchronous_standby_names", superuser=True) == [("",)], 30)
+    wait("no synchronous standby", lambda: superuser_sql("demo", ns, "SHOW synchronous_standby_names") == "", 30)
 
 
 def test_idle_cluster_writes_nothing(ns):

@@ -20,7 +20,7 @@ def writable(ns, pod):
     """Does this pod's server take writes right now?"""
     import psycopg2
     try:
-        conn = connect("demo", ns, superuser=True, host=pod_ip(ns, pod))
+        conn = connect("demo", ns, host=pod_ip(ns, pod))
         cur = conn.cursor()
         cur.execute("SELECT pg_is_in_recovery()")
         recovering = cur.fetchone()[0]

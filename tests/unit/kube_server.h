@@ -27,11 +27,13 @@ struct conn {
 static struct {
 	struct ev_loop *loop;
 	struct conn *at[CONNS_MAX];
-	unsigned sockets;                                    /* handed out */
-	unsigned requests;                                   /* that came whole */
-	bool none;                                           /* take_socket says -1 */
+	unsigned asked;	   /* calls of take_socket */
+	unsigned sockets;  /* handed out */
+	unsigned requests; /* that came whole */
+	bool none;	   /* take_socket says -1 */
+	bool last_one;	   /* ... after the next */
 	void (*handle)(struct conn *c, const char *request); /* head and body, NUL-terminated */
-	char last[16384];                                    /* the last request */
+	char last[16384];				     /* the last request */
 } server;
 
 /*
