@@ -3,6 +3,7 @@
 # DIR (include/, lib/, SOURCES, .done), with jsmn.h and the kernel's headers beside them. About a
 # minute. Running it again does nothing; an interrupted run leaves nothing behind.
 set -euo pipefail
+unset MAKEFLAGS MFLAGS MAKELEVEL # our Makefile's options are not those of the libraries
 
 self=$(readlink -f "$0")
 [ $# = 1 ] || { echo "usage: deploy/deps.sh DIR" >&2; exit 2; }
@@ -55,10 +56,11 @@ install_packages() {
 }
 
 # Where this machine gets Debian from: the archive itself, and that of security updates (maybe none).
+# The first of each that apt would read; a foreign one would fail for want of Debian's signature.
 archives() {
-	apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' | awk '
-		$2 ~ /security/ { if (!security) security = $2; next }
-		$1 !~ /-(updates|backports|proposed)/ && !main { main = $2 }
+	apt-get --print-uris update | sed -n "s|^'\(.*\)/dists/\([^']*\)/main/binary-.*|\1 \2|p" | awk '
+		$2 ~ /-security$/ { if (!security) security = $1; next }
+		$2 !~ /[-\/]/ && !main { main = $1 }
 		END { print main, security }'
 }
 

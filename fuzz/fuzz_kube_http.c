@@ -1,8 +1,10 @@
 /*
- * What a server sends: the input, on every connection it is handed, in pieces whose sizes follow from the first byte; then it closes.
- * Against it run two requests, one after the other, and a watch. The second byte's bits: 0 = the server has no WatchList, 1 = the watch
- * is paused after each callback, 2 = connections stay open until all else is over. Oracle: one reply for each request, within its
- * bounds; a watch that says begin, objects, synced in this order and nothing while it is paused; bounded memory; nothing left.
+ * What a server sends: the input, on every connection it is handed, in pieces whose sizes follow
+ * from the first byte; then it closes. Against it run two requests, one after the other, and a
+ * watch. The second byte's bits: 0 = the server has no WatchList, 1 = the watch is paused after
+ * each callback, 2 = connections stay open until all else is over. Oracle: one reply for each
+ * request, within its bounds; a watch that says begin, objects, synced in this order and nothing
+ * while it is paused; bounded memory; nothing left.
  */
 #include <sanitizer/allocator_interface.h>
 
@@ -35,8 +37,7 @@ static struct kube_watch *watch;
 static unsigned replies;
 static bool listing, paused;
 
-static void
-send_request(void);
+static void send_request(void);
 
 static void
 on_reply(void *arg, const struct kube_reply *r)
@@ -49,7 +50,8 @@ on_reply(void *arg, const struct kube_reply *r)
 	if (r->outcome == KUBE_REPLIED)
 		MUST(r->status >= 200 && r->status <= 999);
 	else
-		MUST(r->outcome == KUBE_UNKNOWN && r->err.code != ERR_NONE && utf8_valid(str_of(r->err.text)));
+		MUST(r->outcome == KUBE_UNKNOWN && r->err.code != ERR_NONE &&
+		     utf8_valid(str_of(r->err.text)));
 	bool good = r->outcome == KUBE_REPLIED && r->status < 300;
 	MUST((kube_reply_error(r, &e) == 0) == good);
 	MUST(!kube_reply_terminating(r) || r->status == 403);
@@ -129,7 +131,9 @@ serve(void)
 		input.seed = input.seed * 1103515245u + 12345u;
 		if (input.seed % 5 != 0 && n > 1 + (input.seed >> 16) % 200)
 			n = 1 + (input.seed >> 16) % 200;
-		ssize_t w = n > 0 ? send(c->fd, input.p + input.at[i].sent, n, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+		ssize_t w =
+		    n > 0 ? send(c->fd, input.p + input.at[i].sent, n, MSG_NOSIGNAL | MSG_DONTWAIT)
+			  : 0;
 		if (w > 0)
 			input.at[i].sent += (size_t)w;
 		if (w <= 0 && errno != EAGAIN && left > 0)

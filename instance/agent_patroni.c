@@ -8,6 +8,7 @@
 #define SWITCHOVER_MS 10000
 #define CLUSTER_EVERY 5 /* polls */
 #define MISSES_MAX 3
+#define NEAR (1 << 20) /* report.c's lag class None */
 #define ARENA_MAX (4u << 20)
 
 static struct arena arena; /* of one answer */
@@ -87,7 +88,8 @@ same_standing(const struct view *x, const struct view *y)
 {
 	return x->known && x->primary == y->primary && x->running == y->running &&
 	       x->streaming == y->streaming && x->timeline == y->timeline &&
-	       x->unlocked == y->unlocked && strcmp(x->state, y->state) == 0;
+	       x->unlocked == y->unlocked && x->near == y->near &&
+	       strcmp(x->state, y->state) == 0;
 }
 
 static void
@@ -99,7 +101,7 @@ on_patroni(void *arg, const struct kube_reply *r)
 	struct err e = {0};
 
 	if (r->outcome != KUBE_REPLIED || parse(r, &j, &e) == -1 ||
-	    view_read_patroni(&a->view, &j, &e) == -1) {
+	    view_read_patroni(&a->view, &j, r->status == 200, &e) == -1) {
 		if (r->outcome == KUBE_REPLIED)
 			log_warn("patroni_status", NULL, "HTTP %d: %s", r->status, e.text);
 		if (++misses >= MISSES_MAX)
@@ -114,6 +116,17 @@ on_patroni(void *arg, const struct kube_reply *r)
 		ask(a, "/cluster", ASK_MS, on_cluster);
 }
 
+/* A replica's poll asks in one whether it is near the leader; elsewhere the answer's status means nothing. */
+static void
+ask_status(struct agent *a)
+{
+	int64_t near = a->spec != NULL && a->spec->max_lag < NEAR ? a->spec->max_lag : NEAR;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/replica?lag=%lld", (long long)near);
+	ask(a, path, ASK_MS, on_patroni);
+}
+
 void
 patroni_look(struct agent *a)
 {
@@ -125,7 +138,7 @@ patroni_look(struct agent *a)
 	if (deaf)
 		ask(a, "/liveness", ALIVE_MS, on_alive); /* quick: how long it is silent counts */
 	else
-		ask(a, "/patroni", ASK_MS, on_patroni);
+		ask_status(a);
 }
 
 static void

@@ -80,7 +80,7 @@ plain_byte(struct fence *f, char c, struct msec since)
 void
 fence_feed(struct fence *f, const char *p, size_t n, struct msec now)
 {
-	struct msec since = f->looked;
+	struct msec since = f->armed ? f->looked : now; /* nobody looks while it is off */
 
 	if (f->phase != FENCE_WATCHING || (f->armed && now.v >= f->deadline.v))
 		return; /* too late: whoever took the lock meanwhile is right */

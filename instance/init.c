@@ -82,7 +82,8 @@ void
 init_tick_needed(struct init *i)
 {
 	/* With Patroni running too: the fence counts from its last look, so that must never be long ago. */
-	bool needed = !i->locked || i->fence.armed || i->keeper.pid != 0 || i->stop.phase != STOP_OFF;
+	bool needed =
+	    !i->locked || i->fence.armed || i->keeper.pid != 0 || i->stop.phase != STOP_OFF;
 
 	if (needed && !ev_is_active(&i->tick))
 		ev_timer_again(i->loop, &i->tick);

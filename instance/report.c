@@ -36,8 +36,8 @@ make_running(const struct report_input *in, struct report *out)
 	out->state = v->streaming ? CHOICE_instance_state_STREAMING : CHOICE_instance_state_RUNNING;
 	out->role = v->primary ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA;
 	out->timeline = v->timeline;
-	out->lag = v->primary || !v->cluster_known ? CHOICE_lag_class_UNKNOWN
-	                                           : lag_class(v->lag, in->max_lag);
+	if (!v->primary && v->cluster_known)
+		out->lag = lag_class(v->near ? 0 : v->lag, in->max_lag);
 	out->pending_restart = v->pending_restart;
 	out->pgdata_empty = false;
 	out->bootstrapped = v->primary && in->bootstrapped;
@@ -175,5 +175,5 @@ report_urgent(const struct report *stored, const struct report *now)
 	/* it serves now: with all that is about to be known, so that it is one write */
 	return now->config_generation != 0 &&
 	       (now->role == CHOICE_instance_role_PRIMARY ||
-		   (now->lag != CHOICE_lag_class_UNKNOWN && now->timeline != 0));
+		   (now->lag == CHOICE_lag_class_NONE && now->timeline != 0));
 }

@@ -35,7 +35,7 @@ is_primary(const struct json *j, int object)
 }
 
 int
-view_read_patroni(struct view *v, const struct json *j, struct err *e)
+view_read_patroni(struct view *v, const struct json *j, bool near, struct err *e)
 {
 	int root = json_root(j);
 	char id[24];
@@ -52,6 +52,7 @@ view_read_patroni(struct view *v, const struct json *j, struct err *e)
 	v->primary = v->running && is_primary(j, root);
 	v->streaming = v->running && !v->primary &&
 	               json_string_is(j, json_get(j, root, STR("replication_state")), "streaming");
+	v->near = near && v->streaming;
 	v->paused = is_true(j, root, "pause");
 	v->pending_restart = is_true(j, root, "pending_restart");
 	v->unlocked = is_true(j, root, "cluster_unlocked");
@@ -120,6 +121,8 @@ view_silent(struct view *v)
 bool
 view_serves_reads(const struct view *v, int64_t max_lag)
 {
-	return v->known && v->cluster_known && v->streaming && v->has_leader && v->lag >= 0 &&
-	       v->lag <= max_lag && v->timeline != 0 && v->timeline == v->leader_timeline;
+	bool close = v->near || (v->lag >= 0 && v->lag <= max_lag);
+
+	return v->known && v->cluster_known && v->streaming && v->has_leader && close &&
+	       v->timeline != 0 && v->timeline == v->leader_timeline;
 }

@@ -9,6 +9,7 @@ struct view {
 	bool known; /* a body was understood since the last silence */
 	char state[40];
 	bool running, primary, streaming, paused, pending_restart, unlocked;
+	bool near; /* a replica within the lag that was asked for: fresher than /cluster's */
 	uint32_t timeline;
 	uint64_t system_identifier;
 	char patroni_version[17];
@@ -18,7 +19,8 @@ struct view {
 	uint32_t leader_timeline;
 	int64_t lag; /* of this member; -1 = unknown */
 };
-int view_read_patroni(struct view *v, const struct json *j, struct err *e);
+/* near: GET /replica?lag=N said 200; its body is /patroni's. */
+int view_read_patroni(struct view *v, const struct json *j, bool near, struct err *e);
 int view_read_cluster(struct view *v, const struct json *j, const char *self, struct err *e);
 void view_silent(struct view *v); /* nothing is known any more */
 /* May this replica serve reads? */

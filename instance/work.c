@@ -11,6 +11,7 @@
 
 #define TOOL_MS 20000
 #define ARENA_MAX (16u << 20)
+#define CHECK_MAX (8u << 20) /* PARAMS_MAX values of IPC_VALUE_MAX, quoted */
 
 static void step(struct pgctl *p);
 
@@ -196,23 +197,30 @@ on_checked(void *arg, const struct run_result *r)
 	resume(p, STAGE_WRITE);
 }
 
-/* The file for postgres -C; false: it could not be written, and why is logged. */
 static bool
-write_check_file(const struct str_map *params)
+write_file(const char *path, struct str text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool ok = fd != -1 && fd_write_all(fd, text.p, text.len) == 0;
+
+	if (!ok)
+		log_error("postgres_check", NULL, "write %s: %s", path, strerror(errno));
+	fd_close(&fd);
+	return ok;
+}
+
+/* What postgres -C reads; without the second file its first complaint would be of that. */
+static bool
+write_check_files(const struct str_map *params)
 {
 	struct buf text;
-	int fd;
 	bool ok;
 
 	(void)mkdir(CHECK_DIR, 0700);
-	buf_init(&text, 8u << 20);
+	buf_init(&text, CHECK_MAX);
 	params_write(params, &text);
-	fd = open(CHECK_DIR "/postgresql.conf", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ok = fd != -1 && !text.full && fd_write_all(fd, text.p, text.len) == 0;
-	if (!ok)
-		log_error("postgres_check", NULL, "write %s/postgresql.conf: %s", CHECK_DIR,
-		    strerror(errno));
-	fd_close(&fd);
+	ok = !text.full && write_file(CHECK_DIR "/postgresql.conf", buf_view(&text)) &&
+	     write_file(CHECK_DIR "/postgresql.auto.conf", STR(""));
 	buf_free(&text);
 	return ok;
 }
@@ -267,7 +275,7 @@ stage_check(struct pgctl *p)
 		verdict(p, reason, text);
 		return true;
 	}
-	if (!write_check_file(&params))
+	if (!write_check_files(&params))
 		return true;
 	(void)snprintf(program, sizeof(program), "%s/postgres", p->chosen->dir);
 	run(p, argv, on_checked);

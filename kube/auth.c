@@ -1,6 +1,7 @@
 /*
- * What a kube trusts and what it says it is: the CA bundle and the Authorization header. The header line lives in one struct secret at
- * one address for the whole life of the kube, because transfers that wait point to it. Used by the workers, the agent and http.c.
+ * What a kube trusts and what it says it is: the CA bundle and the Authorization header. The
+ * header line lives in one struct secret at one address for the whole life of the kube, because
+ * transfers that wait point to it. Used by the workers, the agent and http.c.
  */
 #include "kube/http.h"
 

@@ -1,7 +1,9 @@
 /*
- * HTTP/1.1 on curl's multi interface, driven by libev: the connections, the queue for them, and what curl may and may not do. Known
- * traps that this file answers: curl trusts the system's CAs besides ours unless told not to; it sends a POST again when a reused
- * connection breaks; it asks for a socket synchronously. Used by request.c and watch.c through http.h; nobody else talks to curl.
+ * HTTP/1.1 on curl's multi interface, driven by libev: the connections, the queue for them, and
+ * what curl may and may not do. Known traps that this file answers: curl trusts the system's CAs
+ * besides ours unless told not to; it sends a POST again when a reused connection breaks; it asks
+ * for a socket synchronously. Used by request.c and watch.c through http.h; nobody else talks to
+ * curl.
  */
 #include <arpa/inet.h>
 
@@ -71,9 +73,14 @@ unready(struct http_transfer *t)
 	t->ready = false;
 }
 
-/* --- What curl asks and tells while a transfer runs. Nothing here may call an owner but on_body. */
+/*
+ * --- What curl asks and tells while a transfer runs. Nothing here may call an owner but on_body.
+ */
 
-/* A request that the server may have seen never gets another connection: it could be carried out twice. */
+/*
+ * A request that the server may have seen never gets another connection: it could be carried out
+ * twice.
+ */
 static int
 on_prereq(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
@@ -237,8 +244,8 @@ set_headers(CURL *h, struct http_transfer *t)
 	    [KUBE_JSON] = "Content-Type: application/json",
 	    [KUBE_MERGE_PATCH] = "Content-Type: application/merge-patch+json",
 	};
-	static char no_expect[] =
-	    "Expect:"; /* a body is sent at once, not after a "100 Continue" */
+	/* A body is sent at once, not after a "100 Continue". */
+	static char no_expect[] = "Expect:";
 	char *lines[4] = {accepts[t->accept], no_expect};
 	size_t n = 2;
 	if (t->body.len > 0)
@@ -431,7 +438,10 @@ may_start(struct kube *k, enum http_class class)
 	return k->running[HTTP_REQUEST] < k->config.connections && bucket_take(k);
 }
 
-/* What curl said, then who has something to read, then who may start. Every owner's callback runs below this. */
+/*
+ * What curl said, then who has something to read, then who may start. Every owner's callback runs
+ * below this.
+ */
 static void
 settle(struct kube *k)
 {

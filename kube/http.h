@@ -1,7 +1,8 @@
 /*
- * http: private to room kube, for request.c and watch.c. A transfer is one HTTP exchange on a connection that http.c finds, reuses,
- * dials or is handed. Its owner is called back from the loop only, never from inside curl or from inside a call of its own; so every
- * function here may be called in every callback of on_ready and on_done.
+ * http: private to room kube, for request.c and watch.c. A transfer is one HTTP exchange on a
+ * connection that http.c finds, reuses, dials or is handed. Its owner is called back from the
+ * loop only, never from inside curl or from inside a call of its own; so every function here may
+ * be called in every callback of on_ready and on_done.
  */
 #ifndef KUBE_HTTP_H
 #define KUBE_HTTP_H
@@ -75,10 +76,10 @@ struct kube {
 	struct http_list queue[HTTP_CLASSES], active;
 	unsigned running[HTTP_CLASSES];
 	struct http_transfer *ready;
-	struct http_transfer *
-	    opening; /* has not got its connection yet: the next one waits (handed sockets come one by one) */
-	bool
-	    starved; /* no socket lay ready: wait for kube_kick, or for a connection that falls idle */
+	/* It has no connection yet, and the next one waits: handed sockets come one by one. */
+	struct http_transfer *opening;
+	/* No socket lay ready: wait for kube_kick, or for a connection that falls idle. */
+	bool starved;
 	bool inside;          /* a callback is running */
 	int64_t bucket_milli; /* thousandths of a request */
 	struct msec bucket_at;

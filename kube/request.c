@@ -1,6 +1,7 @@
 /*
- * Single requests: paths, timeouts, replies and what they mean. kube_send queues; http.c finds the connection; the reply callback comes
- * once, from the loop. Used by broker, executor and the instance's agent.
+ * Single requests: paths, timeouts, replies and what they mean. kube_send queues; http.c finds
+ * the connection; the reply callback comes once, from the loop. Used by broker, executor and the
+ * instance's agent.
  */
 #include <inttypes.h>
 

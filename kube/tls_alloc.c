@@ -1,6 +1,7 @@
 /*
- * mbedTLS allocates through the wiping allocators, so that no key, token or password outlives its use on the heap. Called once by
- * kube_new, before curl starts mbedTLS. Tests and fuzzers link the machine's libcurl and its TLS library, which keep their own.
+ * mbedTLS allocates through the wiping allocators, so that no key, token or password outlives its
+ * use on the heap. Called once by kube_new, before curl starts mbedTLS. Tests and fuzzers link
+ * the machine's libcurl and its TLS library, which keep their own.
  */
 #if !defined(TESTING) && !defined(FUZZING)
 #include <mbedtls/platform.h>

@@ -1,7 +1,9 @@
 /*
- * List and watch: keeps one view of one kind in one namespace true, until told to stop. WatchList where the server has it, else a paged
- * LIST and a WATCH from its version. Bytes are stored when curl hands them over and fed piece by piece from the loop, so that every
- * callback may stop, pause or restart its watch, and a paused watch calls nobody. Used by the watcher and the instance's agent.
+ * List and watch: keeps one view of one kind in one namespace true, until told to stop. WatchList
+ * where the server has it, else a paged LIST and a WATCH from its version. Bytes are stored when
+ * curl hands them over and fed piece by piece from the loop, so that every callback may stop,
+ * pause or restart its watch, and a paused watch calls nobody. Used by the watcher and the
+ * instance's agent.
  */
 #include <inttypes.h>
 
@@ -105,6 +107,7 @@ start_over(struct kube_watch *w)
 {
 	stream_drop(w);
 	w->relist = true;
+	w->page[0] = '\0';
 	connect_now(w);
 }
 
@@ -374,12 +377,12 @@ end_refused(struct kube_watch *w)
 	bool unsupported = w->phase == INITIAL && (r.status == 422 || r.status == 400);
 	if (kube_reply_error(&r, &e) == 0)
 		err_set(&e, ERR_INVALID, "HTTP status %d instead of 200", r.status);
-	if (unsupported && !w->k->no_watchlist) {
+	if (unsupported) {
 		w->k->no_watchlist = true;
 		start_over(w);
 		return;
 	}
-	/* 504 is what a server says that has not reached our version: after a restore it never will. */
+	/* A server that has not reached our version says 504: after a restore it never will. */
 	connect_again(w, &e, r.status == 410 || r.status == 504, w->t.retry_after_ms);
 }
 
@@ -626,7 +629,6 @@ kube_watch_stop(struct kube_watch *w)
 void
 kube_watch_restart(struct kube_watch *w)
 {
-	w->page[0] = '\0';
 	w->restart = true;
 	enter(w);
 	leave(w);

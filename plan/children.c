@@ -34,17 +34,20 @@ rule_child(const struct plan_cluster *c, enum child child, unsigned ordinal)
 	return child == CHILD_INSTANCE ? &c->instance[ordinal].child : &c->child[child];
 }
 
-static uint64_t
-wanted_key(const struct plan_cluster *c, enum child child)
+void
+rule_want(struct plan_at *a)
 {
-	return plan_inputs_key(child_info[child].revision, model_child_inputs(child, c->wanted.hash));
+	a->owner = plan_owner_key(&a->c->wanted.uid);
+	for (unsigned child = 0; child < CHILD_COUNT; child++)
+		a->wanted[child] = plan_inputs_key(child_info[child].revision,
+		    model_child_inputs((enum child)child, a->c->wanted.hash));
 }
 
 /* When what nobody watches is ensured again: spread, so that a thousand clusters do not ask at once. */
 static struct msec
 next_sweep(const struct plan_at *a, enum child child)
 {
-	uint64_t h = hash_u64(plan_owner_key(&a->c->wanted.uid), (uint64_t)child);
+	uint64_t h = hash_u64(a->owner, (uint64_t)child);
 	int64_t period = a->w->sweep_ms - a->w->sweep_ms / 4 + (int64_t)(h % (uint64_t)(a->w->sweep_ms / 2 + 1));
 
 	return (struct msec){a->c->checked[child].v + period};
@@ -66,7 +69,7 @@ rule_child_is(const struct plan_at *a, enum child child, unsigned ordinal)
 		return IS_DYING;
 	if (s->owner == 0)
 		return IS_TAKEN;
-	if (s->owner != plan_owner_key(&a->c->wanted.uid) || s->inputs != wanted_key(a->c, child))
+	if (s->owner != a->owner || s->inputs != a->wanted[child])
 		return IS_DIFFERENT;
 	if (s->verify == PLAN_CHANGED)
 		return IS_CHANGED;
@@ -78,7 +81,7 @@ ensure(struct plan_at *a, enum child child, unsigned ordinal)
 {
 	const struct plan_child *s = rule_child(a->c, child, ordinal);
 
-	a->out->sent.key = wanted_key(a->c, child);
+	a->out->sent.key = a->wanted[child];
 	return rule_step(a, CHOICE_verb_ENSURE, child, ordinal, s->present ? &s->uid : NULL);
 }
 
@@ -295,7 +298,7 @@ rule_release(struct plan_at *a)
 	for (unsigned i = 0; i < n; i++) {
 		const struct plan_instance *p = &c->instance[i];
 
-		if (!p->child.present)
+		if (!p->child.present || !p->known)
 			return PASS;
 		if (!p->report.hold)
 			continue;
@@ -332,8 +335,8 @@ rule_surplus(struct plan_at *a)
 
 		if (!p->child.present || p->child.deleting || p->child.owner == 0 || !has_shrunk(a, i))
 			continue;
-		if (!p->looked || p->pod_present) {
-			if (!rule_waits(a, &p->look))
+		if (!p->looked || p->pod_present || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS) {
+			if (!rule_waits(a, p->pod_present || !p->looked ? &p->look : &p->child.try))
 				return rule_look_pod(a, i);
 		} else if (!rule_waits(a, &p->child.try)) {
 			return rule_step(a, CHOICE_verb_DELETE, CHILD_INSTANCE, i, &p->child.uid);

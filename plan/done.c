@@ -115,8 +115,8 @@ learn(const struct ctx *x)
 			s->verify = PLAN_VERIFIED;
 		return;
 	}
-	if (!same && x->sent->child == CHILD_STATEFULSET)
-		x->c->statefulset.known = false;
+	if (!same)
+		plan_forget_details(x->c, x->sent->child, x->sent->ordinal);
 	s->uid = d->child_uid;
 	s->version = d->version;
 	s->generation = d->generation;

@@ -2,9 +2,9 @@
  * What the watcher saw, taken into the state of one cluster. For the reconciler. Level-triggered: a record replaces what was known of that
  * object, unless it is older; what follows from it is asked of the rules.
  */
-#include "plan/rule.h"
-
 #include <string.h>
+
+#include "plan/rule.h"
 
 /* --- The user's object. */
 
@@ -149,6 +149,16 @@ child_of(struct plan_cluster *c, enum child child, unsigned ordinal)
 	return child == CHILD_INSTANCE ? &c->instance[ordinal].child : &c->child[child];
 }
 
+/* Another object of that name: what a record said of the last one does not hold. */
+void
+plan_forget_details(struct plan_cluster *c, enum child child, unsigned ordinal)
+{
+	if (child == CHILD_STATEFULSET)
+		c->statefulset.known = false;
+	if (child == CHILD_INSTANCE)
+		c->instance[ordinal].known = false;
+}
+
 /* Did somebody change it, as far as generation (or version, where a kind has none) tells? */
 static bool
 is_change(const struct plan_child *s, const struct plan_object *o)
@@ -169,8 +179,8 @@ plan_note_child(struct plan_cluster *c, enum child child, unsigned ordinal, cons
 		s->verify = PLAN_CHANGED;
 	else if (!s->present || !uid_eq(&s->uid, &o->uid))
 		s->verify = PLAN_UNVERIFIED;
-	if (!uid_eq(&s->uid, &o->uid) && child == CHILD_STATEFULSET)
-		c->statefulset.known = false;
+	if (!uid_eq(&s->uid, &o->uid))
+		plan_forget_details(c, child, ordinal);
 	s->uid = o->uid;
 	s->owner = plan_owner_key(&o->owner);
 	s->version = o->version;
@@ -193,8 +203,7 @@ plan_note_child_gone(struct plan_cluster *c, enum child child, unsigned ordinal,
 		return;
 	s->present = false; /* uid and version stay: an answer about it may still be on its way */
 	s->deleting = false;
-	if (child == CHILD_STATEFULSET)
-		c->statefulset.known = false;
+	plan_forget_details(c, child, ordinal);
 	each_try(c, forget_conflict);
 }
 
@@ -246,4 +255,5 @@ plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_rep
 			if (c->checked[child].v != 0)
 				c->checked[child].v = 1;
 	p->report = *r;
+	p->known = true;
 }

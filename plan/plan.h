@@ -50,6 +50,7 @@ struct plan_report {
 struct plan_instance {
 	struct plan_child child; /* the BGInstance */
 	struct plan_report report;
+	bool known; /* a record of this very object was seen */
 	char *report_text; /* the caller's memory; NULL = none. Means nothing while the reason is REASON_NONE */
 	uint8_t reports;   /* counts changes of report.pod_uid: an answer about the pod may be older than the report */
 	bool unreachable;  /* UNREACHABLE was done for this report's pod */

@@ -31,6 +31,8 @@ struct plan_at {
 	struct plan_step *out;
 	bool said; /* the stored status is what it should be; out->status holds it */
 	uint8_t primary; /* ordinal + 1 of out->status.primary; 0 = none */
+	uint64_t owner;	 /* plan_owner_key of the BGCluster */
+	uint64_t wanted[CHILD_COUNT]; /* plan_inputs_key of each child as it should be */
 };
 
 /* What is the matter with one child? In the order in which it is found out. */
@@ -52,6 +54,7 @@ bool rule_waits(struct plan_at *a, const struct plan_try *t);
 bool rule_waits_until(struct plan_at *a, struct msec t);
 
 /* --- children.c */
+void rule_want(struct plan_at *a); /* fills a->owner and a->wanted */
 enum plan_is rule_child_is(const struct plan_at *a, enum child child, unsigned ordinal);
 const struct plan_child *rule_child(const struct plan_cluster *c, enum child child, unsigned ordinal);
 bool rule_unwatched(enum child child);
@@ -80,6 +83,9 @@ enum verdict rule_await_pods(struct plan_at *a);
 enum verdict rule_delete_runtime(struct plan_at *a);
 enum verdict rule_destroy_data(struct plan_at *a);
 enum verdict rule_remove_finalizer(struct plan_at *a);
+
+/* --- note.c */
+void plan_forget_details(struct plan_cluster *c, enum child child, unsigned ordinal);
 
 /* --- status.c */
 bool status_current(const struct plan_cluster *c, unsigned ordinal); /* the report is the present pod's */

@@ -16,7 +16,7 @@ status_current(const struct plan_cluster *c, unsigned ordinal)
 {
 	const struct plan_instance *p = &c->instance[ordinal];
 
-	if (!p->child.present || uid_none(&p->report.pod_uid))
+	if (!p->child.present || !p->known || uid_none(&p->report.pod_uid))
 		return false;
 	return !p->looked || (p->pod_present && uid_eq(&p->pod_uid, &p->report.pod_uid) &&
 				 !(p->pod_terminating && !p->pod_ready && p->looks >= 3));

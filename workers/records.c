@@ -1,6 +1,7 @@
 /*
- * From one object of the API to one typed record for the reconciler: pure. Whatever the API server says, a record that leaves here keeps
- * the rules of ipc/msg.def, and names a cluster and a child that model/children.def knows. Called by watcher.c.
+ * From one object of the API to one typed record for the reconciler: pure. Whatever the API
+ * server says, a record that leaves here keeps the rules of ipc/msg.def, and names a cluster and
+ * a child that model/children.def knows. Called by watcher.c.
  */
 #include "workers/watcher.h"
 
@@ -19,7 +20,10 @@ check_meta(const struct record_source *s, struct err *e)
 	return 0;
 }
 
-/* Which of a cluster's children this is: the label names the cluster, and only one name of model/children.def fits it. */
+/*
+ * Which of a cluster's children this is: the label names the cluster, and only one name of
+ * model/children.def fits it.
+ */
 static int
 find_child(const struct record_source *s, uint8_t *child, uint8_t *ordinal, struct err *e)
 {
@@ -136,7 +140,10 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 	FILL_CHILD(r, s->meta);
 	r->ordinal = ordinal;
 	r->hold = i.hold;
-	/* What a pod reports can be anything; what is no uid and no number counts as not reported. */
+	/*
+	 * What a pod reports can be anything; what is no uid and no number counts as not
+	 * reported.
+	 */
 	if (uid_parse(i.pod_uid, &r->pod_uid) != 0)
 		r->pod_uid = (struct uid){0};
 	if (str_to_u64(i.system_identifier, &r->system_identifier) != 0)

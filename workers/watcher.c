@@ -1,7 +1,9 @@
 /*
- * The watcher: holds the reading token, watches our kinds in every data namespace and tells the reconciler in typed records what it saw.
- * It decides nothing. When the reconciler reads slower than records come, one record is kept for each watch and the watch is paused, so
- * that TCP pushes back on the API server; records of one watch are never dropped or reordered. Entry: watcher_main, by worker's main.
+ * The watcher: holds the reading token, watches our kinds in every data namespace and tells the
+ * reconciler in typed records what it saw. It decides nothing. When the reconciler reads slower
+ * than records come, one record is kept for each watch and the watch is paused, so that TCP
+ * pushes back on the API server; records of one watch are never dropped or reordered. Entry:
+ * watcher_main, by worker's main.
  */
 #include <ev.h>
 

@@ -1,6 +1,7 @@
 /*
- * watcher.h: private to the watcher. records.c makes the typed record of one object and is pure; watcher.c has the watches, the edges and
- * what must be remembered when the reconciler reads slower than the API server writes.
+ * watcher.h: private to the watcher. records.c makes the typed record of one object and is pure;
+ * watcher.c has the watches, the edges and what must be remembered when the reconciler reads
+ * slower than the API server writes.
  */
 #ifndef WORKERS_WATCHER_H
 #define WORKERS_WATCHER_H
@@ -8,7 +9,10 @@
 #include "kube/kube.h"
 #include "workers/workers.h"
 
-/* A record on its way: as an ipc_msg, without the 60 KB that the largest message of the table takes. */
+/*
+ * A record on its way: as an ipc_msg, without the 60 KB that the largest message of the table
+ * takes.
+ */
 struct record {
 	enum ipc_type type;
 	union {
@@ -29,8 +33,9 @@ struct record_source {
 	const struct object_meta *meta; /* from decode_meta */
 };
 /*
- * 0: out is a record that ipc_encode accepts. -1: there is none; e says why (ERR_GONE: an object that is not made by us, no cause for a
- * word). A BGCluster whose metadata is good always gives a record: one that can not be read says so in `invalid`.
+ * 0: out is a record that ipc_encode accepts. -1: there is none; e says why (ERR_GONE: an object
+ * that is not made by us, no cause for a word). A BGCluster whose metadata is good always gives a
+ * record: one that can not be read says so in `invalid`.
  */
 int record_object(
     const struct record_source *s, struct arena *a, struct record *out, struct err *e);

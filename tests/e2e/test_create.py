@@ -29,7 +29,7 @@ def test_printer_columns_and_explain(ns):
     apply(bgcluster(), ns)
     wait_ready("demo", ns)
     out = kubectl("get", "bgc,bgi", "-n", ns)
-    assert "demo-0" in out and "Primary" in out and "True" in out
+    assert "demo-0" in out and "Primary" in out and "Ready" in out
     assert "instances" in kubectl("explain", "bgc.spec")
 
 

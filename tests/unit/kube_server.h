@@ -1,6 +1,7 @@
 /*
- * A plain-HTTP server for the tests of kube's I/O half: it lives on the same loop, gets its connections as socketpairs from take_socket,
- * and leaves every byte of every reply to the test's handler.
+ * A plain-HTTP server for the tests of kube's I/O half: it lives on the same loop, gets its
+ * connections as socketpairs from take_socket, and leaves every byte of every reply to the test's
+ * handler.
  */
 #ifndef TESTS_UNIT_KUBE_SERVER_H
 #define TESTS_UNIT_KUBE_SERVER_H
@@ -27,18 +28,19 @@ struct conn {
 static struct {
 	struct ev_loop *loop;
 	struct conn *at[CONNS_MAX];
-	unsigned asked;	   /* calls of take_socket */
-	unsigned sockets;  /* handed out */
-	unsigned requests; /* that came whole */
-	bool none;	   /* take_socket says -1 */
-	bool last_one;	   /* ... after the next */
+	unsigned asked;                                      /* calls of take_socket */
+	unsigned sockets;                                    /* handed out */
+	unsigned requests;                                   /* that came whole */
+	bool none;                                           /* take_socket says -1 */
+	bool last_one;                                       /* ... after the next */
 	void (*handle)(struct conn *c, const char *request); /* head and body, NUL-terminated */
-	char last[16384];				     /* the last request */
+	char last[16384];                                    /* the last request */
 } server;
 
 /*
- * libcurl 7.88 (Debian 12) connects a socket although it was told that it is connected, and does not reuse one whose peer has no IP
- * address: a socketpair must look like TCP to it. libcurl 8 asks for neither.
+ * libcurl 7.88 (Debian 12) connects a socket although it was told that it is connected, and does
+ * not reuse one whose peer has no IP address: a socketpair must look like TCP to it. libcurl 8
+ * asks for neither.
  */
 int
 connect(int fd, const struct sockaddr *a, socklen_t n)
@@ -110,7 +112,7 @@ static inline void
 conn_stream(struct conn *c)
 {
 	conn_printf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: "
-	               "chunked\r\n\r\n");
+		       "chunked\r\n\r\n");
 }
 
 static inline void

@@ -440,7 +440,7 @@ do_ensure(const struct plan_sent *s)
 		return answer(CHOICE_step_code_RETRY);
 	if (s->child == CHILD_STATEFULSET && o->present && w.instances < w.replicas && !w.synced)
 		broken("a StatefulSet shrank before every list was complete");
-	if (s->child == CHILD_STATEFULSET && (!o->present || w.instances > w.replicas) && !w.plan.child[CHILD_ROLE].present)
+	if (s->child == CHILD_STATEFULSET && w.instances > w.replicas && !w.plan.child[CHILD_ROLE].present)
 		broken("a StatefulSet without its Role");
 	render(s->child, o, s->ordinal);
 	return saw(o, s->child);

@@ -11,7 +11,8 @@ main(void)
 
 	CHECK(backoff_next_ms(&b, true, 7) == 0, "a productive life starts again at once");
 	for (unsigned i = 0; i < 40; i++) {
-		ms = backoff_next_ms(&b, false, 2 * 2000 / 5); /* no jitter in the middle of the range only for the cap */
+		ms = backoff_next_ms(&b, false,
+		    2 * 2000 / 5); /* no jitter in the middle of the range only for the cap */
 		bounded = bounded && ms >= 8 && ms <= 6000;
 		grows = grows && (i >= 9 || ms > last);
 		last = ms;

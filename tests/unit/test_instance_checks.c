@@ -1,4 +1,5 @@
 /* Versions, choice of the server, PG_VERSION, pg_controldata, credentials. */
+#include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,38 +27,40 @@ test_version(void)
 {
 	struct candidate c = {0};
 
-	CHECK(checks_parse_version(STR("postgres (PostgreSQL) 17.2 (Debian 17.2-1.pgdg120+1)\n"), &c) == 0 &&
-	        c.major == 17 && strcmp(c.version, "17.2") == 0,
+	CHECK(checks_parse_version(
+		  STR("postgres (PostgreSQL) 17.2 (Debian 17.2-1.pgdg120+1)\n"), &c) == 0 &&
+		  c.major == 17 && strcmp(c.version, "17.2") == 0,
 	    "Debian's");
-	CHECK(checks_parse_version(STR("postgres (PostgreSQL) 18beta1\n"), &c) == 0 && c.major == 18 &&
-	        strcmp(c.version, "18beta1") == 0,
+	CHECK(checks_parse_version(STR("postgres (PostgreSQL) 18beta1\n"), &c) == 0 &&
+		  c.major == 18 && strcmp(c.version, "18beta1") == 0,
 	    "a beta");
 	CHECK(checks_parse_version(STR("postgres (EnterpriseDB) 17.2"), &c) == -1 &&
-	        checks_parse_version(STR("postgres (PostgreSQL) x"), &c) == -1 &&
-	        checks_parse_version(STR("postgres (PostgreSQL) "), &c) == -1 &&
-	        checks_parse_version(STR("postgres (PostgreSQL) 100.1"), &c) == -1 &&
-	        checks_parse_version(STR("postgres (PostgreSQL) 17.22222222222222222"), &c) == -1,
+		  checks_parse_version(STR("postgres (PostgreSQL) x"), &c) == -1 &&
+		  checks_parse_version(STR("postgres (PostgreSQL) "), &c) == -1 &&
+		  checks_parse_version(STR("postgres (PostgreSQL) 100.1"), &c) == -1 &&
+		  checks_parse_version(STR("postgres (PostgreSQL) 17.22222222222222222"), &c) == -1,
 	    "what is no version");
 }
 
 static void
 test_choose(void)
 {
-	const struct candidate c[] = {{"/a", "15.1", 15, false}, {"/b", "17.2", 17, false}, {"/c", "16.3", 16, false},
-	    {"/d", "", 0, true}};
+	const struct candidate c[] = {{"/a", "15.1", 15, false}, {"/b", "17.2", 17, false},
+	    {"/c", "16.3", 16, false}, {"/d", "", 0, true}};
 	char text[IPC_TEXT_MAX + 1] = "";
 	uint8_t reason = REASON_NONE;
 
 	CHECK(checks_choose(c, 4, 0, 0, &reason, text) == &c[1], "the highest");
 	CHECK(checks_choose(c, 4, 0, 16, &reason, text) == &c[2], "the wanted one");
 	CHECK(checks_choose(c, 4, 15, 17, &reason, text) == &c[0], "PGDATA's, whatever is wanted");
-	CHECK(checks_choose(c, 4, 14, 17, &reason, text) == NULL && reason == REASON_VERSION_MISMATCH &&
-	        strstr(text, "14") != NULL,
+	CHECK(checks_choose(c, 4, 14, 17, &reason, text) == NULL &&
+		  reason == REASON_VERSION_MISMATCH && strstr(text, "14") != NULL,
 	    "PGDATA of a version that is not there");
-	CHECK(checks_choose(c, 4, 0, 18, &reason, text) == NULL && reason == REASON_POSTGRES_MISSING &&
-	        strstr(text, "18") != NULL,
+	CHECK(checks_choose(c, 4, 0, 18, &reason, text) == NULL &&
+		  reason == REASON_POSTGRES_MISSING && strstr(text, "18") != NULL,
 	    "a wanted one that is not there");
-	CHECK(checks_choose(&c[3], 1, 0, 0, &reason, text) == NULL && reason == REASON_POSTGRES_MISSING,
+	CHECK(checks_choose(&c[3], 1, 0, 0, &reason, text) == NULL &&
+		  reason == REASON_POSTGRES_MISSING,
 	    "one that does not run is none");
 }
 
@@ -72,17 +75,20 @@ test_data(void)
 	put("PG_VERSION", "17\n", 0600);
 	CHECK(checks_data_major(dir, &major, &e) == 0 && major == 17, "PG_VERSION");
 	put("PG_VERSION", "", 0600);
-	CHECK(checks_data_major(dir, &major, &e) == -1, "an empty PG_VERSION is not an empty PGDATA");
+	CHECK(
+	    checks_data_major(dir, &major, &e) == -1, "an empty PG_VERSION is not an empty PGDATA");
 	put("PG_VERSION", "9.6\n", 0600);
 	CHECK(checks_data_major(dir, &major, &e) == -1 && major == 0, "a version from before 10");
-	CHECK(checks_system_identifier(STR("pg_control version number:            1300\n"
-					   "Database system identifier:           7439873465120345671\nx"),
-	          &id) == 0 &&
-	        id == 7439873465120345671u,
+	CHECK(checks_system_identifier(
+		  STR("pg_control version number:            1300\n"
+		      "Database system identifier:           7439873465120345671\nx"),
+		  &id) == 0 &&
+		  id == 7439873465120345671u,
 	    "the system identifier");
 	CHECK(checks_system_identifier(STR("Database system identifier:   "), &id) == -1 &&
-	        checks_system_identifier(STR("nothing"), &id) == -1 &&
-	        checks_system_identifier(STR("Database system identifier: 99999999999999999999"), &id) == -1,
+		  checks_system_identifier(STR("nothing"), &id) == -1 &&
+		  checks_system_identifier(
+		      STR("Database system identifier: 99999999999999999999"), &id) == -1,
 	    "none");
 }
 
@@ -98,7 +104,8 @@ test_programs(void)
 	put("tool", "", 0600);
 	CHECK(!checks_find_program("tool", path, found), "not executable");
 	put("tool", "", 0700);
-	CHECK(checks_find_program("tool", path, found) && strncmp(found, dir, strlen(dir)) == 0, "the last of PATH");
+	CHECK(checks_find_program("tool", path, found) && strncmp(found, dir, strlen(dir)) == 0,
+	    "the last of PATH");
 	CHECK(!checks_find_program("tool", "", found), "an empty PATH");
 	n = checks_candidates(c, path);
 	put("postgres", "", 0700);
@@ -119,17 +126,19 @@ test_credentials(void)
 	struct err e;
 	char key[64];
 
-	CHECK(credentials_read(&c, dir, &e) == -1 && strstr(e.text, "superuser-username") != NULL, "the missing key is named");
+	CHECK(credentials_read(&c, dir, &e) == -1 && strstr(e.text, "superuser-username") != NULL,
+	    "the missing key is named");
 	for (int i = 0; i < 4; i++) {
 		(void)snprintf(key, sizeof(key), "%s-username", names[i]);
 		put(key, names[i], 0600);
 		(void)snprintf(key, sizeof(key), "%s-password", names[i]);
 		put(key, "secret\n", 0600);
 	}
-	CHECK(credentials_read(&c, dir, &e) == -1 && strstr(e.text, "anchor-uid") != NULL, "no anchor");
+	CHECK(credentials_read(&c, dir, &e) == -1 && strstr(e.text, "anchor-uid") != NULL,
+	    "no anchor");
 	put("anchor-uid", "0f8fad5b-d9cb-469f-a165-70867728950e", 0600);
-	CHECK(credentials_read(&c, dir, &e) == 0 && strcmp(c.rewind.username, "rewind") == 0 && c.rewind.password.len == 6 &&
-	        !uid_none(&c.anchor),
+	CHECK(credentials_read(&c, dir, &e) == 0 && strcmp(c.rewind.username, "rewind") == 0 &&
+		  c.rewind.password.len == 6 && !uid_none(&c.anchor),
 	    "all of them");
 	credentials_free(&c);
 	put("rewind-username", "a b", 0600);
@@ -141,11 +150,22 @@ test_credentials(void)
 	CHECK(credentials_read(&c, dir, &e) == -1, "a password of two lines");
 }
 
+static void
+clean(void)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+
+	while (d != NULL && (entry = readdir(d)) != NULL)
+		(void)unlinkat(dirfd(d), entry->d_name, 0);
+	if (d != NULL)
+		(void)closedir(d);
+	(void)rmdir(dir);
+}
+
 int
 main(void)
 {
-	char command[64];
-
 	if (mkdtemp(dir) == NULL)
 		return 1;
 	test_version();
@@ -153,6 +173,6 @@ main(void)
 	test_data();
 	test_programs();
 	test_credentials();
-	(void)snprintf(command, sizeof(command), "%s", dir);
+	clean();
 	return tap_done();
 }

@@ -30,7 +30,8 @@ test_arming(void)
 	CHECK(fence_next(&f, true, at(10000000)) == FENCE_NOTHING, "off: nothing, ever");
 	armed_at(1000);
 	CHECK(f.armed && f.timeout_s == 13 && f.deadline.v == 14000, "Ctimeout=13 arms for 13 s");
-	CHECK(fence_next(&f, true, at(13999)) == FENCE_NOTHING, "a millisecond before the deadline");
+	CHECK(
+	    fence_next(&f, true, at(13999)) == FENCE_NOTHING, "a millisecond before the deadline");
 	CHECK(fence_next(&f, true, at(14000)) == FENCE_QUIT, "at the deadline");
 	armed_at(1000);
 	feed("1", 1000);
@@ -65,10 +66,24 @@ test_renewal(void)
 	CHECK(f.deadline.v == 9000 + 13000, "a renewal read after the deadline is too late");
 	CHECK(fence_next(&f, true, at(50000)) == FENCE_QUIT, "and the fence falls");
 	feed("V", 50001);
-	CHECK(f.armed && fence_next(&f, true, at(51000)) == FENCE_KILL, "V can not stop it any more");
+	CHECK(
+	    f.armed && fence_next(&f, true, at(51000)) == FENCE_KILL, "V can not stop it any more");
 	armed_at(0);
 	feed("V", 13000);
 	CHECK(f.armed, "V at the deadline is too late");
+}
+
+/* A replica's Patroni writes nothing for days, and then becomes the leader. */
+static void
+test_idle(void)
+{
+	fence_init(&f, at(0));
+	feed("Ctimeout=13\n", 1000000);
+	CHECK(f.deadline.v == 1013000, "armed after a long idle time, it has all its time");
+	CHECK(fence_next(&f, true, at(1000000)) == FENCE_NOTHING, "and does not fall at once");
+	feed("V", 1001000);
+	feed("Ctimeout=13\n1", 9001000);
+	CHECK(f.deadline.v == 9014000, "the same after V");
 }
 
 static void
@@ -82,9 +97,11 @@ test_every_cut(void)
 			fence_init(&f, at(0));
 			fence_feed(&f, stream, a, at(0));
 			fence_feed(&f, stream + a, b - a, at(0));
-			fence_feed(&f, stream + b, sizeof(stream) - 1 - (b < sizeof(stream) ? b : 0), at(0));
+			fence_feed(&f, stream + b,
+			    sizeof(stream) - 1 - (b < sizeof(stream) ? b : 0), at(0));
 			if (b < sizeof(stream))
-				same = same && f.armed && f.timeout_s == 30 && f.feeds == 2 && f.garbage == 0;
+				same = same && f.armed && f.timeout_s == 30 && f.feeds == 2 &&
+				       f.garbage == 0;
 		}
 	CHECK(same, "the stream may be cut at any two places");
 }
@@ -92,9 +109,9 @@ test_every_cut(void)
 static void
 test_garbage(void)
 {
-	static const char *const bad[] = {"C\n", "Ctimeout=\n", "Ctimeout=0\n", "Ctimeout=3601\n", "Ctimeout=-5\n",
-	    "Ctimeout=99999999999999999999\n", "Ctimeout=13 \n", "Ctimeout 13\n", "CTIMEOUT=13\n",
-	    "Ctimeout=1111111111111111111111111111111111111\n"};
+	static const char *const bad[] = {"C\n", "Ctimeout=\n", "Ctimeout=0\n", "Ctimeout=3601\n",
+	    "Ctimeout=-5\n", "Ctimeout=99999999999999999999\n", "Ctimeout=13 \n", "Ctimeout 13\n",
+	    "CTIMEOUT=13\n", "Ctimeout=1111111111111111111111111111111111111\n"};
 	bool all = true;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -109,7 +126,8 @@ test_garbage(void)
 	CHECK(f.deadline.v == 13000, "nor does it renew");
 	fence_init(&f, at(0));
 	feed("CtimeoutCtimeout=13\n", 0);
-	CHECK(f.armed && f.timeout_s == 13, "a command begun by a Patroni that died is forgotten at the next C");
+	CHECK(f.armed && f.timeout_s == 13,
+	    "a command begun by a Patroni that died is forgotten at the next C");
 	armed_at(0);
 	fence_feed(&f, "\0\xff\n", 3, at(100));
 	CHECK(f.armed && f.feeds == 3, "NUL, 0xff and a newline are renewals");
@@ -127,16 +145,19 @@ test_ending(void)
 	CHECK(fence_next(&f, true, at(13999)) == FENCE_NOTHING, "within a second nothing more");
 	CHECK(fence_next(&f, true, at(14000)) == FENCE_KILL, "after one second SIGKILL");
 	CHECK(fence_next(&f, true, at(14999)) == FENCE_NOTHING, "then waiting");
-	CHECK(fence_next(&f, true, at(15000)) == FENCE_EXIT, "after two seconds the end, alive or not");
+	CHECK(fence_next(&f, true, at(15000)) == FENCE_EXIT,
+	    "after two seconds the end, alive or not");
 	armed_at(0);
 	(void)fence_next(&f, true, at(13000));
-	CHECK(fence_next(&f, false, at(13250)) == FENCE_EXIT, "the end at once when nothing is left");
+	CHECK(
+	    fence_next(&f, false, at(13250)) == FENCE_EXIT, "the end at once when nothing is left");
 	armed_at(0);
 	(void)fence_next(&f, true, at(13000));
 	(void)fence_next(&f, true, at(14000));
 	CHECK(fence_next(&f, false, at(14100)) == FENCE_EXIT, "or when SIGKILL did it");
 	armed_at(0);
-	CHECK(fence_next(&f, true, at(100000)) == FENCE_QUIT, "a machine that slept through it: first SIGQUIT still");
+	CHECK(fence_next(&f, true, at(100000)) == FENCE_QUIT,
+	    "a machine that slept through it: first SIGQUIT still");
 }
 
 static void
@@ -152,10 +173,12 @@ test_by_self(void)
 	fence_arm_self(&f, 13, at(1000));
 	feed("Ctimeout=20\n", 2000);
 	fence_disarm_self(&f);
-	CHECK(f.armed && !f.by_self && f.timeout_s == 20, "what Patroni armed, only Patroni disarms");
+	CHECK(
+	    f.armed && !f.by_self && f.timeout_s == 20, "what Patroni armed, only Patroni disarms");
 	armed_at(0);
 	fence_arm_self(&f, 100, at(5000));
-	CHECK(f.deadline.v == 13000 && !f.by_self, "an armed fence is not armed anew: no time is won by dying");
+	CHECK(f.deadline.v == 13000 && !f.by_self,
+	    "an armed fence is not armed anew: no time is won by dying");
 	fence_init(&f, at(0));
 	fence_arm_self(&f, 13, at(0));
 	CHECK(fence_next(&f, true, at(13000)) == FENCE_QUIT, "it falls like any other");
@@ -168,6 +191,7 @@ main(void)
 {
 	test_arming();
 	test_renewal();
+	test_idle();
 	test_every_cut();
 	test_garbage();
 	test_ending();

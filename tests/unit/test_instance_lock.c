@@ -21,7 +21,9 @@ other_process(void)
 
 		_exit((int)lock_try(path, &fd, NULL));
 	}
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? (enum lock_result)WEXITSTATUS(status) : LOCK_BROKEN;
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status)
+	           ? (enum lock_result)WEXITSTATUS(status)
+	           : LOCK_BROKEN;
 }
 
 int
@@ -36,7 +38,8 @@ main(void)
 	(void)snprintf(link_path, sizeof(link_path), "%s/link", dir);
 	CHECK(lock_try(path, &fd, &e) == LOCK_HELD, "the first one gets it");
 	CHECK(lock_try(path, &fd, &e) == LOCK_HELD, "and keeps it when it asks again");
-	CHECK(lock_try(path, &second, &e) == LOCK_BUSY && second >= 0, "the second one waits, its file open");
+	CHECK(lock_try(path, &second, &e) == LOCK_BUSY && second >= 0,
+	    "the second one waits, its file open");
 	CHECK(other_process() == LOCK_BUSY, "another process too");
 	copy = fcntl(fd, F_DUPFD, 10);
 	(void)close(fd);
@@ -44,9 +47,11 @@ main(void)
 	(void)close(copy);
 	CHECK(other_process() == LOCK_HELD, "with the last duplicate it is free");
 	CHECK(lock_try(path, &second, &e) == LOCK_HELD, "the one that waited gets it");
-	CHECK(symlink(path, link_path) == 0 && lock_try(link_path, &none, &e) == LOCK_BROKEN && none == -1,
+	CHECK(symlink(path, link_path) == 0 && lock_try(link_path, &none, &e) == LOCK_BROKEN &&
+		  none == -1,
 	    "a symlink is no lock");
-	CHECK(lock_try("/nowhere/lock", &none, &e) == LOCK_BROKEN && strstr(e.text, "/nowhere/lock") != NULL,
+	CHECK(lock_try("/nowhere/lock", &none, &e) == LOCK_BROKEN &&
+		  strstr(e.text, "/nowhere/lock") != NULL,
 	    "what can not be opened is named");
 	(void)unlink(link_path);
 	(void)unlink(path);

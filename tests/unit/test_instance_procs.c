@@ -11,15 +11,16 @@ static void
 test_parse(void)
 {
 	struct proc p;
-	static const char *const bad[] = {"", "17", "17 (x", "17 x) S 1 2", "(x) S 1 2", "17 (x)", "17 (x) S", "17 (x) S 1",
-	    "17 (x) S  2", "a (x) S 1 2", "17 (x) S -1 2", "17 (0123456789abcdef0) S 1 2", "0 (x) S 1 2",
-	    "99999999999 (x) S 1 2", ") 17 ( S 1 2"};
+	static const char *const bad[] = {"", "17", "17 (x", "17 x) S 1 2", "(x) S 1 2", "17 (x)",
+	    "17 (x) S", "17 (x) S 1", "17 (x) S  2", "a (x) S 1 2", "17 (x) S -1 2",
+	    "17 (0123456789abcdef0) S 1 2", "0 (x) S 1 2", "99999999999 (x) S 1 2", ") 17 ( S 1 2"};
 	bool all = true;
 
-	CHECK(procs_parse_stat(STR("17 (postgres) S 1 17 17 0"), &p) == 0 && p.pid == 17 && p.ppid == 1 &&
-	        strcmp(p.comm, "postgres") == 0,
+	CHECK(procs_parse_stat(STR("17 (postgres) S 1 17 17 0"), &p) == 0 && p.pid == 17 &&
+		  p.ppid == 1 && strcmp(p.comm, "postgres") == 0,
 	    "an ordinary line");
-	CHECK(procs_parse_stat(STR("17 (a) S 9 (b) S 3 4"), &p) == 0 && p.ppid == 3 && strcmp(p.comm, "a) S 9 (b") == 0,
+	CHECK(procs_parse_stat(STR("17 (a) S 9 (b) S 3 4"), &p) == 0 && p.ppid == 3 &&
+		  strcmp(p.comm, "a) S 9 (b") == 0,
 	    "a name with parentheses can not lie about its parent");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		all = all && procs_parse_stat(str_of(bad[i]), &p) == -1;

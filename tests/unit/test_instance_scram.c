@@ -5,9 +5,10 @@
 #include "instance/pgctl.h"
 #include "tests/unit/tap.h"
 
-static const char auth_message[] = "n=user,r=rOprNGfwEbeRWgbNEkqO,"
-				   "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
-				   "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+static const char auth_message[] =
+    "n=user,r=rOprNGfwEbeRWgbNEkqO,"
+    "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
+    "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
 
 static void
 unbase64(const char *text, size_t len, uint8_t out[32])
@@ -54,15 +55,18 @@ main(void)
 	secret_of(&password, "pencil");
 	unbase64("W22ZaJ0SNY7soEsUEjb6gQ==", 24, salt);
 	CHECK(scram_verifier(&password, salt, 4096, out, &e) == 0, "a verifier is made");
-	CHECK(strncmp(out, "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$", 44) == 0, "as PostgreSQL spells it");
+	CHECK(strncmp(out, "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$", 44) == 0,
+	    "as PostgreSQL spells it");
 	keys = out + 44;
 	CHECK(strlen(keys) == 44 + 1 + 44 && keys[44] == ':', "two keys");
 	unbase64(keys, 44, stored);
 	unbase64(keys + 45, 44, server);
-	(void)mbedtls_md_hmac(sha256, server, 32, (const unsigned char *)auth_message, sizeof(auth_message) - 1, hash);
+	(void)mbedtls_md_hmac(sha256, server, 32, (const unsigned char *)auth_message,
+	    sizeof(auth_message) - 1, hash);
 	unbase64("6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=", 44, expected);
 	CHECK(memcmp(hash, expected, 32) == 0, "ServerKey signs as in the RFC");
-	(void)mbedtls_md_hmac(sha256, stored, 32, (const unsigned char *)auth_message, sizeof(auth_message) - 1, hash);
+	(void)mbedtls_md_hmac(sha256, stored, 32, (const unsigned char *)auth_message,
+	    sizeof(auth_message) - 1, hash);
 	unbase64("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=", 44, proof);
 	for (int i = 0; i < 32; i++)
 		key[i] = proof[i] ^ hash[i];

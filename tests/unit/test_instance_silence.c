@@ -32,11 +32,13 @@ main(void)
 	CHECK(!silence_over(&s, &off, 1, at(100000)), "not after two misses, however long");
 	miss(1);
 	CHECK(!silence_over(&s, &off, 1, at(3999)), "not within three seconds");
-	CHECK(silence_over(&s, &off, 1, at(4000)), "three misses and three seconds, when loop_wait is shorter");
+	CHECK(silence_over(&s, &off, 1, at(4000)),
+	    "three misses and three seconds, when loop_wait is shorter");
 	CHECK(!silence_over(&s, &off, 10, at(10999)), "else loop_wait");
 	CHECK(silence_over(&s, &off, 10, at(11000)), "is the limit");
 	CHECK(!silence_over(&s, &armed, 100, at(13000)), "armed, 5 s to go: not yet");
-	CHECK(silence_over(&s, &armed, 100, at(14000)), "armed, 4 s to go: now, so that a new one can renew");
+	CHECK(silence_over(&s, &armed, 100, at(14000)),
+	    "armed, 4 s to go: now, so that a new one can renew");
 	CHECK(!silence_over(&s, &off, 100, at(14000)), "not without the fence");
 	silence_heard(&s, at(14000));
 	CHECK(!silence_over(&s, &armed, 100, at(15000)), "an answer takes it back");

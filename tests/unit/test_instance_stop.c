@@ -25,11 +25,13 @@ test_orderly(void)
 	memset(&s, 0, sizeof(s));
 	CHECK(next(true, true, true, false, 0) == STOP_WAIT, "nothing before SIGTERM");
 	begin(300);
-	CHECK(next(true, true, true, false, 0) == STOP_ASK_HANDOVER, "first the leadership is handed on");
+	CHECK(next(true, true, true, false, 0) == STOP_ASK_HANDOVER,
+	    "first the leadership is handed on");
 	CHECK(next(true, true, true, false, 9999) == STOP_ASK_HANDOVER, "for ten seconds");
 	CHECK(next(true, true, true, true, 10000) == STOP_TERM_PATRONI, "then Patroni is told");
 	CHECK(next(true, true, true, true, 10001) == STOP_WAIT, "once");
-	CHECK(next(true, false, true, true, 12000) == STOP_WAIT, "PostgreSQL is down, Patroni releases its lock");
+	CHECK(next(true, false, true, true, 12000) == STOP_WAIT,
+	    "PostgreSQL is down, Patroni releases its lock");
 	CHECK(next(false, false, true, true, 13000) == STOP_EXIT, "both gone: the end");
 	CHECK(s.force == STOP_WAIT, "without force");
 }
@@ -40,11 +42,13 @@ test_shortcuts(void)
 	begin(300);
 	CHECK(next(true, true, false, false, 0) == STOP_TERM_PATRONI, "no agent: no handing on");
 	begin(300);
-	CHECK(next(true, true, true, true, 100) == STOP_TERM_PATRONI, "an answer, whatever it is: on");
+	CHECK(next(true, true, true, true, 100) == STOP_TERM_PATRONI,
+	    "an answer, whatever it is: on");
 	begin(300);
 	CHECK(next(false, false, true, false, 0) == STOP_EXIT, "nothing runs: the end at once");
 	begin(40);
-	CHECK(next(true, true, true, false, 9999) == STOP_ASK_HANDOVER && next(true, true, true, false, 10000) == STOP_TERM_PATRONI,
+	CHECK(next(true, true, true, false, 9999) == STOP_ASK_HANDOVER &&
+		  next(true, true, true, false, 10000) == STOP_TERM_PATRONI,
 	    "a quarter of the grace period at most");
 	begin(20);
 	CHECK(next(true, true, true, false, 5000) == STOP_TERM_PATRONI, "5 s of 20");
@@ -56,11 +60,13 @@ test_left_behind(void)
 {
 	begin(300);
 	(void)next(true, true, true, true, 0);
-	CHECK(next(false, true, true, true, 1000) == STOP_FAST, "what Patroni leaves gets a fast shutdown from us");
+	CHECK(next(false, true, true, true, 1000) == STOP_FAST,
+	    "what Patroni leaves gets a fast shutdown from us");
 	CHECK(next(false, true, true, true, 2000) == STOP_WAIT, "once");
 	CHECK(next(false, false, true, true, 3000) == STOP_EXIT, "then the end");
 	begin(300);
-	CHECK(next(false, true, true, false, 0) == STOP_TERM_PATRONI, "Patroni is dead already: nobody to ask");
+	CHECK(next(false, true, true, false, 0) == STOP_TERM_PATRONI,
+	    "Patroni is dead already: nobody to ask");
 	CHECK(next(false, true, true, false, 0) == STOP_FAST, "PostgreSQL alone");
 }
 
@@ -69,22 +75,27 @@ test_force(void)
 {
 	begin(300);
 	(void)next(true, true, true, true, 0);
-	CHECK(next(true, true, true, true, 289999) == STOP_WAIT, "patience until 10 s before the end");
+	CHECK(next(true, true, true, true, 289999) == STOP_WAIT,
+	    "patience until 10 s before the end");
 	CHECK(next(true, true, true, true, 290000) == STOP_IMMEDIATE, "then an immediate shutdown");
 	CHECK(next(true, true, true, true, 296999) == STOP_WAIT, "once");
 	CHECK(next(true, true, true, true, 297000) == STOP_KILL, "3 s before the end SIGKILL");
 	CHECK(next(true, true, true, true, 300000) == STOP_WAIT, "once");
-	CHECK(next(false, false, true, true, 300000) == STOP_EXIT && s.force == STOP_KILL, "the end says that it was by force");
+	CHECK(next(false, false, true, true, 300000) == STOP_EXIT && s.force == STOP_KILL,
+	    "the end says that it was by force");
 	begin(30);
 	(void)next(true, true, true, true, 0);
-	CHECK(next(false, true, true, true, 21000) == STOP_IMMEDIATE, "late: no fast shutdown after");
+	CHECK(
+	    next(false, true, true, true, 21000) == STOP_IMMEDIATE, "late: no fast shutdown after");
 	CHECK(next(false, true, true, true, 21000) == STOP_WAIT, "the immediate one");
 	begin(9);
-	CHECK(next(true, true, true, false, 6000) == STOP_IMMEDIATE, "a short grace period: a third of it for force");
+	CHECK(next(true, true, true, false, 6000) == STOP_IMMEDIATE,
+	    "a short grace period: a third of it for force");
 	CHECK(next(true, true, true, false, 6000) == STOP_WAIT, "and no handing on any more");
 	CHECK(next(true, true, true, false, 8100) == STOP_KILL, "and a tenth for SIGKILL");
 	begin(30);
-	CHECK(next(true, true, true, false, 100000) == STOP_KILL, "a sleep through all of it: SIGKILL");
+	CHECK(next(true, true, true, false, 100000) == STOP_KILL,
+	    "a sleep through all of it: SIGKILL");
 }
 
 int

@@ -1,4 +1,7 @@
-/* kube/http.c, auth.c and request.c against a scripted server: reuse, limits, outcomes, the resend trap, waiting. */
+/*
+ * kube/http.c, auth.c and request.c against a scripted server: reuse, limits, outcomes, the
+ * resend trap, waiting.
+ */
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -104,7 +107,9 @@ reply_split(struct conn *c, const char *request)
 	conn_split(c, chunked, split_at);
 }
 
-/* The first request of a connection is answered; the second is read and then the connection dies. */
+/*
+ * The first request of a connection is answered; the second is read and then the connection dies.
+ */
 static void
 die_on_second(struct conn *c, const char *request)
 {
@@ -472,7 +477,7 @@ test_reply_error(void)
 	CHECK(reply_error(KUBE_UNKNOWN, 0, "", &e) == -1 && e.code == ERR_RETRY,
 	    "an unknown outcome is RETRY");
 	static const char status[] = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":"
-	                             "\"Failure\",\"message\":\"it exists\","
+				     "\"Failure\",\"message\":\"it exists\","
 				     "\"reason\":\"AlreadyExists\",\"code\":409}";
 	CHECK(
 	    reply_error(KUBE_REPLIED, 409, status, &e) == -1 && strstr(e.text, "it exists") != NULL,
@@ -481,15 +486,15 @@ test_reply_error(void)
 	    "without a Status, the number");
 	struct kube_reply r = {.outcome = KUBE_REPLIED, .status = 403};
 	r.body = STR("{\"kind\":\"Status\",\"status\":\"Failure\",\"code\":403,\"message\":\"m\","
-	             "\"reason\":\"Forbidden\",\"details\":{"
+		     "\"reason\":\"Forbidden\",\"details\":{"
 		     "\"causes\":[{\"reason\":\"Other\"},{\"reason\":\"NamespaceTerminating\","
-	             "\"message\":\"x\"}]}}");
+		     "\"message\":\"x\"}]}}");
 	CHECK(kube_reply_terminating(&r), "the 403 of a namespace that is being deleted");
 	r.status = 409;
 	CHECK(!kube_reply_terminating(&r), "only with status 403");
 	r.status = 403;
 	r.body = STR("{\"kind\":\"Status\",\"status\":\"Failure\",\"code\":403,\"message\":"
-	             "\"NamespaceTerminating\",\"reason\":\"Forbidden\"}");
+		     "\"NamespaceTerminating\",\"reason\":\"Forbidden\"}");
 	CHECK(!kube_reply_terminating(&r), "a message that says so is no cause");
 	r.body = STR("{{");
 	CHECK(!kube_reply_terminating(&r), "nor is garbage");
@@ -519,7 +524,7 @@ test_path(void)
 	CHECK(strcmp(out, "/apis/apps/v1/namespaces/ns/statefulsets") == 0, "a collection");
 	kube_path(out, KIND_BGCLUSTER, "ns", "demo", "status", "fieldValidation=Strict");
 	CHECK(strcmp(out, "/apis/bestgres.io/v1/namespaces/ns/bgclusters/demo/"
-	                  "status?fieldValidation=Strict") == 0,
+			  "status?fieldValidation=Strict") == 0,
 	    "a subresource with a query");
 	CHECK(!path_dies("ns", "a.b", NULL, "x=1%2C2"),
 	    "dots in a name and an encoded query are good");

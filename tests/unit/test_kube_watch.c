@@ -1,4 +1,7 @@
-/* kube/watch.c against a scripted server: WatchList and fallback, pages, bookmarks, 410, idle, back-off, pause, restart, going back. */
+/*
+ * kube/watch.c against a scripted server: WatchList and fallback, pages, bookmarks, 410, idle,
+ * back-off, pause, restart, going back.
+ */
 #include <signal.h>
 
 #include "kube/http.h"
@@ -150,7 +153,7 @@ begin(void (*const *steps)(struct conn *), enum kind kind)
 #define EVENT(type, name, version) "{\"type\":\"" type "\",\"object\":" OBJECT(name, version) "}\n"
 #define BOOKMARK(version)                                                                          \
 	"{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"" version "\"}}}"  \
-	                                                                                  "\n"
+	"\n"
 #define INITIAL_END(version)                                                                       \
 	"{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"" version          \
 	"\",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}}\n"
@@ -312,7 +315,7 @@ test_watchlist(void)
 		"/apis/bestgres.io/v1/namespaces/ns/bgclusters?watch=true&sendInitialEvents=true&",
 		78) == 0 &&
 		strstr(paths[0], "&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&"
-	                         "timeoutSeconds=") != NULL &&
+				 "timeoutSeconds=") != NULL &&
 		strstr(paths[0], "resourceVersion=") == NULL,
 	    "its request");
 	CHECK(
@@ -360,6 +363,13 @@ test_fallback(void)
 	kube_watch_restart(watch);
 	run_until(&requests, 6, 2);
 	CHECK(strstr(paths[4], "?limit=200") != NULL, "the refusal is remembered");
+
+	begin(SCRIPT(refuse_422, refuse_422, page_2, page_2, silent_stream, silent_stream),
+	    KIND_BGCLUSTER);
+	watch_kind(KIND_BGINSTANCE);
+	watch_times.backoff_ms = watch_times.backoff_max_ms = 5000;
+	run_until(&synced, 2, 2);
+	CHECK(synced == 2 && troubles == 0, "two that are refused at once both fall back at once");
 
 	begin(
 	    SCRIPT(refuse_422, page_1, refuse_410, page_1, page_2, silent_stream), KIND_BGCLUSTER);
@@ -474,7 +484,8 @@ test_garbage(void)
 
 	begin(SCRIPT(no_content, initial_ab), KIND_BGCLUSTER);
 	run_until(&synced, 1, 2);
-	CHECK(strcmp(trace, "!invalid B +a@5 +b@3 S ") == 0, "a success that is no 200 is trouble, not an empty list");
+	CHECK(strcmp(trace, "!invalid B +a@5 +b@3 S ") == 0,
+	    "a success that is no 200 is trouble, not an empty list");
 
 	begin(SCRIPT(close_it, silent_stream), KIND_BGCLUSTER);
 	run_until(&requests, 2, 2);
@@ -486,13 +497,13 @@ test_idle(void)
 {
 	begin(SCRIPT(initial_ab), KIND_BGCLUSTER);
 	run_until(&synced, 1, 2);
-	watch_times.idle_ms = 60;
+	watch_times.idle_ms = 250;
 	script = SCRIPT(silent_stream, silent_stream, silent_stream, silent_stream, silent_stream,
 	    silent_stream);
 	conn_close(current);
 	run_until(&requests, 2, 2);
 	for (unsigned i = 0; i < 4; i++) {
-		run_for(0.03);
+		run_for(0.1);
 		conn_chunk(current, "\n");
 	}
 	CHECK(requests == 2, "bytes, however few, keep a stream");
@@ -501,7 +512,7 @@ test_idle(void)
 	    "silence ends it: from the last version, no list");
 	kube_watch_pause(watch, true);
 	unsigned before = requests;
-	run_for(0.2);
+	run_for(0.4);
 	CHECK(requests == before, "a paused watch has no idle timer");
 	kube_watch_pause(watch, false);
 	run_until(&requests, before + 1, 2);
@@ -642,8 +653,10 @@ test_requests_beside(void)
 static void
 test_sockets_one_by_one(void)
 {
-	static const struct kube_watch_ops none
-	    = {.on_begin = on_begin, .on_object = on_object, .on_deleted = on_deleted, .on_synced = on_synced};
+	static const struct kube_watch_ops none = {.on_begin = on_begin,
+	    .on_object = on_object,
+	    .on_deleted = on_deleted,
+	    .on_synced = on_synced};
 	struct kube_watch_spec spec = {KIND_SERVICE, "ns", NULL, NULL};
 	begin(SCRIPT(silent_stream), KIND_BGCLUSTER);
 	run_until(&requests, 1, 2);

@@ -346,27 +346,31 @@ test_breach(void)
 {
 	pid_t reconciler = pid_of("reconciler");
 
+	/* A fresh life: its edges lie at their fixed numbers; what NEWCHAN brings lies anywhere. */
+	mark = output_len;
+	kill(pid_of("executor"), SIGKILL);
+	wait_for(2, "proc=executor life=2", "up to");
 	mark = output_len;
 	kill(pid_of("executor"), SIGUSR1);
 	CHECK(
-	    wait_for(1, "proc=executor life=1 by=supervisor level=error event=breach told_by=", ""),
+	    wait_for(1, "proc=executor life=2 by=supervisor level=error event=breach told_by=", ""),
 	    "garbage on an edge is told");
 	CHECK(wait_for(
-		  1, "proc=executor life=1 by=supervisor level=warn event=died", "signal 9 KILL"),
+		  1, "proc=executor life=2 by=supervisor level=warn event=died", "signal 9 KILL"),
 	    "the sender is killed");
-	CHECK(wait_for(1, "proc=executor life=2 by=supervisor level=info event=ready", "") &&
+	CHECK(wait_for(1, "proc=executor life=3 by=supervisor level=info event=ready", "") &&
 		  pid_of("reconciler") == reconciler,
 	    "the detector lives");
-	wait_for(2, "proc=executor life=2", "up to");
+	wait_for(2, "proc=executor life=3", "up to");
 	mark = output_len;
 	kill(pid_of("executor"), SIGUSR2);
 	CHECK(wait_for(1,
-		  "proc=executor life=2 by=supervisor level=error event=breach told_by=supervisor",
+		  "proc=executor life=3 by=supervisor level=error event=breach told_by=supervisor",
 		  ""),
 	    "garbage on control");
-	CHECK(wait_for(1, "proc=executor life=2 by=supervisor level=warn event=died", ""),
+	CHECK(wait_for(1, "proc=executor life=3 by=supervisor level=warn event=died", ""),
 	    "ends it too");
-	CHECK(wait_for(1, "proc=executor life=3 by=supervisor level=info event=ready", ""),
+	CHECK(wait_for(1, "proc=executor life=4 by=supervisor level=info event=ready", ""),
 	    "and it comes back");
 }
 

@@ -1,0 +1,220 @@
+/* What an instance reports, and when: two writes in a normal start, at once what matters, late what passes. */
+#include "instance/view.h"
+#include "tests/unit/tap.h"
+
+static struct view v;
+static struct report_input in;
+static struct report r, stored;
+
+static void
+begin(void)
+{
+	view_silent(&v);
+	memset(&stored, 0, sizeof(stored));
+	in = (struct report_input){.pod_uid = "0f8fad5b-d9cb-469f-a165-70867728950e",
+	    .view = &v,
+	    .pod_known = true,
+	    .locked = true,
+	    .disk_known = true,
+	    .pgdata_empty = true,
+	    .init_text = "",
+	    .postgres_version = "17.2",
+	    .bin_dir = "/usr/lib/postgresql/17/bin",
+	    .disk_text = "",
+	    .spec_text = "",
+	    .bootstrap_text = "",
+	    .max_lag = 1048576,
+	    .config_generation = 1};
+}
+
+static bool
+writes(void)
+{
+	report_make(&in, &r);
+	return report_differs(&stored, &r);
+}
+
+static bool
+at_once(void)
+{
+	return writes() && report_urgent(&stored, &r);
+}
+
+static void
+runs(bool primary)
+{
+	in.patroni_running = true;
+	v.known = v.running = v.cluster_known = v.has_leader = true;
+	v.primary = v.leads = primary;
+	v.timeline = v.leader_timeline = 1;
+	v.system_identifier = 42;
+	(void)snprintf(v.state, sizeof(v.state), "running");
+}
+
+static void
+test_primary(void)
+{
+	begin();
+	in.disk_known = false;
+	CHECK(!writes(), "before the disk was looked at there is nothing to say");
+	in.disk_known = true;
+	CHECK(at_once() && r.state == CHOICE_instance_state_STARTING && r.pgdata_empty,
+	    "the first word");
+	stored = r;
+	v.known = true;
+	v.system_identifier = 42;
+	(void)snprintf(v.state, sizeof(v.state), "initializing new cluster");
+	CHECK(!writes(), "while it starts, nothing is written");
+	runs(true);
+	CHECK(writes() && !at_once() && r.role == CHOICE_instance_role_PRIMARY && !r.bootstrapped,
+	    "not bootstrapped: not yet");
+	in.bootstrapped = true;
+	in.config_generation = 0;
+	CHECK(!at_once(), "its configuration is about to be applied: not yet");
+	in.config_generation = 1;
+	CHECK(at_once() && report_serves(&r) && !r.pgdata_empty &&
+		  strcmp(r.system_identifier, "42") == 0,
+	    "the second word");
+	stored = r;
+	CHECK(!writes(), "and silence");
+}
+
+static void
+test_replica(void)
+{
+	begin();
+	(void)writes();
+	stored = r;
+	runs(false);
+	CHECK(writes() && !at_once() && r.state == CHOICE_instance_state_RUNNING,
+	    "running, not streaming: later");
+	v.streaming = true;
+	v.lag = 5000000;
+	CHECK(!at_once() && r.lag == CHOICE_lag_class_LARGE && report_serves(&r),
+	    "streaming but far behind: later");
+	v.near = true;
+	CHECK(at_once() && r.lag == CHOICE_lag_class_NONE &&
+		  r.state == CHOICE_instance_state_STREAMING,
+	    "near: at once");
+	stored = r;
+	in.spec_reason = REASON_PARAMETER_REFUSED;
+	in.spec_text = "work_mem: no";
+	CHECK(at_once() && r.state == CHOICE_instance_state_STREAMING &&
+		  strcmp(r.message, "work_mem: no") == 0,
+	    "a refused parameter does not stop it, but is said at once");
+}
+
+static void
+test_roles(void)
+{
+	begin();
+	runs(true);
+	in.bootstrapped = true;
+	(void)writes();
+	stored = r;
+	in.patroni_exits = 1;
+	view_silent(&v);
+	CHECK(writes() && !at_once() && r.role == CHOICE_instance_role_NONE,
+	    "Patroni's silence is no change of role: later");
+	v.known = true;
+	(void)snprintf(v.state, sizeof(v.state), "stopping");
+	CHECK(at_once(), "but its word is");
+	runs(false);
+	CHECK(at_once() && r.role == CHOICE_instance_role_REPLICA && !r.bootstrapped,
+	    "a demotion is told at once");
+	stored = r;
+	runs(true);
+	CHECK(at_once() && r.role == CHOICE_instance_role_PRIMARY, "a promotion too");
+}
+
+static void
+test_trouble(void)
+{
+	begin();
+	in.locked = false;
+	in.init_text = "another container holds the volume's lock";
+	CHECK(writes() && !at_once() && r.reason == REASON_WAITING_FOR_LOCK &&
+		  strcmp(r.message, in.init_text) == 0,
+	    "a lock that is not free yet: after a while");
+	begin();
+	in.held = true;
+	CHECK(at_once() && r.state == CHOICE_instance_state_HELD && r.reason == REASON_HELD &&
+		  r.message[0] != '\0',
+	    "held");
+	in.disk_reason = REASON_PATRONI_MISSING;
+	CHECK(at_once() && r.state == CHOICE_instance_state_FAILED &&
+		  r.reason == REASON_PATRONI_MISSING && r.message[0] != '\0',
+	    "an image without Patroni comes before that");
+	stored = r;
+	in.disk_reason = REASON_NONE;
+	in.held = false;
+	CHECK(writes(), "taken back");
+	begin();
+	in.fences = 1;
+	CHECK(at_once() && r.state == CHOICE_instance_state_FENCED && r.reason == REASON_FENCED,
+	    "after the fence fell");
+	begin();
+	in.spec_reason = REASON_PARAMETER_REFUSED;
+	in.spec_text = "x";
+	CHECK(at_once() && r.state == CHOICE_instance_state_FAILED,
+	    "a bad parameter before the first start");
+	begin();
+	in.patroni_running = true;
+	v.known = true;
+	(void)snprintf(v.state, sizeof(v.state), "start failed");
+	report_make(&in, &r);
+	CHECK(r.state == CHOICE_instance_state_FAILED && strstr(r.message, "start failed") != NULL,
+	    "PostgreSQL does not start");
+	begin();
+	in.stopping = true;
+	report_make(&in, &r);
+	CHECK(r.state == CHOICE_instance_state_STOPPED, "stopped");
+	begin();
+	runs(true);
+	in.bootstrap_reason = REASON_BOOTSTRAP_SQL_FAILED;
+	in.bootstrap_text = "syntax error";
+	report_make(&in, &r);
+	CHECK(r.reason == REASON_BOOTSTRAP_SQL_FAILED && !report_serves(&r) &&
+		  strcmp(r.message, "syntax error") == 0,
+	    "postInitSQL failed");
+}
+
+static void
+test_lag(void)
+{
+	static const struct {
+		int64_t lag, max;
+		uint8_t wanted;
+	} rows[] = {
+	    {-1, 1 << 20, CHOICE_lag_class_UNKNOWN},
+	    {0, 1 << 20, CHOICE_lag_class_NONE},
+	    {1 << 20, 0, CHOICE_lag_class_NONE},
+	    {(1 << 20) + 1, 1 << 20, CHOICE_lag_class_LARGE},
+	    {(1 << 20) + 1, 8 << 20, CHOICE_lag_class_SMALL},
+	    {16 << 20, 1LL << 40, CHOICE_lag_class_SMALL},
+	    {(16 << 20) + 1, 1LL << 40, CHOICE_lag_class_LARGE},
+	};
+	bool all = true;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin();
+		runs(false);
+		v.streaming = true;
+		v.lag = rows[i].lag;
+		in.max_lag = rows[i].max;
+		report_make(&in, &r);
+		all = all && r.lag == rows[i].wanted;
+	}
+	CHECK(all, "lag classes at their bounds");
+}
+
+int
+main(void)
+{
+	test_primary();
+	test_replica();
+	test_roles();
+	test_trouble();
+	test_lag();
+	return tap_done();
+}

@@ -1,0 +1,205 @@
+/*
+ * workers/records.c: from an object to a record, and what gives none. Every record made here must
+ * also pass ipc_encode.
+ */
+#include "tests/unit/tap.h"
+#include "workers/watcher.h"
+
+#define UID "11111111-2222-3333-4444-555555555555"
+#define META(name, more)                                                                           \
+	"\"metadata\":{\"namespace\":\"ns\",\"name\":\"" name "\",\"uid\":\"" UID                  \
+	"\",\"resourceVersion\":\"7\","                                                            \
+	"\"generation\":3" more "}"
+#define LABEL(cluster) ",\"labels\":{\"bestgres.io/cluster\":\"" cluster "\"}"
+
+static struct arena arena;
+static struct record record;
+static struct err error;
+static struct ipc_msg msg;
+static uint8_t wire[IPC_MSG_MAX];
+
+/* 0 with a record that goes onto the wire, -1 with none, -2 with one that does not. */
+static int
+make(enum kind kind, bool gone, const char *text)
+{
+	struct json j;
+	struct object_meta meta = {0};
+	arena_free(&arena);
+	arena_init(&arena, 4u << 20);
+	error = (struct err){0};
+	if (json_parse(&j, str_of(text), &arena, &error) != 0 ||
+	    decode_meta(&j, json_root(&j), &arena, &meta, &error) != 0)
+		return -3;
+	struct record_source s = {kind, "ns", &j, json_root(&j), &meta};
+	int r =
+	    gone ? record_gone(&s, &record, &error) : record_object(&s, &arena, &record, &error);
+	if (r != 0)
+		return -1;
+	record_to_msg(&record, &msg);
+	return ipc_encode(&msg, ROLE_WATCHER, ROLE_RECONCILER, wire, &error) > 0 ? 0 : -2;
+}
+
+#define SPEC                                                                                       \
+	"\"spec\":{\"image\":\"i\",\"instances\":3,\"storage\":{\"size\":\"1Gi\"},"                \
+	"\"deletionPolicy\":\"Delete\"}"
+
+static void
+test_cluster(void)
+{
+	CHECK(make(KIND_BGCLUSTER, false, "{" META("demo", "") "," SPEC "}") == 0,
+	    "a BGCluster gives a record");
+	const struct msg_rec_cluster *r = &record.rec_cluster;
+	CHECK(record.type == IPC_REC_CLUSTER && strcmp(r->name, "demo") == 0 &&
+		  strcmp(r->namespace, "ns") == 0,
+	    "of its name");
+	CHECK(r->generation == 3 && r->version == 7 && r->instances == 3 &&
+		  r->deletion_policy == CHOICE_deletion_policy_DELETE && r->invalid[0] == '\0' &&
+		  !r->deleting && !r->finalizer,
+	    "its numbers");
+	uint64_t scale = r->h_scale, pod = r->h_pod;
+	make(KIND_BGCLUSTER, false,
+	    "{" META("demo", "") ",\"spec\":{\"image\":\"i\",\"instances\":4,\"storage\":{\"size\":"
+				 "\"1Gi\"},\"deletionPolicy\":\"Delete\"}}");
+	CHECK(r->h_scale != scale && r->h_pod == pod,
+	    "another number of instances changes the hash of its group alone");
+	CHECK(
+	    make(KIND_BGCLUSTER, false,
+		"{" META("demo", "") ",\"spec\":{\"image\":\"i\",\"instances\":\"many\"}}") == 0 &&
+		r->invalid[0] != '\0' && strstr(r->invalid, "instances") != NULL && r->h_scale == 0,
+	    "a spec that can not be read gives a record that says why");
+	CHECK(make(KIND_BGCLUSTER, false,
+		  "{" META("a-name-that-is-longer-than-forty-five-bytes-xx", "") "," SPEC
+										 "}") == -1 &&
+		  error.code == ERR_INVALID,
+	    "a name of 46 gives none");
+	CHECK(make(KIND_BGCLUSTER, false, "{" META("a.b", "") "," SPEC "}") == -1,
+	    "nor does one with a dot");
+	CHECK(make(KIND_BGCLUSTER, true, "{" META("demo", "") "}") == 0 &&
+		  record.type == IPC_REC_GONE && strcmp(record.rec_gone.cluster, "demo") == 0 &&
+		  record.rec_gone.kind == KIND_BGCLUSTER,
+	    "gone");
+	CHECK(make(KIND_BGCLUSTER, false,
+		  "{\"metadata\":{\"namespace\":\"other\",\"name\":\"demo\",\"uid\":\"" UID
+		  "\",\"resourceVersion\":\"7\"}}") == -1,
+	    "an object of another namespace gives none");
+}
+
+static void
+test_children(void)
+{
+	static const struct {
+		enum kind kind;
+		enum child child;
+		const char *text;
+	} rows[] = {
+	    {KIND_SERVICE, CHILD_SERVICE_RW, "{" META("demo-rw", LABEL("demo")) "}"},
+	    {KIND_SERVICE, CHILD_SERVICE_RO, "{" META("demo-ro", LABEL("demo")) "}"},
+	    {KIND_SERVICE, CHILD_SERVICE_PODS, "{" META("demo-pods", LABEL("demo")) "}"},
+	    {KIND_ROLE, CHILD_ROLE, "{" META("demo-instance", LABEL("demo")) "}"},
+	    {KIND_ROLEBINDING, CHILD_ROLEBINDING, "{" META("demo-instance", LABEL("demo")) "}"},
+	    {KIND_SERVICEACCOUNT, CHILD_SERVICEACCOUNT,
+		"{" META("demo-instance", LABEL("demo")) "}"},
+	    {KIND_PDB, CHILD_PDB, "{" META("demo", LABEL("demo")) "}"},
+	};
+	bool all = true;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		all = all && make(rows[i].kind, false, rows[i].text) == 0 &&
+		      record.type == IPC_REC_CHILD && record.rec_child.child == rows[i].child &&
+		      strcmp(record.rec_child.cluster, "demo") == 0;
+	CHECK(all, "kind and name say which child it is");
+	CHECK(make(KIND_SERVICE, false, "{" META("demo-other", LABEL("demo")) "}") == -1 &&
+		  error.code == ERR_GONE,
+	    "a name that no child has gives none, and no word");
+	CHECK(make(KIND_SERVICE, false, "{" META("demo-rw", LABEL("other")) "}") == -1,
+	    "nor a label of another cluster");
+	CHECK(make(KIND_SERVICE, false, "{" META("demo-rw", "") "}") == -1, "nor no label");
+	CHECK(make(KIND_SERVICE, false, "{" META("demo-rw", LABEL("De mo")) "}") == -1,
+	    "nor a label that is no name");
+	CHECK(
+	    make(KIND_SERVICE, false,
+		"{" META("demo-rw",
+		    LABEL("demo") ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"annotations\":"
+				  "{\"bestgres.io/owner-uid\":\"" UID
+				  "\",\"bestgres.io/inputs\":\"2:00000000000000ff\"}") "}") == 0 &&
+		record.rec_child.deleting && record.rec_child.inputs_revision == 2 &&
+		record.rec_child.inputs == 255 && !uid_none(&record.rec_child.owner),
+	    "owner, inputs and deletion");
+	CHECK(make(KIND_SERVICE, true, "{" META("demo-ro", LABEL("demo")) "}") == 0 &&
+		  record.rec_gone.child == CHILD_SERVICE_RO && record.rec_gone.kind == KIND_SERVICE,
+	    "gone");
+}
+
+static void
+test_statefulset(void)
+{
+	const struct msg_rec_statefulset *r = &record.rec_statefulset;
+	CHECK(
+	    make(KIND_STATEFULSET, false,
+		"{" META("demo",
+		    LABEL(
+			"demo")) ",\"spec\":{\"replicas\":3},\"status\":{\"readyReplicas\":2}}") ==
+		    0 &&
+		record.type == IPC_REC_STATEFULSET && r->replicas == 3 && r->ready == 2,
+	    "a StatefulSet");
+	CHECK(make(KIND_STATEFULSET, false,
+		  "{" META("demo", LABEL("demo")) ",\"spec\":{\"replicas\":100000}}") == 0 &&
+		  r->replicas == 255,
+	    "more replicas than the record can say are its maximum");
+	CHECK(make(KIND_STATEFULSET, false, "{" META("demo-x", LABEL("demo")) "}") == -1,
+	    "another name gives none");
+}
+
+#define INSTANCE(name, cluster, ordinal, status)                                                   \
+	"{" META(name, LABEL("demo")) ",\"spec\":{\"cluster\":\"" cluster                          \
+				      "\",\"ordinal\":" ordinal                                    \
+				      ",\"hold\":true},\"status\":{" status "}}"
+
+static void
+test_instance(void)
+{
+	const struct msg_rec_instance *r = &record.rec_instance;
+	CHECK(make(KIND_BGINSTANCE, false,
+		  INSTANCE("demo-2", "demo", "2",
+		      "\"podUID\":\"" UID "\",\"systemIdentifier\":\"7300000000000000001\","
+		      "\"state\":\"Held\",\"role\":\"Primary\","
+		      "\"timeline\":4294967295,\"message\":\"m\"")) == 0 &&
+		  record.type == IPC_REC_INSTANCE,
+	    "a BGInstance");
+	CHECK(r->ordinal == 2 && r->hold && !uid_none(&r->pod_uid) &&
+		  r->system_identifier == 7300000000000000001u &&
+		  r->state == CHOICE_instance_state_HELD &&
+		  r->role == CHOICE_instance_role_PRIMARY && r->timeline == UINT32_MAX &&
+		  strcmp(r->text, "m") == 0,
+	    "its report");
+	CHECK(make(KIND_BGINSTANCE, false, INSTANCE("demo-31", "demo", "31", "")) == 0 &&
+		  r->ordinal == 31,
+	    "the last ordinal");
+	CHECK(make(KIND_BGINSTANCE, false, INSTANCE("demo-32", "demo", "31", "")) == -1,
+	    "the one behind it gives none");
+	CHECK(make(KIND_BGINSTANCE, false, INSTANCE("demo-1", "demo", "2", "")) == -1 &&
+		  error.code == ERR_INVALID,
+	    "an ordinal that is not the name's gives none");
+	CHECK(make(KIND_BGINSTANCE, false, INSTANCE("demo-1", "other", "1", "")) == -1,
+	    "nor a cluster that is not the label's");
+	CHECK(make(KIND_BGINSTANCE, false, INSTANCE("demo-01", "demo", "1", "")) == -1,
+	    "nor a name with a zero before");
+	CHECK(make(KIND_BGINSTANCE, false,
+		  INSTANCE("demo-1", "demo", "1",
+		      "\"podUID\":\"junk\",\"systemIdentifier\":\"x\"")) == 0 &&
+		  uid_none(&r->pod_uid) && r->system_identifier == 0,
+	    "a report of junk counts as none");
+	CHECK(make(KIND_BGINSTANCE, true, "{" META("demo-5", LABEL("demo")) "}") == 0 &&
+		  record.rec_gone.child == CHILD_INSTANCE && record.rec_gone.ordinal == 5,
+	    "gone, by its name");
+}
+
+int
+main(void)
+{
+	test_cluster();
+	test_children();
+	test_statefulset();
+	test_instance();
+	arena_free(&arena);
+	return tap_done();
+}
