@@ -1,6 +1,7 @@
 /*
- * The agent's start and its conversations with init and pgctl. It parses what the API server and Patroni send, so it may do the least:
- * two TCP ports, one directory, no process (sandbox/profiles.c). Everything is level-triggered: agent_look compares and acts.
+ * The agent's start and its conversations with init and pgctl. It parses what the API server and
+ * Patroni send, so it may do the least: two TCP ports, one directory, no process
+ * (sandbox/profiles.c). Everything is level-triggered: agent_look compares and acts.
  */
 #include <fcntl.h>
 #include <unistd.h>

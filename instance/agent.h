@@ -1,7 +1,8 @@
 /*
- * agent: the one process in the pod that talks to the API server and to Patroni's REST API; sandboxed. agent.c its start, init and
- * pgctl; agent_api.c what it reads and writes in Kubernetes; agent_patroni.c the polls and the switchover; agent_config.c
- * Patroni's dynamic configuration. view.c, report.c and dynamic.c hold what is pure.
+ * agent: the one process in the pod that talks to the API server and to Patroni's REST API;
+ * sandboxed. agent.c its start, init and pgctl; agent_api.c what it reads and writes in Kubernetes;
+ * agent_patroni.c the polls and the switchover; agent_config.c Patroni's dynamic configuration.
+ * view.c, report.c and dynamic.c hold what is pure.
  */
 #ifndef INSTANCE_AGENT_H
 #define INSTANCE_AGENT_H

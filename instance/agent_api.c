@@ -1,6 +1,7 @@
 /*
- * The agent and the API server: it watches its own BGCluster and BGInstance by name, writes the latter's status on change, and one label on
- * its own pod. After the first read nothing here is needed for the database to go on.
+ * The agent and the API server: it watches its own BGCluster and BGInstance by name, writes the
+ * latter's status on change, and one label on its own pod. After the first read nothing here is
+ * needed for the database to go on.
  */
 #include "instance/agent.h"
 
@@ -21,7 +22,7 @@ longer(int64_t ms, int64_t first, int64_t max)
 	return ms * 2 < max ? ms * 2 : max;
 }
 
-/* --- What is read -------------------------------------------------------------------------------------- */
+/* --- What is read. */
 
 static bool
 same_content(const struct bgcluster *x, const struct bgcluster *y)
@@ -201,7 +202,7 @@ watch(struct agent *a, enum kind kind, const char *name, const struct kube_watch
 	(void)kube_watch_start(a->api, &s, ops, a);
 }
 
-/* --- What is written: status ----------------------------------------------------------------------------- */
+/* --- What is written: status. */
 
 static void
 make_report(const struct agent *a, struct report *out)
@@ -272,7 +273,10 @@ put_uid(struct jw *w, const char *uid)
 	jw_end(w);
 }
 
-/* What is empty is taken away. Whoever marked this pod unreachable takes that mark for gone once it reports: conditions are his, one day's. */
+/*
+ * What is empty is taken away; so are conditions: somebody's mark that this pod was unreachable
+ * ends with its next word.
+ */
 static void
 put_report(struct buf *out, const struct uid *instance, const struct report *r)
 {
@@ -394,7 +398,7 @@ look_at_status(struct agent *a)
 	write_status(a, &r);
 }
 
-/* --- What is written: the label of a replica that may serve reads ------------------------------------------ */
+/* --- What is written: the label of a replica that may serve reads. */
 
 static void
 on_pod(void *arg, const struct kube_reply *r)

@@ -1,7 +1,8 @@
 /*
- * Patroni's dynamic configuration (DESIGN 9.9): what it says is compared with what the spec wants, and the difference is patched. Which
- * keys are ours stands as an annotation on the ConfigMap that holds it, so that a key dropped from the spec can be dropped there;
- * it is widened before the patch and narrowed after it, so that a death in between forgets nothing.
+ * Patroni's dynamic configuration (DESIGN 9.9): what it says is compared with what the spec wants,
+ * and the difference is patched. Which keys are ours stands as an annotation on the ConfigMap that
+ * holds it, so that a key dropped from the spec can be dropped there; it is widened before the
+ * patch and narrowed after it, so that a death in between forgets nothing.
  */
 #include "instance/agent.h"
 
@@ -16,7 +17,10 @@
 
 static void step(struct agent *a);
 
-/* Who applies: the leader; where there is none for a while, the lowest that lives, since the configuration may be why. */
+/*
+ * Who applies: the leader; where there is none for a while, the lowest that lives, since the
+ * configuration may be why.
+ */
 static bool
 is_ours(const struct agent *a)
 {
@@ -75,7 +79,7 @@ good(const struct kube_reply *r, struct err *e)
 	return false;
 }
 
-/* --- What is there ------------------------------------------------------------------------------------- */
+/* --- What is there. */
 
 /* {"uid":...,"generation":...,"keys":{...}}; whatever else it says counts as no annotation. */
 static void
@@ -191,7 +195,7 @@ on_config_seen(void *arg, const struct kube_reply *r)
 	step(a);
 }
 
-/* --- What is written ----------------------------------------------------------------------------------- */
+/* --- What is written. */
 
 /* The annotation with these keys, as the merge patch of the ConfigMap that was read. */
 static void
@@ -273,7 +277,10 @@ mark(struct agent *a, struct str keys)
 	buf_free(&body);
 }
 
-/* Patroni's own write of the ConfigMap moved its version: the annotation is narrowed by a look of its own. */
+/*
+ * Patroni's own write of the ConfigMap moved its version: the annotation is narrowed by a look of
+ * its own.
+ */
 static void
 on_patched(void *arg, const struct kube_reply *r)
 {
@@ -321,7 +328,10 @@ look(struct agent *a, enum config_step what)
 	kube_send(a->api, &q, on_mark_seen, a);
 }
 
-/* Nothing differs: the annotation still may (another cluster's of that name, or keys that were dropped). */
+/*
+ * Nothing differs: the annotation still may (another cluster's of that name, or keys that were
+ * dropped).
+ */
 static void
 unmark(struct agent *a)
 {

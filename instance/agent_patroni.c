@@ -1,4 +1,7 @@
-/* Patroni on loopback: polls, and the switchover before a stop. What it says goes to view.c; whether it lives, to init. */
+/*
+ * Patroni on loopback: polls, and the switchover before a stop. What it says goes to view.c;
+ * whether it lives, to init.
+ */
 #include "instance/agent.h"
 
 #define POLL_MS 1000
@@ -88,8 +91,7 @@ same_standing(const struct view *x, const struct view *y)
 {
 	return x->known && x->primary == y->primary && x->running == y->running &&
 	       x->streaming == y->streaming && x->timeline == y->timeline &&
-	       x->unlocked == y->unlocked && x->near == y->near &&
-	       strcmp(x->state, y->state) == 0;
+	       x->unlocked == y->unlocked && x->near == y->near && strcmp(x->state, y->state) == 0;
 }
 
 static void
@@ -116,7 +118,10 @@ on_patroni(void *arg, const struct kube_reply *r)
 		ask(a, "/cluster", ASK_MS, on_cluster);
 }
 
-/* A replica's poll asks in one whether it is near the leader; elsewhere the answer's status means nothing. */
+/*
+ * A replica's poll asks in one whether it is near the leader; elsewhere the answer's status means
+ * nothing.
+ */
 static void
 ask_status(struct agent *a)
 {
@@ -161,7 +166,10 @@ on_switchover(void *arg, const struct kube_reply *r)
 		tell_switchover(arg, r->status == 200, r->body);
 }
 
-/* Patroni itself refuses (412) when no replica is fit; no such wish when the cluster goes, or is paused. */
+/*
+ * Patroni itself refuses (412) when no replica is fit; no such wish when the cluster goes, or is
+ * paused.
+ */
 void
 patroni_switchover(struct agent *a)
 {

@@ -1,4 +1,7 @@
-/* The decoded BGCluster on its way to pgctl: one message for each of its parts, as far as the channel has room. */
+/*
+ * The decoded BGCluster on its way to pgctl: one message for each of its parts, as far as the
+ * channel has room.
+ */
 #include "instance/agent.h"
 
 #define DYNAMIC_MAX 60000 /* SPEC_DYNAMIC's bound */

@@ -1,4 +1,7 @@
-/* Runs bootstrap.c's SQL with psql over the unix socket, as the superuser: first role and database, then what is done once in it. */
+/*
+ * Runs bootstrap.c's SQL with psql over the unix socket, as the superuser: first role and database,
+ * then what is done once in it.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -51,7 +54,10 @@ write_passfile(const struct credential *c, struct err *e)
 	return r;
 }
 
-/* The database's name goes through the environment: as an argument psql would take "a=b" for a connection string. */
+/*
+ * The database's name goes through the environment: as an argument psql would take "a=b" for a
+ * connection string.
+ */
 static void
 psql(struct pgctl *p, const char *database, struct str input, int timeout_ms,
     void (*done)(void *, const struct run_result *))

@@ -1,7 +1,8 @@
 /*
- * The application's role and database, and postInitSQL (DESIGN 9.7), as input for psql. Idempotent: what is there stays as it is, and
- * the statements run in one transaction with a marker (a setting of the database, which survives dump and upgrade). Nothing here
- * waits for a synchronous replica: were it lost in a failover, the next leader would do it again.
+ * The application's role and database, and postInitSQL (DESIGN 9.7), as input for psql. Idempotent:
+ * what is there stays as it is, and the statements run in one transaction with a marker (a setting
+ * of the database, which survives dump and upgrade). Nothing here waits for a synchronous replica:
+ * were it lost in a failover, the next leader would do it again.
  */
 #include "instance/pgctl.h"
 
@@ -29,8 +30,8 @@ static const char prologue[] = "\\set ON_ERROR_STOP on\n"
 			       "SET synchronous_commit = 'local';\n";
 
 /*
- * psql sends what a query under \gexec returns as it is, without reading it for its own commands; format(%I) quotes names as this
- * server wants them.
+ * psql sends what a query under \gexec returns as it is, without reading it for its own commands;
+ * format(%I) quotes names as this server wants them.
  */
 void
 bootstrap_role_sql(struct str owner, struct str database, const char *verifier, struct buf *out)

@@ -1,4 +1,7 @@
-/* What the image and the volume are: user, programs, versions, credentials. No child processes here: pgctl.c runs them. */
+/*
+ * What the image and the volume are: user, programs, versions, credentials. No child processes
+ * here: pgctl.c runs them.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -11,7 +14,10 @@
 	13 /* standby.signal and the parameters we rely on; older ones are long out of support */
 #define MAJOR_MAX 30
 
-/* initdb refuses to run for a uid without a name. musl reads /etc/passwd only, where images have theirs. */
+/*
+ * initdb refuses to run for a uid without a name. musl reads /etc/passwd only, where images have
+ * theirs.
+ */
 bool
 checks_uid_known(void)
 {
@@ -201,7 +207,9 @@ read_key(const char *dir, const char *key, struct secret *out, struct err *e)
 	return 0;
 }
 
-/* A user's name goes into pg_hba.conf and a .pgpass: letters, digits and _ need no quoting there. */
+/*
+ * A user's name goes into pg_hba.conf and a .pgpass: letters, digits and _ need no quoting there.
+ */
 static int
 read_credential(const char *dir, const char *name, struct credential *c, struct err *e)
 {

@@ -1,4 +1,6 @@
-/* The start and the channels of agent and pgctl. init is their whole world: when it goes, they go. */
+/*
+ * The start and the channels of agent and pgctl. init is their whole world: when it goes, they go.
+ */
 #include <ev.h>
 #include <fcntl.h>
 #include <signal.h>

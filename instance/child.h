@@ -22,7 +22,10 @@ struct self {
 	bool edge_up, worked;
 	void *state;
 };
-/* Says HELLO (with what of the sandbox took effect) and READY. The loop is the default one. Dies on failure. */
+/*
+ * Says HELLO (with what of the sandbox took effect) and READY. The loop is the default one. Dies on
+ * failure.
+ */
 void child_start(struct self *c, const struct child_ops *ops, unsigned sandbox, void *state);
 bool child_tell(
     struct self *c, const struct ipc_msg *m); /* to init; false = not now. Dies on ERR_INVALID */

@@ -1,6 +1,7 @@
 /*
- * Which of Patroni's dynamic configuration is Bestgres's, and what it is to say (DESIGN 9.9). `pause`, `slots`, `standby_cluster` and
- * whatever others set are not named here and so never touched, unless the user's dynamicConfiguration names them.
+ * Which of Patroni's dynamic configuration is Bestgres's, and what it is to say (DESIGN 9.9).
+ * `pause`, `slots`, `standby_cluster` and whatever others set are not named here and so never
+ * touched, unless the user's dynamicConfiguration names them.
  */
 #include "instance/dynamic.h"
 
@@ -218,7 +219,10 @@ put_leaves(struct jw *w, struct pair *p, const struct json *j, int node, struct 
 	return 0;
 }
 
-/* a over b: what a has as a_leaf (empty: as it stands), what only b has as b_leaf. Both nodes are objects. */
+/*
+ * a over b: what a has as a_leaf (empty: as it stands), what only b has as b_leaf. Both nodes are
+ * objects.
+ */
 static int
 put_both(struct jw *w, struct pair *p, int a, int b, struct str a_leaf, struct str b_leaf)
 {

@@ -1,4 +1,7 @@
-/* Patroni's dynamic configuration as Bestgres wants it. Pure; the agent compares and patches, pgctl writes it into the first file. */
+/*
+ * Patroni's dynamic configuration as Bestgres wants it. Pure; the agent compares and patches, pgctl
+ * writes it into the first file.
+ */
 #ifndef INSTANCE_DYNAMIC_H
 #define INSTANCE_DYNAMIC_H
 
@@ -12,15 +15,20 @@ struct dynamic_wanted {
 	struct str user;           /* dynamicConfiguration: a JSON object, or empty */
 };
 /*
- * One JSON object into out: the user's dynamicConfiguration with Bestgres's keys over it; under postgresql.parameters both, the typed
- * ones winning. ERR_INVALID: the user's is no object, or its postgresql or parameters are none.
+ * One JSON object into out: the user's dynamicConfiguration with Bestgres's keys over it; under
+ * postgresql.parameters both, the typed ones winning. ERR_INVALID: the user's is no object, or its
+ * postgresql or parameters are none.
  */
 int dynamic_render(const struct dynamic_wanted *w, struct arena *a, struct buf *out, struct err *e);
-/* All parameters of a rendered configuration, values as text, sorted: what is to be checked before it is applied. */
+/*
+ * All parameters of a rendered configuration, values as text, sorted: what is to be checked before
+ * it is applied.
+ */
 int dynamic_parameters(struct str rendered, struct arena *a, struct str_map *out, struct err *e);
 /*
- * Which keys a configuration has, as an object of the same shape whose leaves are 1; those of `more` (a result of before, or empty) as
- * well. Canonical: two sets of keys are equal if their texts are. A leaf is whatever is no object, or an empty one.
+ * Which keys a configuration has, as an object of the same shape whose leaves are 1; those of
+ * `more` (a result of before, or empty) as well. Canonical: two sets of keys are equal if their
+ * texts are. A leaf is whatever is no object, or an empty one.
  */
 int dynamic_keys(
     struct str rendered, struct str more, struct arena *a, struct buf *out, struct err *e);

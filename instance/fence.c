@@ -1,7 +1,8 @@
 /*
- * The fence's state machine: Patroni's watchdog protocol in, deadline and actions out. Pure; watchdog.c reads the FIFO and does
- * what fence_next says. The protocol is that of Patroni's `testing` driver (patroni/watchdog/linux.py): "Ctimeout=N\n" after the
- * device was opened and when the timeout changes, "1" after each renewal of the leader's lock, "V" before it is closed.
+ * The fence's state machine: Patroni's watchdog protocol in, deadline and actions out. Pure;
+ * watchdog.c reads the FIFO and does what fence_next says. The protocol is that of Patroni's
+ * `testing` driver (patroni/watchdog/linux.py): "Ctimeout=N\n" after the device was opened and when
+ * the timeout changes, "1" after each renewal of the leader's lock, "V" before it is closed.
  */
 #include "instance/instance.h"
 

@@ -1,4 +1,7 @@
-/* The stop machine's hands (stop.c decides). Needs no API: only the handing-on of the leadership asks the agent, and only for so long. */
+/*
+ * The stop machine's hands (stop.c decides). Needs no API: only the handing-on of the leadership
+ * asks the agent, and only for so long.
+ */
 #include <signal.h>
 #include <unistd.h>
 

@@ -1,6 +1,7 @@
 /*
- * PID 1: the loop, the lock, reaping, and what it tells agent and pgctl. Started as `instance init` in place of the image's own
- * entrypoint. Everything it decides by itself is in the pure machines of instance.h.
+ * PID 1: the loop, the lock, reaping, and what it tells agent and pgctl. Started as `instance init`
+ * in place of the image's own entrypoint. Everything it decides by itself is in the pure machines
+ * of instance.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,7 +82,10 @@ init_changed(struct init *i)
 void
 init_tick_needed(struct init *i)
 {
-	/* With Patroni running too: the fence counts from its last look, so that must never be long ago. */
+	/*
+	 * With Patroni running too: the fence counts from its last look, so that must never be long
+	 * ago.
+	 */
 	bool needed =
 	    !i->locked || i->fence.armed || i->keeper.pid != 0 || i->stop.phase != STOP_OFF;
 
@@ -139,7 +143,10 @@ on_ping(struct ev_loop *loop, ev_timer *w, int revents)
 	i->last_ping = now;
 }
 
-/* Everything that ends in this container ends here: Patroni orphans the postmaster to us on purpose (DESIGN 9.3). */
+/*
+ * Everything that ends in this container ends here: Patroni orphans the postmaster to us on purpose
+ * (DESIGN 9.3).
+ */
 static void
 on_chld(struct ev_loop *loop, ev_signal *w, int revents)
 {
@@ -167,7 +174,10 @@ on_stop_signal(struct ev_loop *loop, ev_signal *w, int revents)
 	halt_begin(w->data);
 }
 
-/* Variables win over Patroni's configuration file: those that would unseat us keep Patroni from starting (DESIGN 9.9). */
+/*
+ * Variables win over Patroni's configuration file: those that would unseat us keep Patroni from
+ * starting (DESIGN 9.9).
+ */
 static void
 find_owned_variable(struct init *i)
 {
@@ -184,8 +194,8 @@ find_owned_variable(struct init *i)
 }
 
 /*
- * Our own log must never hold up the fence: when the reader of the container's stderr stalls, lines are dropped. A new open file,
- * so that Patroni's and PostgreSQL's stderr stays blocking.
+ * Our own log must never hold up the fence: when the reader of the container's stderr stalls, lines
+ * are dropped. A new open file, so that Patroni's and PostgreSQL's stderr stays blocking.
  */
 static void
 separate_log(struct init *i)
@@ -240,7 +250,9 @@ init_main(void)
 
 	setup(&i);
 	ev_signal_init(&i.on_chld, on_chld, SIGCHLD);
-	/* an image's STOPSIGNAL decides which one the kubelet sends: the official image says SIGINT */
+	/*
+	 * an image's STOPSIGNAL decides which one the kubelet sends: the official image says SIGINT
+	 */
 	ev_signal_init(&i.on_term, on_stop_signal, SIGTERM);
 	ev_signal_init(&i.on_int, on_stop_signal, SIGINT);
 	ev_signal_init(&i.on_quit, on_stop_signal, SIGQUIT);

@@ -1,7 +1,7 @@
 /*
- * init: PID 1 of the database container. One struct, and a file for each of its jobs: init.c loop, reaping and reports; spawn.c
- * agent and pgctl; keeper.c Patroni; watchdog.c the fence; halt.c the way down. No JSON, no network, no file of PostgreSQL
- * but postmaster.pid, and PGDATA's mode.
+ * init: PID 1 of the database container. One struct, and a file for each of its jobs: init.c loop,
+ * reaping and reports; spawn.c agent and pgctl; keeper.c Patroni; watchdog.c the fence; halt.c the
+ * way down. No JSON, no network, no file of PostgreSQL but postmaster.pid, and PGDATA's mode.
  */
 #ifndef INSTANCE_INIT_H
 #define INSTANCE_INIT_H

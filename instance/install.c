@@ -1,4 +1,7 @@
-/* `instance install DIR`: the init container copies this program out of the operator's image, for the main container to run. */
+/*
+ * `instance install DIR`: the init container copies this program out of the operator's image, for
+ * the main container to run.
+ */
 #include "instance/instance.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /*
- * instance: PID 1 of a database pod and its two helpers. init.c holds the lock, starts and fences Patroni; agent.c
- * talks to the API and to Patroni's REST API; pgctl.c runs PostgreSQL's tools. Nobody outside includes this room. Here
- * stand the places they agree on and the pure machines (time is a parameter, no I/O); agent.h, pgctl.h and init.h
- * are the programs' own.
+ * instance: PID 1 of a database pod and its two helpers. init.c holds the lock, starts and fences
+ * Patroni; agent.c talks to the API and to Patroni's REST API; pgctl.c runs PostgreSQL's tools.
+ * Nobody outside includes this room. Here stand the places they agree on and the pure machines
+ * (time is a parameter, no I/O); agent.h, pgctl.h and init.h are the programs' own.
  */
 #ifndef INSTANCE_INSTANCE_H
 #define INSTANCE_INSTANCE_H
@@ -34,7 +34,7 @@
 /* What Patroni needs between the last renewal of its lock and the fence: watchdog.safety_margin. */
 #define SAFETY_MARGIN_S(retry_timeout) ((retry_timeout) + 2)
 
-/* --- fence.c: when Patroni has not renewed its lock in time (DESIGN 9.2). Times are CLOCK_BOOTTIME. */
+/* --- fence.c: Patroni has not renewed its lock in time (DESIGN 9.2). Times: CLOCK_BOOTTIME. */
 enum fence_phase { FENCE_WATCHING, FENCE_QUITTING, FENCE_KILLING };
 enum fence_act {
 	FENCE_NOTHING,
@@ -58,15 +58,19 @@ struct fence {
 };
 void fence_init(struct fence *f, struct msec now);
 /*
- * Bytes from the FIFO, read at now. "Ctimeout=N\n" (1..3600) arms, "V" disarms, every other byte renews. They count from
- * the look before: a reader that was held up can not tell when they were written. Bytes after the deadline change nothing.
+ * Bytes from the FIFO, read at now. "Ctimeout=N\n" (1..3600) arms, "V" disarms, every other byte
+ * renews. They count from the look before: a reader that was held up can not tell when they were
+ * written. Bytes after the deadline change nothing.
  */
 void fence_feed(struct fence *f, const char *p, size_t n, struct msec now);
 /* Patroni is gone while the fence is off, and PostgreSQL is a primary: count without it. */
 void fence_arm_self(struct fence *f, uint16_t timeout_s, struct msec now);
 /* Patroni is back: what init armed by itself is off again; what Patroni armed stays. */
 void fence_disarm_self(struct fence *f);
-/* Call until it says FENCE_NOTHING, at least every TICK_MS while armed. alive: a process of PostgreSQL or Patroni is left. */
+/*
+ * Call until it says FENCE_NOTHING, at least every TICK_MS while armed. alive: a process of
+ * PostgreSQL or Patroni is left.
+ */
 enum fence_act fence_next(struct fence *f, bool alive, struct msec now);
 
 /* --- silence.c: Patroni that does not answer on loopback though it did before. */
@@ -78,7 +82,9 @@ struct silence {
 void silence_reset(struct silence *s);
 void silence_heard(struct silence *s, struct msec now);
 void silence_missed(struct silence *s);
-/* Is it time to kill Patroni? Early enough that the next one can renew the lock before the fence. */
+/*
+ * Is it time to kill Patroni? Early enough that the next one can renew the lock before the fence.
+ */
 bool silence_over(
     const struct silence *s, const struct fence *f, unsigned loop_wait_s, struct msec now);
 
@@ -115,7 +121,10 @@ int64_t backoff_next_ms(struct backoff *b, bool productive, uint32_t random);
 
 /* --- lock.c */
 enum lock_result { LOCK_HELD, LOCK_BUSY, LOCK_BROKEN };
-/* Opens path (once; *fd < 0) and tries for the lock. LOCK_BUSY: another holds it; LOCK_BROKEN: e says why; both: try again. */
+/*
+ * Opens path (once; *fd < 0) and tries for the lock. LOCK_BUSY: another holds it; LOCK_BROKEN: e
+ * says why; both: try again.
+ */
 enum lock_result lock_try(const char *path, int *fd, struct err *e);
 
 /* --- procs.c: processes by /proc. */

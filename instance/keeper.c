@@ -1,6 +1,7 @@
 /*
- * Patroni: started when the lock is ours, the operator released the instance and the configuration is written; started again
- * whenever it ends by itself, or is killed here because it no longer answers. PostgreSQL goes on meanwhile: a new Patroni adopts it.
+ * Patroni: started when the lock is ours, the operator released the instance and the configuration
+ * is written; started again whenever it ends by itself, or is killed here because it no longer
+ * answers. PostgreSQL goes on meanwhile: a new Patroni adopts it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -82,8 +83,8 @@ may_start(const struct init *i)
 }
 
 /*
- * fsGroup makes the kubelet open PGDATA's mode, after which PostgreSQL refuses it: set right before every start. O_NOFOLLOW is
- * not needed, the volume is ours alone by the lock.
+ * fsGroup makes the kubelet open PGDATA's mode, after which PostgreSQL refuses it: set right before
+ * every start. O_NOFOLLOW is not needed, the volume is ours alone by the lock.
  */
 void
 keeper_try_start(struct init *i)

@@ -1,6 +1,7 @@
 /*
- * The exclusive lock beside PGDATA (DESIGN 9.1). flock belongs to the open file, so the duplicates in agent and pgctl hold it too.
- * After a forced deletion two pods can have one volume on one node, and PostgreSQL's own interlocks do not cross pid namespaces.
+ * The exclusive lock beside PGDATA (DESIGN 9.1). flock belongs to the open file, so the duplicates
+ * in agent and pgctl hold it too. After a forced deletion two pods can have one volume on one node,
+ * and PostgreSQL's own interlocks do not cross pid namespaces.
  */
 #include "instance/instance.h"
 

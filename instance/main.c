@@ -1,4 +1,7 @@
-/* The program `instance`: which of its four parts runs is argv[1]. agent and pgctl are started by init only. */
+/*
+ * The program `instance`: which of its four parts runs is argv[1]. agent and pgctl are started by
+ * init only.
+ */
 #include "instance/instance.h"
 
 int

@@ -1,6 +1,7 @@
 /*
- * Are PostgreSQL's parameters and the pg_hba lines good? What can be said by looking is said here; the values are PostgreSQL's to
- * judge: pgctl.c runs `postgres -C` over params_write's file, which parses every line of it and names what it refuses.
+ * Are PostgreSQL's parameters and the pg_hba lines good? What can be said by looking is said here;
+ * the values are PostgreSQL's to judge: pgctl.c runs `postgres -C` over params_write's file, which
+ * parses every line of it and names what it refuses.
  */
 #include <unistd.h>
 
@@ -120,7 +121,10 @@ line_at(struct str s)
 	return (struct str){s.p, end != NULL ? (size_t)(end - s.p) : s.len};
 }
 
-/* "2026-11-23 10:00:00.000 UTC [7] LOG:  invalid value for ..." or "postgres: ...": what stands behind the prefix. */
+/*
+ * "2026-11-23 10:00:00.000 UTC [7] LOG:  invalid value for ..." or "postgres: ...": what stands
+ * behind the prefix.
+ */
 void
 params_complaint(struct str s, char text[IPC_TEXT_MAX + 1])
 {
@@ -180,7 +184,10 @@ next_name(struct str *list, struct str *name)
 	return name->len > 0;
 }
 
-/* A missing one would keep PostgreSQL from starting, and `postgres -C` does not load them. Names with a path are the user's. */
+/*
+ * A missing one would keep PostgreSQL from starting, and `postgres -C` does not load them. Names
+ * with a path are the user's.
+ */
 int
 params_check_preload(struct str value, const char *const *libs, char text[IPC_TEXT_MAX + 1])
 {

@@ -1,7 +1,8 @@
 /*
- * Patroni's configuration file, from typed values (research: Patroni's YAML configuration settings). JSON is YAML, so nothing
- * that a user wrote can break out of its place; in ASCII, since YAML readers refuse or fold some characters that JSON allows raw.
- * The local file beats the dynamic configuration, so it holds only what Bestgres must win.
+ * Patroni's configuration file, from typed values (research: Patroni's YAML configuration
+ * settings). JSON is YAML, so nothing that a user wrote can break out of its place; in ASCII, since
+ * YAML readers refuse or fold some characters that JSON allows raw. The local file beats the
+ * dynamic configuration, so it holds only what Bestgres must win.
  */
 #include "instance/pgctl.h"
 
@@ -82,8 +83,8 @@ put_option(struct jw *w, const char *name, const char *value)
 }
 
 /*
- * C.UTF-8 unless the user asks otherwise: every image has it, and its order of characters never changes with the C library, so an
- * image's update can not corrupt indexes.
+ * C.UTF-8 unless the user asks otherwise: every image has it, and its order of characters never
+ * changes with the C library, so an image's update can not corrupt indexes.
  */
 static void
 put_initdb(struct jw *w, const struct patroni_config *c)
@@ -121,8 +122,9 @@ put_bootstrap(struct jw *w, const struct patroni_config *c)
 }
 
 /*
- * The first line that matches decides. Ours come first, so that no line of the user's can open the local socket or cut replication
- * off; without any of his, everybody may come with a password, but the superuser only from within the pod.
+ * The first line that matches decides. Ours come first, so that no line of the user's can open the
+ * local socket or cut replication off; without any of his, everybody may come with a password, but
+ * the superuser only from within the pod.
  */
 static void
 put_hba(struct jw *w, const struct patroni_config *c)
@@ -176,8 +178,8 @@ put_postgresql(struct jw *w, const struct patroni_config *c)
 }
 
 /*
- * JSON's strings are the only place for what is not ASCII, so each such character can be written as YAML's escape. DEL too: YAML
- * takes it for unprintable.
+ * JSON's strings are the only place for what is not ASCII, so each such character can be written as
+ * YAML's escape. DEL too: YAML takes it for unprintable.
  */
 void
 patroni_ascii(struct str json, struct buf *out)

@@ -1,6 +1,7 @@
 /*
- * pgctl's messages. It acts on files and programs of the user's image, so it is not sandboxed: what it starts would inherit that
- * (DESIGN 3). It has no token, and hands the agent one secret only, the REST API's password, as a sealed memfd.
+ * pgctl's messages. It acts on files and programs of the user's image, so it is not sandboxed: what
+ * it starts would inherit that (DESIGN 3). It has no token, and hands the agent one secret only,
+ * the REST API's password, as a sealed memfd.
  */
 #include <errno.h>
 #include <ev.h>
@@ -146,8 +147,8 @@ on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (p->disk_known &&
-	    (p->disk.reason != REASON_NONE || (p->spec != NULL && p->checked_spec != p->spec)))
+	if (p->disk_known && (p->disk.reason != REASON_NONE || p->write_failed ||
+				 (p->spec != NULL && p->checked_spec != p->spec)))
 		work_begin(p);
 }
 

@@ -1,8 +1,9 @@
 /*
- * pgctl: the one process in the pod that runs PostgreSQL's tools and reads the credentials; it has no token and opens no network
- * socket. pgctl.c messages and the order of work; spec.c the spec as it arrives; checks.c what the image and PGDATA are;
- * params.c are the parameters good; patroni.c renders Patroni's file; bootstrap.c and scram.c the application's role and
- * database; run.c child processes.
+ * pgctl: the one process in the pod that runs PostgreSQL's tools and reads the credentials; it has
+ * no token and opens no network socket. pgctl.c messages and the order of work; spec.c the spec as
+ * it arrives; checks.c what the image and PGDATA are; params.c are the parameters good; patroni.c
+ * renders Patroni's file; bootstrap.c and scram.c the application's role and database; run.c child
+ * processes.
  */
 #ifndef INSTANCE_PGCTL_H
 #define INSTANCE_PGCTL_H
@@ -65,7 +66,10 @@ struct candidate {
 unsigned checks_candidates(struct candidate out[CANDIDATES_MAX], const char *path_variable);
 /* "postgres (PostgreSQL) 17.2 (Debian ...)" into c. */
 int checks_parse_version(struct str text, struct candidate *c);
-/* The one to use: data_major (0 = PGDATA is empty), else wanted (0 = any), else the highest. NULL: none; *reason says why. */
+/*
+ * The one to use: data_major (0 = PGDATA is empty), else wanted (0 = any), else the highest. NULL:
+ * none; *reason says why.
+ */
 const struct candidate *checks_choose(const struct candidate *c, unsigned n, unsigned data_major,
     unsigned wanted, uint8_t *reason, char text[IPC_TEXT_MAX + 1]);
 int checks_data_major(
@@ -75,14 +79,20 @@ bool checks_find_program(const char *name, const char *path_variable, char out[2
 bool checks_uid_known(void);
 
 /* --- params.c */
-/* What can be said without PostgreSQL: owned, directives, hba lines' shape. 0, or -1 with reason and text. */
+/*
+ * What can be said without PostgreSQL: owned, directives, hba lines' shape. 0, or -1 with reason
+ * and text.
+ */
 int params_check_names(const struct str_map *params, const struct str_list *hba, uint8_t *reason,
     char text[IPC_TEXT_MAX + 1]);
 /* A postgresql.conf with all of them. */
 void params_write(const struct str_map *params, struct buf *out);
 /* The line of PostgreSQL's complaint that names a parameter, without its prefix. */
 void params_complaint(struct str stderr_text, char text[IPC_TEXT_MAX + 1]);
-/* shared_preload_libraries: is each there? libs: directories, NULL-terminated; with none that exists nothing is said. */
+/*
+ * shared_preload_libraries: is each there? libs: directories, NULL-terminated; with none that
+ * exists nothing is said.
+ */
 int params_check_preload(struct str value, const char *const *libs, char text[IPC_TEXT_MAX + 1]);
 
 /* --- patroni.c */
@@ -101,7 +111,10 @@ int patroni_render(const struct patroni_config *c, struct buf *out, struct err *
 void patroni_ascii(struct str json, struct buf *out);
 
 /* --- scram.c (RFC 5802, 7677) */
-/* "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" as PostgreSQL stores it. The password must be ASCII without control characters. */
+/*
+ * "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" as PostgreSQL stores it. The password must be ASCII
+ * without control characters.
+ */
 #define SCRAM_SIZE 160
 int scram_verifier(const struct secret *password, const uint8_t salt[16], unsigned iterations,
     char out[SCRAM_SIZE], struct err *e);

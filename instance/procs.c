@@ -1,4 +1,7 @@
-/* Processes by /proc: whose child is whose, and which one is the postmaster. For init.c, watchdog.c and halt.c. */
+/*
+ * Processes by /proc: whose child is whose, and which one is the postmaster. For init.c, watchdog.c
+ * and halt.c.
+ */
 #include "instance/instance.h"
 
 #include <dirent.h>
@@ -75,7 +78,9 @@ look_all(struct proc *all, unsigned max)
 	return n;
 }
 
-/* Does p descend from root? Bounded by n steps, since what was read one by one may hold a circle. */
+/*
+ * Does p descend from root? Bounded by n steps, since what was read one by one may hold a circle.
+ */
 static bool
 below(const struct proc *p, pid_t root, const struct proc *all, unsigned n)
 {
@@ -122,7 +127,9 @@ climbs_to(struct proc p, pid_t root)
 	return false;
 }
 
-/* A stale file can name a pid that is something else by now: the name and the descent are checked. */
+/*
+ * A stale file can name a pid that is something else by now: the name and the descent are checked.
+ */
 pid_t
 procs_postmaster(const char *pgdata, pid_t root)
 {

@@ -1,6 +1,6 @@
 /*
- * From what init, pgctl and Patroni say to BGInstance.status, and when it is worth a write: in a normal start twice, then on what
- * matters to somebody. Pure; agent_api.c writes.
+ * From what init, pgctl and Patroni say to BGInstance.status, and when it is worth a write: in a
+ * normal start twice, then on what matters to somebody. Pure; agent_api.c writes.
  */
 #include "instance/view.h"
 
@@ -168,7 +168,8 @@ report_urgent(const struct report *stored, const struct report *now)
 	if (stored->role == CHOICE_instance_role_REPLICA &&
 	    now->role == CHOICE_instance_role_PRIMARY)
 		return true;
-	if (stored->reason != now->reason && !fleeting(now->reason))
+	if (!fleeting(now->reason) &&
+	    (stored->reason != now->reason || strcmp(stored->message, now->message) != 0))
 		return true;
 	if (!report_serves(now) || report_serves(stored))
 		return false;

@@ -1,6 +1,7 @@
 /*
- * Child processes of pgctl: started with pipes, their output collected up to a bound, killed when they take too long. What they
- * read comes through stdin, so that no SQL and no password stands in an argument or an environment.
+ * Child processes of pgctl: started with pipes, their output collected up to a bound, killed when
+ * they take too long. What they read comes through stdin, so that no SQL and no password stands in
+ * an argument or an environment.
  */
 #include <errno.h>
 #include <ev.h>
@@ -35,7 +36,10 @@ stop_io(struct run *r, ev_io *w, int *fd)
 	fd_close(fd);
 }
 
-/* Over once it has exited and both outputs are closed; a grandchild may hold them: then the timeout ends it. */
+/*
+ * Over once it has exited and both outputs are closed; a grandchild may hold them: then the timeout
+ * ends it.
+ */
 static void
 finish_if_over(struct run *r)
 {

@@ -1,6 +1,7 @@
 /*
- * The SCRAM-SHA-256 verifier of a password, as PostgreSQL stores it (RFC 5802, 7677; PostgreSQL src/common/scram-common.c), so
- * that no clear-text password is ever part of an SQL statement, a log line or pg_stat_statements.
+ * The SCRAM-SHA-256 verifier of a password, as PostgreSQL stores it (RFC 5802, 7677; PostgreSQL
+ * src/common/scram-common.c), so that no clear-text password is ever part of an SQL statement, a
+ * log line or pg_stat_statements.
  */
 #include <mbedtls/base64.h>
 #include <mbedtls/md.h>

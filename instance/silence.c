@@ -1,4 +1,7 @@
-/* Judges Patroni's silence on loopback, from what the agent reports after each poll. Pure; init.c kills. */
+/*
+ * Judges Patroni's silence on loopback, from what the agent reports after each poll. Pure; init.c
+ * kills.
+ */
 #include "instance/instance.h"
 
 #define POLLS_MIN 3

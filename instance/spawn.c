@@ -1,6 +1,7 @@
 /*
- * agent and pgctl: fork and exec of this same program with fixed descriptors, restarts, heartbeats, and their messages to PID 1.
- * A peer that breaks the protocol is killed here on the word of the one who noticed. Secrets are never in an environment of ours.
+ * agent and pgctl: fork and exec of this same program with fixed descriptors, restarts, heartbeats,
+ * and their messages to PID 1. A peer that breaks the protocol is killed here on the word of the
+ * one who noticed. Secrets are never in an environment of ours.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,10 @@ spawn_reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* All that a helper gets of the environment; PATH is what pgctl looks for Patroni and PostgreSQL in. */
+/*
+ * All that a helper gets of the environment; PATH is what pgctl looks for Patroni and PostgreSQL
+ * in.
+ */
 static char **
 environment(void)
 {

@@ -1,4 +1,7 @@
-/* The spec as the agent hands it over, message by message. The agent is not trusted: every count is bounded here too. */
+/*
+ * The spec as the agent hands it over, message by message. The agent is not trusted: every count is
+ * bounded here too.
+ */
 #include "instance/pgctl.h"
 
 #define SPEC_ARENA_MAX                                                                             \

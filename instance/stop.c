@@ -1,7 +1,8 @@
 /*
- * The way down after SIGTERM as a state machine. Pure; halt.c acts. The leadership is handed on first, then Patroni is
- * told to end in every case (it stops PostgreSQL and releases its lock); what it leaves is stopped here. Force grows with the
- * clock: 10 s before the grace period ends an immediate shutdown, 3 s before it SIGKILL, so that we end by ourselves and say why.
+ * The way down after SIGTERM as a state machine. Pure; halt.c acts. The leadership is handed on
+ * first, then Patroni is told to end in every case (it stops PostgreSQL and releases its lock);
+ * what it leaves is stopped here. Force grows with the clock: 10 s before the grace period ends an
+ * immediate shutdown, 3 s before it SIGKILL, so that we end by ourselves and say why.
  */
 #include "instance/instance.h"
 

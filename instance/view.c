@@ -1,4 +1,7 @@
-/* Reads Patroni's REST API (patroni/api.py, utils.py cluster_as_json). Patroni is in our pod but runs a user's image: every field is checked. */
+/*
+ * Reads Patroni's REST API (patroni/api.py, utils.py cluster_as_json). Patroni is in our pod but
+ * runs a user's image: every field is checked.
+ */
 #include "instance/view.h"
 
 static void

@@ -1,4 +1,7 @@
-/* What Patroni says of this instance and its cluster, and what the agent reports of it. Pure: view.c reads JSON, report.c decides. */
+/*
+ * What Patroni says of this instance and its cluster, and what the agent reports of it. Pure:
+ * view.c reads JSON, report.c decides.
+ */
 #ifndef INSTANCE_VIEW_H
 #define INSTANCE_VIEW_H
 

@@ -1,6 +1,7 @@
 /*
- * The fence's hands: the FIFO that Patroni takes for a watchdog device, and the signals that fence.c decides on. Whatever this
- * file does not manage to kill ends with PID 1. SIGCONT is never sent: a frozen Patroni that wakes up would find an old lock.
+ * The fence's hands: the FIFO that Patroni takes for a watchdog device, and the signals that
+ * fence.c decides on. Whatever this file does not manage to kill ends with PID 1. SIGCONT is never
+ * sent: a frozen Patroni that wakes up would find an old lock.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -119,20 +120,25 @@ watchdog_look(struct init *i)
 }
 
 /*
- * Patroni is gone and had the fence off: a replica, or a paused primary whose lock nobody renews now. For the latter the time
- * runs from here; a standby.signal says that PostgreSQL is no primary.
+ * Patroni is gone and had the fence off: a replica, or a paused primary whose lock nobody renews
+ * now. For the latter the time runs from here; a standby.signal says that PostgreSQL is no primary.
  */
 void
 watchdog_patroni_gone(struct init *i)
 {
 	uint16_t timeout = i->fence.timeout_s;
+	bool was;
 
 	watchdog_look(i); /* what it wrote last */
+	was = i->fence.armed;
 	if (timeout == 0 && i->config.ttl > SAFETY_MARGIN_S(i->config.retry_timeout))
 		timeout = (uint16_t)(i->config.ttl - SAFETY_MARGIN_S(i->config.retry_timeout));
 	if (procs_postmaster(PGDATA_DIR, getpid()) == 0 ||
 	    access(PGDATA_DIR "/standby.signal", F_OK) == 0)
 		return;
 	fence_arm_self(&i->fence, timeout, clock_boot());
+	if (!was && i->fence.armed)
+		log_warn("fence", NULL, "armed without Patroni, which had it off: %u s to be back",
+		    timeout);
 	init_tick_needed(i);
 }

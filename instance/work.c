@@ -1,6 +1,7 @@
 /*
- * From the image, PGDATA and the spec to patroni.yml, stage by stage; a stage that needs a child process goes on when that has ended.
- * Nothing is remembered between two runs that could not be looked up again, so any event simply starts it over.
+ * From the image, PGDATA and the spec to patroni.yml, stage by stage; a stage that needs a child
+ * process goes on when that has ended. Nothing is remembered between two runs that could not be
+ * looked up again, so any event simply starts it over.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -355,10 +356,14 @@ stage_write(struct pgctl *p)
 	    .hba = &p->spec->hba,
 	    .spec = &p->spec->m,
 	    .credentials = &p->credentials};
-	if (patroni_render(&c, &file, &e) == -1)
+	p->write_failed = true;
+	if (patroni_render(&c, &file, &e) == -1) {
 		log_error("patroni_config", NULL, "%s", e.text);
-	else if (write_config(buf_view(&file), &changed) == 0 && (changed || !p->config_said))
-		announce_config(p);
+	} else if (write_config(buf_view(&file), &changed) == 0) {
+		p->write_failed = false;
+		if (changed || !p->config_said)
+			announce_config(p);
+	}
 	if (file.p != NULL)
 		explicit_bzero(file.p, file.size);
 	buf_free(&file);

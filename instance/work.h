@@ -1,4 +1,7 @@
-/* pgctl's state: pgctl.c (messages), work.c (from image and spec to Patroni's file), apply.c (role and database). Only these include it. */
+/*
+ * pgctl's state: pgctl.c (messages), work.c (from image and spec to Patroni's file), apply.c (role
+ * and database). Only these include it.
+ */
 #ifndef INSTANCE_WORK_H
 #define INSTANCE_WORK_H
 
@@ -36,8 +39,8 @@ struct pgctl {
 	struct msg_spec_checked checked;
 	struct msg_bootstrap_done done;
 	bool disk_known, disk_said, password_said, checked_due, done_due;
-	struct ipc_msg config; /* CONFIG_WRITTEN, due when config_due */
-	bool config_due, config_said;
+	struct ipc_msg config;                      /* CONFIG_WRITTEN, due when config_due */
+	bool config_due, config_said, write_failed; /* the last: tried again by the timer */
 
 	bool bootstrap_wanted, bootstrapping;
 };

@@ -1,7 +1,7 @@
 /*
- * model: the shared vocabulary, made from the .def tables. Tables without code: the lookups here are
- * static tables only. Which kinds there are, what a BGCluster and a BGInstance hold, every enum that travels
- * between processes.
+ * model: the shared vocabulary, made from the .def tables. Tables without code: the lookups here
+ * are static tables only. Which kinds there are, what a BGCluster and a BGInstance hold, every enum
+ * that travels between processes.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -9,15 +9,20 @@
 #include "base/base.h"
 
 /* Labels, annotations and names that both sides of the API agree on. */
-#define LABEL_CLUSTER "bestgres.io/cluster"	    /* on every object we make: the BGCluster's name */
-#define LABEL_RO "bestgres.io/ro"		    /* "ok" on a replica that may serve reads; set by its agent */
-#define LABEL_SCOPE "cluster-name"		    /* Patroni's; on database pods and Patroni's ConfigMaps only */
+/* on every object we make: the BGCluster's name */
+#define LABEL_CLUSTER "bestgres.io/cluster"
+/* "ok" on a replica that may serve reads; set by its agent */
+#define LABEL_RO "bestgres.io/ro"
+/* Patroni's; on database pods and Patroni's ConfigMaps only */
+#define LABEL_SCOPE "cluster-name"
 #define LABEL_APPLICATION "application"		    /* Patroni's selector: application=bestgres */
 #define PATRONI_APPLICATION "bestgres"		    /* LABEL_APPLICATION's value */
 #define LABEL_ROLE "role"			    /* Patroni's: primary or replica */
-#define ANNOTATION_OWNER "bestgres.io/owner-uid"    /* the BGCluster's uid: without it an object is foreign */
+/* the BGCluster's uid: without it an object is foreign */
+#define ANNOTATION_OWNER "bestgres.io/owner-uid"
 #define ANNOTATION_INPUTS "bestgres.io/inputs"	    /* "<renderer revision>:<16 hex digits>" */
-#define ANNOTATION_POD_INPUTS "bestgres.io/pod-inputs" /* on the pod template: 16 hex digits over user fields */
+/* on the pod template: 16 hex digits over user fields */
+#define ANNOTATION_POD_INPUTS "bestgres.io/pod-inputs"
 #define FINALIZER "bestgres.io/cluster"
 #define PORT_POSTGRES 5432
 #define PORT_PATRONI 8008
@@ -38,7 +43,10 @@ struct kind_info {
 };
 extern const struct kind_info kind_info[KIND_COUNT]; /* model/tables.c */
 
-/* One enum per vocabulary of choices.def: enum sync_mode { SYNC_MODE_OFF ... } is spelled CHOICE_<vocabulary>_<ID>. */
+/*
+ * One enum per vocabulary of choices.def: enum sync_mode { SYNC_MODE_OFF ... } is spelled
+ * CHOICE_<vocabulary>_<ID>.
+ */
 #define CHOICES(name) enum choice_##name {
 #define CHOICE_ROW(name, id, text) CHOICE_##name##_##id,
 #define END_CHOICES(name) CHOICE_##name##_COUNT };
@@ -188,15 +196,21 @@ struct cluster_status {
 		struct str text;
 	} conditions[CHOICE_condition_type_COUNT];
 };
-/* Over all of it but times: equal = nothing to write. decode_cluster_status_hash (kube.h) gives the same for what is stored. 0 = empty. */
+/*
+ * Over all of it but times: equal = nothing to write. decode_cluster_status_hash (kube.h) gives the
+ * same for what is stored. 0 = empty.
+ */
 uint64_t model_status_hash(const struct cluster_status *s);
 
 /* What a child should carry in bestgres.io/inputs: the hash of its groups. */
 uint64_t model_child_inputs(enum child c, const uint64_t hash[GROUP_COUNT]);
-/* What a pod template carries: groups POD, META and the sixth field; never a renderer's revision. */
+/*
+ * What a pod template carries: groups POD, META and the sixth field; never a renderer's revision.
+ */
 uint64_t model_pod_inputs(const uint64_t hash[GROUP_COUNT]);
 /* "<cluster><suffix>" and for INSTANCE "<cluster>-<ordinal>"; out holds NAME_MAX_LABEL + 1. */
-void model_child_name(char out[NAME_MAX_LABEL + 1], enum child c, const char *cluster, unsigned ordinal);
+void model_child_name(
+    char out[NAME_MAX_LABEL + 1], enum child c, const char *cluster, unsigned ordinal);
 /* Settings a user may not give (reason PARAMETER_OWNED), by name. */
 bool model_parameter_owned(struct str name);
 /* PATRONI_* variables that would override what Bestgres must win. */

@@ -1,6 +1,7 @@
 /* The tables that model.h declares, and lookups in them; nothing else. */
 #include "model/model.h"
 
+/* clang-format off */
 const struct kind_info kind_info[KIND_COUNT] = {
 #define KIND(id, name, root, plural, watch) [KIND_##id] = {name, root, plural, WATCH_##watch},
 #include "model/kinds.def"
@@ -8,7 +9,8 @@ const struct kind_info kind_info[KIND_COUNT] = {
 };
 
 const struct child_info child_info[CHILD_COUNT] = {
-#define CHILD(id, kind, suffix, groups, revision) [CHILD_##id] = {KIND_##kind, suffix, groups, revision},
+#define CHILD(id, kind, suffix, groups, revision) \
+	[CHILD_##id] = {KIND_##kind, suffix, groups, revision},
 #include "model/children.def"
 #undef CHILD
 };
@@ -40,6 +42,8 @@ static const struct {
 #undef END_CHOICES
     [VOCAB_reason] = {NULL, CHOICE_reason_COUNT},
 };
+
+/* clang-format on */
 
 unsigned
 choice_count(enum vocab v)

@@ -1,7 +1,8 @@
 /*
- * What the reconciler's files share, and nobody else includes (their tests apart). reconciler.c is the worker: edges, timer, control.
- * reconciler_table.c owns every cluster's state and the queues; reconciler_feed.c takes the watcher's records into it;
- * reconciler_step.c turns plans into steps and answers into state. All but reconciler.c know no loop and no clock.
+ * What the reconciler's files share, and nobody else includes (their tests apart). reconciler.c is
+ * the worker: edges, timer, control. reconciler_table.c owns every cluster's state and the queues;
+ * reconciler_feed.c takes the watcher's records into it; reconciler_step.c turns plans into steps
+ * and answers into state. All but reconciler.c know no loop and no clock.
  */
 #ifndef WORKERS_RECONCILER_H
 #define WORKERS_RECONCILER_H
@@ -48,13 +49,16 @@ void table_init(struct table *t, char (*namespaces)[64], unsigned n);
 void table_free(struct table *t);
 int table_namespace(const struct table *t, const char *name); /* -1 = not one of ours */
 struct entry *table_find(struct table *t, unsigned namespace, const char *name);
-struct entry *table_add(struct table *t, unsigned namespace, const char *name); /* or the one there is; NULL = the table is full */
-struct entry *table_find_uid(struct table *t, const struct uid *uid);	       /* looks at all: rare */
+/* or the one there is; NULL = the table is full */
+struct entry *table_add(struct table *t, unsigned namespace, const char *name);
+/* looks at all: rare */
+struct entry *table_find_uid(struct table *t, const struct uid *uid);
 void table_grow_instances(struct entry *e, unsigned n);
 void table_dirty(struct table *t, struct entry *e);
 void table_dirty_all(struct table *t);
 struct entry *table_pop_dirty(struct table *t);
-void table_put_back(struct table *t, struct entry *e); /* to the head of the queue: it could not be served */
+/* to the head of the queue: it could not be served */
+void table_put_back(struct table *t, struct entry *e);
 void table_want_spare(struct table *t, struct entry *e);
 struct entry *table_pop_spare(struct table *t);
 void table_wake_at(struct table *t, struct entry *e, struct msec at); /* PLAN_NEVER = no timer */
@@ -66,7 +70,8 @@ void table_keep_text(char **slot, const char *text); /* slot owns a copy; empty 
 /* Snapshots. NULL, or why the sender is hostile. */
 const char *table_snap_begin(struct table *t, unsigned namespace, enum kind kind, uint32_t number);
 const char *table_snap_end(struct table *t, unsigned namespace, enum kind kind, uint32_t number);
-void table_unsync(struct table *t); /* the watcher is gone: what is known stays, until its lists are complete again */
+/* the watcher is gone: what is known stays, until its lists are complete again */
+void table_unsync(struct table *t);
 bool table_synced(const struct table_namespace *ns);
 #define WATCHED_KINDS table_watched_kinds()
 uint32_t table_watched_kinds(void);
@@ -101,7 +106,8 @@ struct steps {
 	unsigned flights_n;
 	uint32_t last_id;
 	struct msec spare_at;
-	bool degraded, impatient; /* impatient: what was not listed by now is taken as not there; making is safe */
+	/* impatient: what was not listed by now is taken as not there; making is safe */
+	bool degraded, impatient;
 	bool (*send)(void *arg, const struct ipc_msg *m);
 	void *arg;
 };

@@ -77,6 +77,15 @@ def ns(request):
     clean(name)
 
 
+@pytest.fixture(scope="module")
+def ns_module():
+    """A data namespace for all tests of a module."""
+    name = NAMESPACES[next(_next) % len(NAMESPACES)]
+    clean(name)
+    yield name
+    clean(name)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

@@ -68,10 +68,16 @@ def rss_kb():
     return sum(int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{p}/status").read_text()).group(1)) for p in all_pids() if parent(p) == sup)
 
 
+@pytest.fixture(scope="module")
+def cluster(proxy, ns_module):
+    apply(bgcluster(), ns_module)
+    wait_ready("demo", ns_module)
+    return ns_module
+
+
 @pytest.mark.parametrize("mode", MODES)
-def test_misbehaving_server(ns, proxy, mode):
-    apply(bgcluster(), ns)
-    wait_ready("demo", ns)
+def test_misbehaving_server(cluster, proxy, mode):
+    ns = cluster
     pod = get("pod", "demo-0", ns)["metadata"]["uid"]
     kept = {(k, n): get(k, n, ns)["metadata"]["uid"] for k, n in [("statefulset", "demo"), ("service", "demo-rw"), ("pvc", "pgdata-demo-0"), ("bgi", "demo-0")]}
     lives = {r: worker_pid(r) for r in ("broker", "watcher", "reconciler", "executor")}

@@ -36,7 +36,7 @@ main(void)
 	buf_reset(&out);
 	bootstrap_role_sql(STR("o'w\\n"), STR("d\"b"), "SCRAM-SHA-256$4096:x$y:z", &out);
 	CHECK(has("format('CREATE ROLE %I LOGIN PASSWORD %L',  E'o''w\\\\n', "
-	          "'SCRAM-SHA-256$4096:x$y:z')"),
+		  "'SCRAM-SHA-256$4096:x$y:z')"),
 	    "the role, its name and verifier literals for format()");
 	CHECK(has("format('CREATE DATABASE %I OWNER %I', 'd\"b',  E'o''w\\\\n')"), "the database");
 	CHECK(has("WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname =  E'o''w\\\\n')") &&
@@ -58,7 +58,7 @@ main(void)
 	bootstrap_once_sql(STR("app"), &none, &anchor, &out);
 	CHECK(has("bestgres.bootstrapped"), "without statements too the marker is set");
 	psql_complaint(STR("psql:<stdin>:9: NOTICE:  x\npsql:<stdin>:12: ERROR:  relation \"t\" "
-	                   "exists\nLINE 1: secret\n"),
+			   "exists\nLINE 1: secret\n"),
 	    text);
 	CHECK(
 	    strcmp(text, "relation \"t\" exists") == 0, "psql's complaint, without the statement");

@@ -1,4 +1,7 @@
-/* Patroni's dynamic configuration: what is ours wins, what is the user's stays, what was dropped is nulled. */
+/*
+ * Patroni's dynamic configuration: what is ours wins, what is the user's stays, what was dropped is
+ * nulled.
+ */
 #include "instance/dynamic.h"
 #include "tests/unit/tap.h"
 
@@ -52,7 +55,7 @@ test_render(void)
 	    "quorum and parameters");
 	d = wanted("{\"ttl\":5,\"slots\":{\"x\":{\"type\":\"physical\"}},\"pause\":true,"
 		   "\"postgresql\":{\"use_slots\":false,\"pg_ident\":[\"a\"],\"parameters\":{"
-	           "\"work_mem\":1,\"x.y\":null}}}");
+		   "\"work_mem\":1,\"x.y\":null}}}");
 	d.parameters = (struct str_map){pairs, 2};
 	CHECK(
 	    renders(&d,

@@ -1,4 +1,7 @@
-/* The watchdog protocol as Patroni speaks it, cut anywhere, with garbage; and the way from the deadline to the end. */
+/*
+ * The watchdog protocol as Patroni speaks it, cut anywhere, with garbage; and the way from the
+ * deadline to the end.
+ */
 #include "instance/instance.h"
 #include "tests/unit/tap.h"
 

@@ -1,4 +1,7 @@
-/* The lock excludes other open files, lives as long as one duplicate of it, and is not fooled by a symlink. */
+/*
+ * The lock excludes other open files, lives as long as one duplicate of it, and is not fooled by a
+ * symlink.
+ */
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -87,7 +87,7 @@ test_complaint(void)
 {
 	params_complaint(
 	    STR("2026-11-23 10:00:00 UTC [7] LOG:  invalid value for parameter \"work_mem\": "
-	        "\"x\"\n"
+		"\"x\"\n"
 		"2026-11-23 10:00:00 UTC [7] FATAL:  configuration file contains errors\n"),
 	    text);
 	CHECK(strcmp(text, "invalid value for parameter \"work_mem\": \"x\"") == 0,

@@ -102,10 +102,10 @@ test_initdb(void)
 	(void)snprintf(spec.icu_locale, sizeof(spec.icu_locale), "de-x-\"}");
 	CHECK(render("10.0.0.7", "{}", 17) == 0 &&
 		  has("\"initdb\":[{\"encoding\":\"LATIN1\"},{\"locale\":\"de_DE\"},{\"locale-"
-	              "provider\":\"icu\"},"
+		      "provider\":\"icu\"},"
 		      "{\"icu-locale\":\"de-x-\\\"}\"},{\"auth-local\":\"scram-sha-256\"},"
 		      "{\"auth-host\":\"scram-sha-256\"},{\"wal-segsize\":\"64\"},\"data-"
-	              "checksums\"]"),
+		      "checksums\"]"),
 	    "every option, each in its own string");
 	memset(&spec, 0, sizeof(spec));
 	spec.checksums = true;

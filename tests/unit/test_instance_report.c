@@ -1,4 +1,7 @@
-/* What an instance reports, and when: two writes in a normal start, at once what matters, late what passes. */
+/*
+ * What an instance reports, and when: two writes in a normal start, at once what matters, late what
+ * passes.
+ */
 #include "instance/view.h"
 #include "tests/unit/tap.h"
 
@@ -102,6 +105,9 @@ test_replica(void)
 	CHECK(at_once() && r.state == CHOICE_instance_state_STREAMING &&
 		  strcmp(r.message, "work_mem: no") == 0,
 	    "a refused parameter does not stop it, but is said at once");
+	stored = r;
+	in.spec_text = "jit: no";
+	CHECK(at_once(), "another one is said at once too");
 }
 
 static void

@@ -1,4 +1,7 @@
-/* When is a Patroni that does not answer killed? After loop_wait, and sooner when the fence comes near. */
+/*
+ * When is a Patroni that does not answer killed? After loop_wait, and sooner when the fence comes
+ * near.
+ */
 #include "instance/instance.h"
 #include "tests/unit/tap.h"
 

@@ -33,7 +33,7 @@ static const char primary[] =
     "\"7711321390636388384\","
     "\"patroni\":{\"version\":\"4.0.7\",\"scope\":\"demo\",\"name\":\"demo-0\"}}";
 static const char replica[] = "{\"state\":\"running\",\"role\":\"replica\",\"timeline\":3,"
-                              "\"replication_state\":\"streaming\","
+			      "\"replication_state\":\"streaming\","
 			      "\"cluster_unlocked\":true,\"pause\":true}";
 static const char members[] =
     "{\"members\":[{\"name\":\"demo-0\",\"role\":\"leader\",\"state\":\"running\",\"timeline\":3},"
@@ -67,7 +67,7 @@ test_patroni(void)
 		  patroni("{\"state\":1}", false) == -1,
 	    "no state");
 	CHECK(patroni("{\"state\":\"running\",\"timeline\":-1,\"database_system_identifier\":\"x\","
-	              "\"patroni\":[]}",
+		      "\"patroni\":[]}",
 		  false) == 0 &&
 		  v.timeline == 0 && v.system_identifier == 0 && v.patroni_version[0] == '\0',
 	    "malformed fields are unknown");
@@ -111,7 +111,7 @@ test_reads(void)
 	view_silent(&v);
 	CHECK(!view_serves_reads(&v, INT64_MAX), "unknown: no reads");
 	(void)patroni("{\"state\":\"running\",\"role\":\"replica\",\"timeline\":3,\"replication_"
-	              "state\":\"streaming\"}",
+		      "state\":\"streaming\"}",
 	    false);
 	CHECK(!view_serves_reads(&v, INT64_MAX), "the cluster unknown: no reads");
 	(void)cluster(members, "demo-10");
