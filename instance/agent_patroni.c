@@ -9,6 +9,7 @@
 #define ASK_MS 1000
 #define ALIVE_MS 700
 #define SWITCHOVER_MS 10000
+#define OWN_POD_MS 300 /* the API may be away: it is not needed */
 #define CLUSTER_EVERY 5 /* polls */
 #define MISSES_MAX 3
 #define NEAR (1 << 20) /* report.c's lag class None */
@@ -166,12 +167,9 @@ on_switchover(void *arg, const struct kube_reply *r)
 		tell_switchover(arg, r->status == 200, r->body);
 }
 
-/*
- * Patroni itself refuses (412) when no replica is fit; no such wish when the cluster goes, or is
- * paused.
- */
-void
-patroni_switchover(struct agent *a)
+/* Patroni itself refuses (412) when no replica is fit. */
+static void
+post_switchover(struct agent *a)
 {
 	struct kube_request r = {.method = KUBE_POST,
 	    .path = "/switchover",
@@ -179,6 +177,54 @@ patroni_switchover(struct agent *a)
 	    .timeout_ms = SWITCHOVER_MS};
 	struct buf body;
 	struct jw w;
+
+	buf_init(&body, 512);
+	jw_init(&w, &body);
+	jw_object(&w);
+	jw_kv(&w, "leader", a->pod);
+	jw_end(&w);
+	r.body = buf_view(&body);
+	kube_send(a->rest, &r, on_switchover, a);
+	buf_free(&body);
+}
+
+/*
+ * A pod deleted by force is killed 2 s after its SIGTERM, whatever grace it was given: no time for
+ * a switchover, but for Patroni's own stop, which releases the lock. Its object is gone by then, or
+ * is its successor's. Without an answer it has its time.
+ */
+static bool
+is_forced(const struct agent *a, const struct kube_reply *r)
+{
+	struct json j;
+	struct err e;
+
+	if (r->outcome != KUBE_REPLIED)
+		return false;
+	if (r->status == 404)
+		return true;
+	return r->status == 200 && parse(r, &j, &e) == 0 &&
+	       !json_string_is(&j, json_path(&j, json_root(&j), "metadata.uid"), a->pod_uid);
+}
+
+static void
+on_own_pod(void *arg, const struct kube_reply *r)
+{
+	struct agent *a = arg;
+
+	if (is_forced(a, r))
+		tell_switchover(a, false, STR("the pod was deleted by force: no time for it"));
+	else
+		post_switchover(a);
+}
+
+/* No such wish when the cluster goes, or is paused. */
+void
+patroni_switchover(struct agent *a)
+{
+	char path[HTTP_PATH_MAX];
+	const struct kube_request r = {
+	    .method = KUBE_GET, .path = path, .timeout_ms = OWN_POD_MS};
 
 	if (a->switching)
 		return;
@@ -190,13 +236,7 @@ patroni_switchover(struct agent *a)
 		tell_switchover(a, false, STR("the cluster is paused or being deleted"));
 		return;
 	}
-	buf_init(&body, 512);
-	jw_init(&w, &body);
-	jw_object(&w);
-	jw_kv(&w, "leader", a->pod);
-	jw_end(&w);
-	r.body = buf_view(&body);
 	a->switching = true;
-	kube_send(a->rest, &r, on_switchover, a);
-	buf_free(&body);
+	kube_path(path, KIND_POD, a->namespace, a->pod, NULL, NULL);
+	kube_send(a->api, &r, on_own_pod, a);
 }

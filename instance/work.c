@@ -67,14 +67,20 @@ look_credentials(struct pgctl *p)
 static bool
 stage_look(struct pgctl *p)
 {
+	char text[IPC_TEXT_MAX + 1];
 	struct err e;
 
 	memset(&p->found, 0, sizeof(p->found));
 	p->chosen = NULL;
 	if (p->state.owned_variable[0] != '\0')
 		problem(p, REASON_VARIABLE_OWNED, p->state.owned_variable);
-	if (!checks_uid_known())
-		problem(p, REASON_UID_UNKNOWN, reason_info[REASON_UID_UNKNOWN].advice);
+	if (!checks_uid_known()) {
+		snprintf(text, sizeof(text),
+		    "the image has no user of uid %u, which PostgreSQL needs; set spec.runAsUser to "
+		    "its postgres user",
+		    (unsigned)getuid());
+		problem(p, REASON_UID_UNKNOWN, text);
+	}
 	if (!checks_find_program("patroni", p->path, p->patroni))
 		problem(p, REASON_PATRONI_MISSING, "the image has no patroni in PATH");
 	if (checks_data_major(PGDATA_DIR, &p->data_major, &e) == -1)

@@ -11,17 +11,25 @@ put_storage_class(struct render *r)
 		jw_kv_str(&r->w, "storageClassName", r->c->storage_class);
 }
 
+static void
+format_storage_inputs(char out[17], const struct render *r)
+{
+	snprintf(out, 17, "%016llx", (unsigned long long)r->c->hash[GROUP_STORAGE]);
+}
+
 /*
  * ReadWriteOnce, not ReadWriteOncePod: many drivers have only the former, an access mode can not be
  * changed later, and two pods on one node are kept apart by the lock that init takes beside PGDATA.
- * The claims' labels are ours alone: they outlive the BGCluster.
+ * The claims' labels are ours alone: they outlive the BGCluster. Their storage-inputs tell whether a
+ * claim that was never bound is of this spec, whatever class the API server chose for it.
  */
 static void
 put_claim(struct render *r)
 {
-	char uid[UID_TEXT_SIZE];
+	char uid[UID_TEXT_SIZE], inputs[17];
 
 	uid_format(uid, &r->c->meta.uid);
+	format_storage_inputs(inputs, r);
 	jw_object(&r->w);
 	jw_key(&r->w, "metadata");
 	jw_object(&r->w);
@@ -33,6 +41,7 @@ put_claim(struct render *r)
 	jw_key(&r->w, "annotations");
 	jw_object(&r->w);
 	jw_kv(&r->w, ANNOTATION_OWNER, uid);
+	jw_kv(&r->w, ANNOTATION_STORAGE_INPUTS, inputs);
 	jw_end(&r->w);
 	jw_end(&r->w);
 	jw_key(&r->w, "spec");
@@ -58,7 +67,7 @@ objects_put_statefulset(struct render *r)
 {
 	char inputs[17];
 
-	snprintf(inputs, sizeof(inputs), "%016llx", (unsigned long long)r->c->hash[GROUP_STORAGE]);
+	format_storage_inputs(inputs, r);
 	objects_put_meta(
 	    r, &(struct meta_extra){
 		   .owner = OWNED_BY_NOBODY, .key = ANNOTATION_STORAGE_INPUTS, .value = inputs});

@@ -76,6 +76,13 @@ rule_child_is(const struct plan_at *a, enum child child, unsigned ordinal)
 	return s->verify == PLAN_VERIFIED ? IS_SETTLED : IS_UNVERIFIED;
 }
 
+/* Does this cluster run already, or does only what an earlier one of its name left behind? */
+static bool
+is_running(const struct plan_at *a)
+{
+	return a->c->child[CHILD_STATEFULSET].present && a->c->child[CHILD_STATEFULSET].owner == a->owner;
+}
+
 static enum verdict
 ensure(struct plan_at *a, enum child child, unsigned ordinal)
 {
@@ -102,7 +109,7 @@ rule_rights(struct plan_at *a)
 {
 	static const enum child rights[] = {CHILD_SERVICEACCOUNT, CHILD_ROLE, CHILD_ROLEBINDING};
 
-	if (!a->c->child[CHILD_STATEFULSET].present || !a->c->wanted.finalizer)
+	if (!is_running(a) || !a->c->wanted.finalizer)
 		return PASS;
 	for (size_t i = 0; i < sizeof(rights) / sizeof(rights[0]); i++) {
 		enum plan_is is = rule_child_is(a, rights[i], 0);
@@ -164,7 +171,7 @@ is_due(const struct plan_at *a, enum child child, enum plan_is is, bool running)
 static enum verdict
 tend(struct plan_at *a, enum child child, unsigned ordinal)
 {
-	bool running = a->c->child[CHILD_STATEFULSET].present;
+	bool running = is_running(a);
 	enum plan_is is = rule_child_is(a, child, ordinal);
 
 	if (is == IS_SETTLED || is == IS_UNVERIFIED)
@@ -208,7 +215,7 @@ static bool
 is_unverified(const struct plan_at *a, enum child child, enum plan_is is)
 {
 	return is == IS_UNVERIFIED ||
-	    (is == IS_MISSING && rule_unwatched(child) && a->c->child[CHILD_STATEFULSET].present);
+	    (is == IS_MISSING && rule_unwatched(child) && is_running(a));
 }
 
 enum verdict

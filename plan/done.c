@@ -321,12 +321,15 @@ on_event(const struct ctx *x)
 	succeed(&c->say);
 	if (x->sent->reason == REASON_READY) {
 		c->said.ready = true;
+		c->said.told = 0;
 		c->events = 0;
 	}
 	if (x->sent->reason == REASON_READY || x->sent->reason == REASON_PRIMARY_CHANGED)
 		c->said.primary = x->sent->ordinal;
-	else
+	else {
 		c->events |= 1ULL << x->sent->reason;
+		c->said.told = x->sent->key;
+	}
 }
 
 static char **

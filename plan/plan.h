@@ -131,6 +131,7 @@ struct plan_cluster {
 	struct {
 		bool primed, ready;
 		uint8_t primary; /* ordinal + 1 */
+		uint64_t told;	 /* hash of the last warning's text */
 	} said;			 /* what users were told last */
 };
 

@@ -566,6 +566,7 @@ tell(struct plan_at *a, enum choice_event_type type, enum choice_reason reason, 
 {
 	a->out->event_type = (uint8_t)type;
 	a->out->sent.reason = (uint8_t)reason;
+	a->out->sent.key = hash_str(HASH_INIT, str_of(text));
 	str_copy_text(a->out->text, sizeof(a->out->text), str_of(text));
 	return rule_step(a, CHOICE_verb_EVENT, CHILD_ANCHOR, a->primary, NULL);
 }
@@ -591,7 +592,9 @@ rule_event(struct plan_at *a)
 	_Static_assert(CHOICE_reason_COUNT <= 64, "plan_cluster.events is a bit mask of reasons");
 	if (!a->said || !c->said.primed || rule_waits(a, &c->say))
 		return PASS;
-	if (failing != NULL && (c->events & 1ULL << failing->reason) == 0)
+	/* After an edit a reason is news again, but not while it is the same old text: the edit is still under way. */
+	if (failing != NULL && (c->events & 1ULL << failing->reason) == 0 &&
+	    hash_str(HASH_INIT, str_of(failing->text)) != c->said.told)
 		return tell(a, CHOICE_event_type_WARNING, failing->reason, failing->text);
 	if (s->at[0].status == CHOICE_condition_status_TRUE && !c->said.ready) {
 		snprintf(text, sizeof(text), "%.150s %s is primary.", s->at[0].text, s->primary);

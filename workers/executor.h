@@ -66,6 +66,7 @@ struct pvc_view {
 	struct object_meta meta;
 	bool pending, bound, volume; /* volume: spec.volumeName is set */
 	struct str phase, size, class;
+	uint64_t inputs; /* its bestgres.io/storage-inputs, or 0 */
 };
 struct anchor_view {
 	struct object_meta meta;

@@ -222,17 +222,19 @@ observe_pvc(const struct json *j, struct arena *a, struct pvc_view *out, struct 
 	out->volume = text_of(j, json_get(j, spec, STR("volumeName")), a).len > 0;
 	out->size = text_of(j, json_path(j, spec, "resources.requests.storage"), a);
 	out->class = text_of(j, json_get(j, spec, STR("storageClassName")), a);
+	out->inputs = hex_hash(text_of(j, annotation(j, ANNOTATION_STORAGE_INPUTS), a));
 	return 0;
 }
 
-/* A class that the spec leaves open was chosen by the API server. */
+/* A class that the spec leaves open was chosen by the API server: then the claim's own mark decides. */
 bool
 observe_pvc_matches(const struct pvc_view *p, const struct bgcluster *c)
 {
 	int order;
 
 	return quantity_compare(p->size, c->storage_size, &order) == 0 && order == 0 &&
-	       (c->storage_class.len == 0 || str_eq(p->class, c->storage_class));
+	       (c->storage_class.len == 0 ? p->inputs == c->hash[GROUP_STORAGE]
+	                                  : str_eq(p->class, c->storage_class));
 }
 
 void

@@ -4,11 +4,15 @@ Everything here talks to the real test cluster (tests/cluster) with admin's righ
 operator works inside.
 """
 import base64
+import io
 import json
 import os
 import pathlib
 import signal
 import subprocess
+import sys
+import tarfile
+import tempfile
 import threading
 import time
 
@@ -215,6 +219,18 @@ class Writer:
         """Acknowledged rows that are not there; call when the cluster is Ready."""
         there = {r[0] for r in wait("the table", lambda: sql(self.cluster, self.ns, "SELECT id FROM written"), 30)}
         return sorted(set(self.acked) - there)
+
+
+def make_image(name, files):
+    """An image of these small files, {path: text}, loaded into the test cluster."""
+    with tempfile.TemporaryDirectory() as tmp:
+        with tarfile.open(f"{tmp}/layer.tar", "w") as tar:
+            for path, text in files.items():
+                info = tarfile.TarInfo(path)
+                info.size, info.mode = len(text), 0o644
+                tar.addfile(info, io.BytesIO(text.encode()))
+        subprocess.run([sys.executable, str(ROOT / "tests/cluster/archive.py"), name, f"{tmp}/layer.tar", f"{tmp}/image.tar", "[]", "100"], check=True)
+        subprocess.run(["ctr", "-a", str(STATE / "containerd.sock"), "-n", "k8s.io", "image", "import", f"{tmp}/image.tar"], check=True, capture_output=True)
 
 
 # --- processes on the node: the test cluster's node is this machine

@@ -16,12 +16,12 @@ def test_deleted_children_come_back(ns):
         delete(kind, name, ns, *(["--cascade=orphan"] if kind == "statefulset" else []))
         wait(f"{kind} {name} to come back", lambda: (lambda o: o and o["metadata"]["uid"] != before[kind, name])(get(kind, name, ns)), 20)
     wait_ready("demo", ns)
-    assert sql("demo", ns, "SELECT n FROM kept") == [(1,)]
+    wait("the row, through the new Service", lambda: sql("demo", ns, "SELECT n FROM kept") == [(1,)], 20)
 
 
 EDITS = [
     ("service", "demo-rw", {"spec": {"selector": {"role": "replica"}}}, lambda o: o["spec"]["selector"]["role"] == "primary"),
-    ("service", "demo-ro", {"metadata": {"labels": {"bestgres.io/cluster": None}}}, lambda o: o["metadata"]["labels"].get("bestgres.io/cluster") == "demo"),
+    ("service", "demo-ro", {"metadata": {"labels": {"bestgres.io/cluster": None}}}, lambda o: o["metadata"].get("labels", {}).get("bestgres.io/cluster") == "demo"),
     ("service", "demo-pods", {"spec": {"publishNotReadyAddresses": False}}, lambda o: o["spec"].get("publishNotReadyAddresses")),
     ("pdb", "demo", {"spec": {"maxUnavailable": 3}}, lambda o: o["spec"]["maxUnavailable"] == 1),
     ("role", "demo-instance", {"rules": []}, lambda o: len(o["rules"]) > 3),

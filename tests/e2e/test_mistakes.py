@@ -1,7 +1,7 @@
 """Specs that are impossible in ways a schema can not see: the real reason is said, and taking the mistake back heals."""
 import pytest
 
-from cluster import apply, bgcluster, condition, get, is_ready, kubectl, patch, sql, wait, wait_ready
+from cluster import apply, bgcluster, condition, get, is_ready, kubectl, make_image, patch, sql, wait, wait_ready
 
 
 def ready_reason(ns, *reasons, seconds=60):
@@ -13,12 +13,17 @@ def warnings(ns, reason):
     return [e for e in get("events", ns=ns) if e["reason"] == reason and e["type"] == "Warning" and e["involvedObject"]["kind"] == "BGCluster"]
 
 
+@pytest.fixture(scope="module")
+def image_without_patroni():
+    make_image("localhost/no-patroni:1", {"etc/passwd": "postgres:x:100:102::/:/bin/sh\n"})
+
+
 MISTAKES = [
     ("image", {"image": "localhost/no-such-image:1", "imagePullPolicy": "IfNotPresent"}, "ImagePullFailed", "no-such-image", {"image": "localhost/postgres-patroni:17"}),
-    ("image-name", {"image": "LOCALHOST/Not A Name"}, "ImagePullFailed", "", {"image": "localhost/postgres-patroni:17"}),
+    ("image-name", {"image": "localhost/UPPER"}, "ImagePullFailed", "UPPER", {"image": "localhost/postgres-patroni:17"}),
     ("storage-class", {"storage": {"size": "1Gi", "storageClassName": "no-such-class"}}, "VolumePending", "no-such-class", {"storage": {"storageClassName": None}}),
     ("uid", {"runAsUser": 12345, "runAsGroup": 12345}, "UidUnknown", "12345", {"runAsUser": 100, "runAsGroup": 102}),
-    ("no-patroni", {"image": "localhost/pause:1"}, "PatroniMissing", "patroni", {"image": "localhost/postgres-patroni:17"}),
+    ("no-patroni", {"image": "localhost/no-patroni:1"}, "PatroniMissing", "patroni", {"image": "localhost/postgres-patroni:17"}),
     ("cpu", {"resources": {"requests": {"cpu": "1000"}}}, "Unschedulable", "cpu", {"resources": {"requests": {"cpu": "10m"}}}),
     ("node", {"scheduling": {"nodeSelector": {"no": "such-node"}}}, "Unschedulable", "", {"scheduling": {"nodeSelector": None}}),
     ("parameter", {"postgres": {"parameters": {"work_mem": "much"}}}, "ParameterRefused", "work_mem", {"postgres": {"parameters": {"work_mem": "8MB"}}}),
@@ -27,7 +32,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("spec, reason, says, back", [pytest.param(*m[1:], id=m[0]) for m in MISTAKES])
-def test_mistake_is_named_and_taken_back(ns, spec, reason, says, back):
+def test_mistake_is_named_and_taken_back(ns, image_without_patroni, spec, reason, says, back):
     apply(bgcluster(**spec), ns)
     c = ready_reason(ns, reason)
     assert says in c["message"], c

@@ -14,6 +14,7 @@ BAD = [
     ("instances-0", lambda: bgcluster(instances=0), "spec.instances"),
     ("instances-million", lambda: bgcluster(instances=10 ** 6), "spec.instances"),
     ("instances-text", lambda: bgcluster(instances="three"), "spec.instances"),
+    ("image-with-spaces", lambda: bgcluster(image="localhost/not a name"), "spec.image"),
     ("no-image", lambda: drop(bgcluster(), "image"), "spec.image"),
     ("no-storage", lambda: drop(bgcluster(), "storage"), "spec.storage"),
     ("size-0", lambda: bgcluster(storage={"size": "0"}), "size"),

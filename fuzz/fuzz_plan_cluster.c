@@ -1,0 +1,274 @@
+/*
+ * Any sequence of records, answers and times. Oracles: a plan never dies; it says the same twice; every
+ * step is legal for what is known: nothing is removed without a target or before every list is complete,
+ * nothing is made for a cluster that is being deleted, no data goes unless deletionPolicy says so; what
+ * is said keeps the rules of the wire.
+ */
+#include "plan/plan.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define INSTANCES 4
+#define MUST(cond)                                                                                 \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			die("%s", #cond);                                                          \
+	} while (0)
+
+static const uint8_t *at, *end;
+static struct plan_cluster c;
+static struct plan_instance memory[INSTANCES];
+static struct plan_world world;
+static struct plan_step step;
+static char text[] = "what the API server said: \xc3\xa9\xe2\x82\xac and so on, until it is longer than a "
+		     "condition's message may be, which is two hundred bytes, not one more, wherever in a "
+		     "character that falls \xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac";
+
+static unsigned
+byte(void)
+{
+	return at < end ? *at++ : 0;
+}
+
+static struct uid
+uid(void)
+{
+	return (struct uid){{(uint8_t)(byte() & 3)}};
+}
+
+static void
+note_cluster(void)
+{
+	struct plan_wanted w = {.uid = uid(), .generation = byte() & 7, .version = byte()};
+	unsigned flags = byte();
+
+	w.uid.b[1] = 1; /* the feed lets no record without a uid in */
+	w.deleting = flags & 1;
+	w.finalizer = flags & 2;
+	w.invalid = flags & 4;
+	w.policy = flags >> 3 & 1;
+	w.instances = (uint8_t)((flags >> 4) % (INSTANCES + 1));
+	for (unsigned g = 0; g < GROUP_COUNT; g++)
+		w.hash[g] = byte() & 3;
+	w.status = byte() & 1;
+	c.invalid_text = text;
+	plan_note_cluster(&c, &w, byte() & 1, world.now);
+}
+
+static void
+note_report(unsigned ordinal)
+{
+	struct plan_report r = {.pod_uid = uid(), .config_generation = byte(), .timeline = byte()};
+	unsigned flags = byte();
+
+	r.state = (uint8_t)(byte() % CHOICE_instance_state_COUNT);
+	r.role = (uint8_t)(byte() % CHOICE_instance_role_COUNT);
+	r.lag = (uint8_t)(byte() % CHOICE_lag_class_COUNT);
+	r.reason = (uint8_t)(byte() % CHOICE_reason_COUNT);
+	r.hold = flags & 1;
+	r.pending_restart = flags & 2;
+	r.bootstrapped = flags & 4;
+	memory[ordinal].report_text = flags & 8 ? text : NULL;
+	plan_note_report(&c, ordinal, &r);
+}
+
+static void
+note_child(enum child child)
+{
+	unsigned ordinal = byte() % INSTANCES, flags = byte();
+	struct plan_object o = {.uid = uid(), .owner = uid(), .generation = byte() & 3, .version = byte(),
+	    .revision = 1, .deleting = flags & 1};
+	struct plan_statefulset s = {.replicas = (uint8_t)byte(), .ready = (uint8_t)byte(),
+	    .pod_inputs = byte() & 1, .storage_inputs = byte() & 3};
+
+	o.uid.b[1] = 2;
+	o.owner.b[1] = flags & 2;
+	if (flags & 4)
+		o.owner = c.wanted.uid;
+	o.inputs = flags & 8 ? model_child_inputs(child, c.wanted.hash) : byte();
+	if (flags & 16)
+		s.pod_inputs = model_pod_inputs(c.wanted.hash);
+	if (!plan_note_child(&c, child, ordinal, &o, flags & 32))
+		return;
+	if (child == CHILD_STATEFULSET)
+		plan_note_statefulset(&c, &s, world.now);
+	if (child == CHILD_INSTANCE)
+		note_report(ordinal);
+}
+
+static bool
+is_watched(unsigned child)
+{
+	return kind_info[child_info[child].kind].watch != WATCH_NONE;
+}
+
+static void
+answer(void)
+{
+	unsigned flags = byte();
+	struct plan_answer a = {.code = (uint8_t)(byte() % CHOICE_step_code_COUNT),
+	    .anchor = (uint8_t)(byte() % CHOICE_anchor_state_COUNT), .reason = (uint8_t)(byte() % CHOICE_reason_COUNT),
+	    .count = (uint8_t)byte(), .child_uid = uid(), .version = byte(), .generation = byte() & 3,
+	    .inputs = byte() & 1, .present = flags & 1, .ready = flags & 2, .terminating = flags & 4,
+	    .bound = flags & 8, .text = flags & 16};
+	char **slot;
+
+	if (flags & 32)
+		a.inputs = model_pod_inputs(c.wanted.hash);
+	if (step.sent.verb == CHOICE_verb_NONE)
+		return;
+	if (flags & 64) {
+		plan_lost(&c, &step.sent);
+		return;
+	}
+	slot = plan_done(&c, &step.sent, &a, world.now);
+	if (slot != NULL)
+		*slot = a.text ? text : NULL;
+}
+
+/* --- Oracles. */
+
+static void
+check_removal(const struct plan_sent *s)
+{
+	const struct plan_wanted *w = &c.wanted;
+	bool purge = s->verb == CHOICE_verb_DESTROY_ANCHOR || s->verb == CHOICE_verb_DELETE_PVCS ||
+	    s->verb == CHOICE_verb_DELETE_CONFIGMAPS || (s->verb == CHOICE_verb_DELETE && s->child == CHILD_ANCHOR);
+
+	if (purge)
+		MUST(w->deleting && w->finalizer && !w->invalid && w->policy == CHOICE_deletion_policy_DELETE);
+	else if (s->verb == CHOICE_verb_DELETE && s->child == CHILD_INSTANCE)
+		MUST(w->deleting || s->ordinal >= w->instances);
+	else if (s->verb == CHOICE_verb_DELETE)
+		MUST(w->deleting && is_watched(s->child));
+	else if (s->verb == CHOICE_verb_ORPHAN_STATEFULSET || s->verb == CHOICE_verb_REPLACE_PVC)
+		MUST(!w->deleting);
+	else if (s->verb != CHOICE_verb_REPLACE_POD)
+		return;
+	MUST(world.synced);
+	if (s->verb == CHOICE_verb_DELETE || s->verb == CHOICE_verb_ORPHAN_STATEFULSET ||
+	    s->verb == CHOICE_verb_REPLACE_POD || s->verb == CHOICE_verb_REPLACE_PVC)
+		MUST(!uid_none(&s->target) || s->child == CHILD_ANCHOR || s->child == CHILD_INSTANCE);
+}
+
+static void
+check_step(void)
+{
+	const struct plan_sent *s = &step.sent;
+	bool says = s->verb == CHOICE_verb_STATUS || s->verb == CHOICE_verb_EVENT;
+
+	MUST(c.present && uid_eq(&s->uid, &c.wanted.uid));
+	if (c.quarantined != 0 && c.quarantined == c.wanted.generation)
+		MUST(says);
+	if (c.wanted.invalid && !c.wanted.deleting)
+		MUST(says);
+	if (c.wanted.deleting)
+		MUST(s->verb != CHOICE_verb_ENSURE && s->verb != CHOICE_verb_ADD_FINALIZER &&
+		    s->verb != CHOICE_verb_RELEASE && s->verb != CHOICE_verb_HOLD);
+	else
+		MUST(s->verb != CHOICE_verb_REMOVE_FINALIZER);
+	if (s->verb == CHOICE_verb_ENSURE && s->child != CHILD_INSTANCE)
+		MUST(s->ordinal == 0);
+	if (s->child == CHILD_INSTANCE)
+		MUST(s->ordinal < INSTANCES);
+	if (s->verb == CHOICE_verb_ENSURE && s->child == CHILD_INSTANCE)
+		MUST(s->ordinal < c.wanted.instances);
+	if (s->verb == CHOICE_verb_EVENT)
+		MUST(step.text[0] != '\0' && charset_ok(CHARS_TEXT, str_of(step.text)));
+	check_removal(s);
+}
+
+static void
+check_status(const struct plan_status *s)
+{
+	MUST(s->n >= 1 && s->phase[0] != '\0' && charset_ok(CHARS_PRINT, str_of(s->phase)));
+	MUST(s->ready_instances <= INSTANCES && charset_ok(CHARS_DNS1123, str_of(s->primary)));
+	for (unsigned i = 0; i < s->n; i++) {
+		MUST(i == 0 || s->at[i].type > s->at[i - 1].type);
+		MUST(s->at[i].text[0] != '\0' && charset_ok(CHARS_TEXT, str_of(s->at[i].text)));
+	}
+	/* Ready is never said of a cluster that has no primary or too few instances. */
+	if (s->at[0].status == CHOICE_condition_status_TRUE)
+		MUST(s->primary[0] != '\0' && s->ready_instances == c.wanted.instances);
+}
+
+static void
+plan(void)
+{
+	static struct plan_step again;
+	static struct plan_cluster before;
+	unsigned flags = byte();
+
+	world.synced = flags & 1;
+	world.listed = world.synced || (flags & 2) != 0 ? UINT32_MAX : byte();
+	world.spare = flags & 4;
+	world.degraded = flags & 8;
+	plan_next(&c, &world, &step);
+	before = c;
+	if (step.sent.verb == CHOICE_verb_NONE) {
+		MUST(step.again.v > world.now.v);
+	} else {
+		check_step();
+		plan_next(&c, &world, &again);
+		MUST(again.sent.verb == step.sent.verb && again.sent.child == step.sent.child &&
+		    again.sent.ordinal == step.sent.ordinal && again.sent.key == step.sent.key);
+		MUST(memcmp(&c, &before, sizeof(c)) == 0);
+	}
+	if (step.sent.verb == CHOICE_verb_STATUS)
+		check_status(&step.status);
+}
+
+static void
+act(void)
+{
+	static const struct uid any;
+	unsigned op = byte(), child = byte() % CHILD_COUNT;
+
+	switch (op % 10) {
+	case 0:
+		note_cluster();
+		break;
+	case 1:
+		plan_note_cluster_gone(&c, &any);
+		break;
+	case 2:
+	case 3:
+		if (is_watched(child))
+			note_child((enum child)child);
+		break;
+	case 4:
+		if (is_watched(child))
+			plan_note_child_gone(&c, (enum child)child, byte() % INSTANCES, &any);
+		break;
+	case 5:
+		plan_note_quarantine(&c, byte() & 7);
+		break;
+	case 6:
+		world.now.v += (int64_t)byte() << (op / 32);
+		break;
+	case 7:
+		plan();
+		break;
+	default:
+		plan();
+		answer();
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	at = data;
+	end = data + size;
+	memset(&c, 0, sizeof(c));
+	memset(memory, 0, sizeof(memory));
+	memset(&step, 0, sizeof(step));
+	c.name = "demo";
+	c.instance = memory;
+	c.instances_n = INSTANCES;
+	world = (struct plan_world){.now = {10000}, .sweep_ms = 600000};
+	note_cluster();
+	for (unsigned i = 0; i < 400 && at < end; i++)
+		act();
+	return 0;
+}

@@ -1,0 +1,449 @@
+/*
+ * The reconciler without its loop: records in, steps out, answers back; what makes the watcher or the executor hostile; snapshots, credits,
+ * queues and timers. Every message that is sent must encode: honest code never sends a breach.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/tap.h"
+#include "workers/reconciler.h"
+
+static struct table table;
+static struct feed feed;
+static struct steps steps;
+static struct ipc_msg in, sent[64];
+static unsigned sent_n, refused_n;
+static bool room;
+static struct msec now;
+static uint64_t version;
+static char namespaces[2][64] = {"blue", "green"};
+
+static bool
+on_send(void *arg, const struct ipc_msg *m)
+{
+	static uint8_t wire[IPC_MSG_MAX];
+	struct err e;
+
+	(void)arg;
+	if (!room)
+		return false;
+	if (ipc_encode(m, ROLE_RECONCILER, ROLE_EXECUTOR, wire, &e) == -1)
+		die("a step does not encode: %s", e.text);
+	if (sent_n < sizeof(sent) / sizeof(sent[0]))
+		sent[sent_n] = *m;
+	sent_n++;
+	return true;
+}
+
+static void
+on_refused(void *arg, const struct msg_rec_cluster *r)
+{
+	(void)arg;
+	refused_n++;
+	steps_refuse(&steps, r, now);
+}
+
+static void
+start(void)
+{
+	table_init(&table, namespaces, 2);
+	feed = (struct feed){.table = &table, .refused = on_refused};
+	steps = (struct steps){.table = &table, .send = on_send};
+	sent_n = refused_n = 0;
+	room = true;
+	now.v = 50000;
+}
+
+static struct uid
+uid(unsigned n)
+{
+	return (struct uid){{(uint8_t)n, (uint8_t)(n >> 8), 7}};
+}
+
+static const char *
+snap(enum ipc_type type, const char *ns, enum kind kind, uint32_t number)
+{
+	memset(&in, 0, sizeof(in));
+	in.type = type;
+	if (type == IPC_SNAP_BEGIN) {
+		in.snap_begin.kind = (uint8_t)kind;
+		in.snap_begin.number = number;
+		snprintf(in.snap_begin.namespace, sizeof(in.snap_begin.namespace), "%s", ns);
+	} else {
+		in.snap_end.kind = (uint8_t)kind;
+		in.snap_end.number = number;
+		snprintf(in.snap_end.namespace, sizeof(in.snap_end.namespace), "%s", ns);
+	}
+	return feed_take(&feed, &in, now);
+}
+
+static void
+list_nothing(const char *ns)
+{
+	for (unsigned k = 0; k < KIND_COUNT; k++)
+		if (WATCHED_KINDS & 1u << k) {
+			snap(IPC_SNAP_BEGIN, ns, k, 1);
+			snap(IPC_SNAP_END, ns, k, 1);
+		}
+}
+
+static const char *
+cluster(const char *ns, const char *name, unsigned id)
+{
+	memset(&in, 0, sizeof(in));
+	in.type = IPC_REC_CLUSTER;
+	in.rec_cluster.uid = uid(id);
+	in.rec_cluster.generation = 1;
+	in.rec_cluster.version = ++version;
+	in.rec_cluster.instances = 3;
+	snprintf(in.rec_cluster.namespace, sizeof(in.rec_cluster.namespace), "%s", ns);
+	snprintf(in.rec_cluster.name, sizeof(in.rec_cluster.name), "%s", name);
+	return feed_take(&feed, &in, now);
+}
+
+static const char *
+child(const char *ns, const char *name, enum child c, unsigned id)
+{
+	memset(&in, 0, sizeof(in));
+	in.type = IPC_REC_CHILD;
+	in.rec_child.child = (uint8_t)c;
+	in.rec_child.uid = uid(id);
+	in.rec_child.version = ++version;
+	snprintf(in.rec_child.namespace, sizeof(in.rec_child.namespace), "%s", ns);
+	snprintf(in.rec_child.cluster, sizeof(in.rec_child.cluster), "%s", name);
+	return feed_take(&feed, &in, now);
+}
+
+static const char *
+gone(const char *ns, const char *name, enum kind kind, enum child c, unsigned id)
+{
+	memset(&in, 0, sizeof(in));
+	in.type = IPC_REC_GONE;
+	in.rec_gone.kind = (uint8_t)kind;
+	in.rec_gone.child = (uint8_t)c;
+	in.rec_gone.uid = uid(id);
+	snprintf(in.rec_gone.namespace, sizeof(in.rec_gone.namespace), "%s", ns);
+	snprintf(in.rec_gone.cluster, sizeof(in.rec_gone.cluster), "%s", name);
+	return feed_take(&feed, &in, now);
+}
+
+static const char *
+done(uint32_t id, enum choice_step_code code, const char *text)
+{
+	struct msg_step_done d = {.id = id, .code = (uint8_t)code};
+
+	snprintf(d.text, sizeof(d.text), "%s", text);
+	return steps_done(&steps, &d, now);
+}
+
+static struct entry *
+entry(const char *ns, const char *name)
+{
+	return table_find(&table, (unsigned)table_namespace(&table, ns), name);
+}
+
+/* --- Hostile peers. */
+
+static void
+test_breaches(void)
+{
+	start();
+	CHECK(cluster("red", "demo", 1) != NULL, "a namespace that is not ours");
+	CHECK(cluster("blue", "", 1) != NULL, "a cluster without a name");
+	CHECK(cluster("blue", "demo", 1) == NULL, "an honest record");
+	in.rec_cluster.instances = 0;
+	CHECK(feed_take(&feed, &in, now) != NULL, "a readable cluster of no instances");
+	snprintf(in.rec_cluster.invalid, sizeof(in.rec_cluster.invalid), "spec.image: too long");
+	CHECK(feed_take(&feed, &in, now) == NULL, "an unreadable one has none");
+	in.rec_cluster.uid = (struct uid){{0}};
+	CHECK(feed_take(&feed, &in, now) != NULL, "a cluster without a uid");
+	CHECK(child("blue", "demo", CHILD_CREDENTIALS, 2) != NULL, "a Secret is never watched");
+	CHECK(child("blue", "demo", CHILD_ANCHOR, 2) != NULL, "nor is a ConfigMap");
+	CHECK(child("blue", "demo", CHILD_STATEFULSET, 2) != NULL, "a StatefulSet has its own record");
+	CHECK(child("blue", "demo", CHILD_PDB, 2) == NULL, "an honest child");
+	CHECK(snap(IPC_SNAP_BEGIN, "blue", KIND_POD, 1) != NULL, "a snapshot of pods");
+	CHECK(snap(IPC_SNAP_END, "blue", KIND_ROLE, 1) != NULL, "an end without a beginning");
+	snap(IPC_SNAP_BEGIN, "blue", KIND_ROLE, 2);
+	CHECK(snap(IPC_SNAP_END, "blue", KIND_ROLE, 1) != NULL, "the end of another snapshot");
+	CHECK(snap(IPC_SNAP_END, "green", KIND_ROLE, 2) != NULL, "the end in another namespace");
+	CHECK(snap(IPC_SNAP_END, "blue", KIND_ROLE, 2) == NULL, "the right end");
+	CHECK(gone("blue", "demo", KIND_ROLE, CHILD_PDB, 2) != NULL, "a kind in another's place is gone");
+	CHECK(gone("blue", "demo", KIND_SECRET, CHILD_APP, 2) != NULL, "an unwatched object is gone");
+	CHECK(gone("blue", "nobody", KIND_ROLE, CHILD_ROLE, 2) == NULL, "what nobody knew may go");
+	CHECK(done(77, CHOICE_step_code_DONE, "") != NULL, "an answer to no step");
+	in.type = IPC_PING;
+	CHECK(feed_take(&feed, &in, now) != NULL, "a message that is no record");
+	table_free(&table);
+}
+
+/* --- Snapshots. */
+
+static void
+test_snapshots(void)
+{
+	start();
+	CHECK(!table_synced(&table.namespaces[0]), "at first no list is complete");
+	list_nothing("blue");
+	CHECK(table_synced(&table.namespaces[0]) && !table_synced(&table.namespaces[1]), "one namespace is, the other is not");
+	cluster("blue", "demo", 1);
+	cluster("blue", "other", 2);
+	cluster("green", "demo", 3);
+	child("blue", "demo", CHILD_PDB, 4);
+	child("green", "demo", CHILD_PDB, 5);
+	snap(IPC_SNAP_BEGIN, "blue", KIND_PDB, 9);
+	CHECK(!table_synced(&table.namespaces[0]), "a list that begins anew is not complete");
+	snap(IPC_SNAP_END, "blue", KIND_PDB, 9);
+	CHECK(!entry("blue", "demo")->plan.child[CHILD_PDB].present, "what it did not name is gone");
+	CHECK(entry("green", "demo")->plan.child[CHILD_PDB].present, "in that namespace only");
+	snap(IPC_SNAP_BEGIN, "blue", KIND_BGCLUSTER, 10);
+	cluster("blue", "demo", 1);
+	snap(IPC_SNAP_END, "blue", KIND_BGCLUSTER, 10);
+	CHECK(entry("blue", "demo")->plan.present && !entry("blue", "other")->plan.present, "what it named stays");
+	table_unsync(&table);
+	CHECK(!table_synced(&table.namespaces[0]) && entry("blue", "demo")->plan.present &&
+		(table.namespaces[0].listed & 1u << KIND_PDB) != 0,
+	    "without a watcher all is kept, but no list is complete");
+	table_free(&table);
+}
+
+/* --- Steps. */
+
+static void
+test_credits(void)
+{
+	char name[16];
+	unsigned busy = 0, ids = 0;
+
+	start();
+	list_nothing("blue");
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		cluster("blue", name, i + 1);
+	}
+	steps_pump(&steps, now);
+	steps_pump(&steps, now);
+	CHECK(sent_n == STEPS_IN_FLIGHT, "as many steps as there are credits");
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		busy += entry("blue", name)->busy;
+	}
+	CHECK(busy == STEPS_IN_FLIGHT, "each of another cluster");
+	for (unsigned i = 1; i < STEPS_IN_FLIGHT; i++)
+		ids += sent[i].step.id != sent[0].step.id && sent[i].step.id != 0;
+	CHECK(ids == STEPS_IN_FLIGHT - 1, "each with its own number");
+	CHECK(sent[0].type == IPC_STEP && sent[0].step.verb == CHOICE_verb_ADD_FINALIZER &&
+		strcmp(sent[0].step.namespace, "blue") == 0 && strcmp(sent[0].step.name, "c0") == 0 &&
+		uid_eq(&sent[0].step.uid, &(struct uid){{1, 0, 7}}) && sent[0].step.generation == 1,
+	    "a step names the object that it serves");
+	CHECK(done(sent[0].step.id, CHOICE_step_code_DONE, "") == NULL, "an answer");
+	CHECK(done(sent[0].step.id, CHOICE_step_code_DONE, "") != NULL, "the same answer twice is a breach");
+	steps_pump(&steps, now);
+	CHECK(sent_n == STEPS_IN_FLIGHT + 1 && strcmp(sent[STEPS_IN_FLIGHT].step.name, "c16") == 0, "the next in the queue has its turn");
+	table_free(&table);
+}
+
+static void
+test_edges(void)
+{
+	start();
+	list_nothing("blue");
+	cluster("blue", "demo", 1);
+	room = false;
+	steps_pump(&steps, now);
+	CHECK(steps.flights_n == 0 && table.dirty.head == entry("blue", "demo"), "what can not be sent stays in the queue");
+	room = true;
+	steps_pump(&steps, now);
+	CHECK(sent_n == 1 && steps.flights_n == 1, "and is sent when there is room");
+	steps_lost(&steps);
+	CHECK(steps.flights_n == 0 && !entry("blue", "demo")->busy, "the executor died: nothing is in flight");
+	steps_pump(&steps, now);
+	CHECK(sent_n == 2 && sent[1].step.verb == CHOICE_verb_ADD_FINALIZER, "and it is planned again");
+	CHECK(done(sent[0].step.id, CHOICE_step_code_DONE, "") != NULL, "an answer to the dead one's step is a breach");
+	table_free(&table);
+}
+
+static void
+test_refusal_text(void)
+{
+	const struct msg_step_status *s = &sent[1].step_status;
+
+	start();
+	list_nothing("blue");
+	cluster("blue", "demo", 1);
+	steps_pump(&steps, now);
+	done(sent[0].step.id, CHOICE_step_code_DENIED, "bgclusters is forbidden");
+	steps_pump(&steps, now);
+	CHECK(sent[1].type == IPC_STEP_STATUS && strcmp(s->phase, "RightsMissing") == 0 &&
+		strcmp(s->conditions.at[0].text, "bgclusters is forbidden") == 0,
+	    "the executor's words come into the condition");
+	done(s->id, CHOICE_step_code_DONE, "");
+	steps_pump(&steps, now);
+	CHECK(sent[2].type == IPC_STEP_EVENT && sent[2].step_event.reason == REASON_RIGHTS_MISSING, "and into an Event");
+	done(sent[2].step_event.id, CHOICE_step_code_DONE, "");
+	CHECK(steps_pump(&steps, now).v > now.v && sent_n == 3, "then it waits");
+	now = steps_pump(&steps, now);
+	steps_pump(&steps, now);
+	CHECK(sent_n == 4 && sent[3].step.verb == CHOICE_verb_ADD_FINALIZER, "and tries again by its timer");
+	table_free(&table);
+}
+
+static void
+test_impatience(void)
+{
+	start();
+	cluster("blue", "demo", 1);
+	entry("blue", "demo")->plan.wanted.finalizer = true;
+	for (unsigned c = CHILD_ANCHOR; c <= CHILD_APP; c++) {
+		entry("blue", "demo")->plan.child[c].present = true;
+		entry("blue", "demo")->plan.checked[c] = now;
+	}
+	steps_pump(&steps, now);
+	CHECK(sent_n == 0, "nothing is made before the lists are complete");
+	steps.impatient = true;
+	table_dirty_all(&table);
+	steps_pump(&steps, now);
+	CHECK(sent_n == 1 && sent[0].step.verb == CHOICE_verb_ENSURE, "but for ever it does not wait");
+	table_free(&table);
+}
+
+/* --- Quarantine, and too many. */
+
+static void
+test_quarantine(void)
+{
+	struct msg_quarantine q = {.uid = uid(1), .generation = 1};
+
+	start();
+	list_nothing("blue");
+	feed_quarantine(&feed, &q);
+	cluster("blue", "demo", 1);
+	steps_pump(&steps, now);
+	CHECK(sent_n == 1 && sent[0].type == IPC_STEP_STATUS && sent[0].step_status.conditions.n == 5,
+	    "a quarantine that came before its object holds");
+	cluster("blue", "other", 2);
+	q.uid = uid(2);
+	feed_quarantine(&feed, &q);
+	steps_pump(&steps, now);
+	CHECK(sent_n == 2 && sent[1].type == IPC_STEP_STATUS, "and one that comes after it");
+	table_free(&table);
+}
+
+static void
+test_too_many(void)
+{
+	start();
+	table.limit = 2;
+	cluster("blue", "a", 1);
+	cluster("blue", "b", 2);
+	cluster("blue", "c", 3);
+	CHECK(refused_n == 1 && table.n == 2 && sent_n == 1 && sent[0].type == IPC_STEP_STATUS &&
+		strcmp(sent[0].step_status.phase, "TooManyClusters") == 0,
+	    "one cluster too many is refused, and told so");
+	CHECK(done(sent[0].step_status.id, CHOICE_step_code_DONE, "") == NULL && steps.flights_n == 0, "its answer is awaited");
+	in.rec_cluster.uid = uid(2);
+	CHECK(child("blue", "zzz", CHILD_PDB, 4) == NULL, "its children are no breach");
+	table_free(&table);
+}
+
+/* --- The table. */
+
+static void
+test_table(void)
+{
+	char name[16];
+	unsigned missing = 0;
+
+	start();
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		table_add(&table, i & 1, name)->plan.present = i % 3 != 0;
+	}
+	for (unsigned i = 0; i < 3000; i += 3) {
+		snprintf(name, sizeof(name), "c%u", i);
+		table_forget(&table, table_find(&table, i & 1, name));
+	}
+	CHECK(table.n == 2000, "what is empty is forgotten");
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		missing += (table_find(&table, i & 1, name) == NULL) != (i % 3 == 0);
+		missing += table_find(&table, (i & 1) ^ 1, name) != NULL;
+	}
+	CHECK(missing == 0, "and nothing else");
+	table_free(&table);
+}
+
+static void
+test_timers(void)
+{
+	struct entry *e[200];
+	char name[16];
+	int64_t last = 0;
+	bool ordered = true;
+
+	start();
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		e[i] = table_add(&table, 0, name);
+		e[i]->plan.present = true;
+		table_wake_at(&table, e[i], (struct msec){1 + (int64_t)(i * 7919 % 1009)});
+	}
+	for (unsigned i = 0; i < 200; i += 2)
+		table_wake_at(&table, e[i], (struct msec){i % 4 == 0 ? PLAN_NEVER : 5000 + (int64_t)i});
+	for (unsigned i = 0; i < 150; i++) {
+		struct msec at = table_next_wake(&table);
+
+		ordered &= at.v >= last;
+		last = at.v;
+		table_wake_at(&table, table.heap[0], (struct msec){PLAN_NEVER});
+	}
+	CHECK(ordered && table.heap_n == 0, "timers come in order, and once");
+	CHECK(table_next_wake(&table).v == PLAN_NEVER, "then none is left");
+	table_wake_at(&table, e[0], (struct msec){10});
+	table_wake(&table, (struct msec){9});
+	CHECK(table.dirty.head == NULL, "not too early");
+	table_wake(&table, (struct msec){10});
+	CHECK(table_pop_dirty(&table) == e[0] && table_pop_dirty(&table) == NULL, "who is woken is in the queue");
+	table_free(&table);
+}
+
+static void
+test_forgetting(void)
+{
+	start();
+	list_nothing("blue");
+	cluster("blue", "demo", 1);
+	child("blue", "demo", CHILD_PDB, 2);
+	room = false;
+	gone("blue", "demo", KIND_BGCLUSTER, CHILD_ANCHOR, 1);
+	steps_pump(&steps, now);
+	CHECK(table.n == 1, "what a cluster left behind is remembered");
+	gone("blue", "demo", KIND_PDB, CHILD_PDB, 9);
+	CHECK(entry("blue", "demo")->plan.child[CHILD_PDB].present, "another one of that name is gone, not this");
+	gone("blue", "demo", KIND_PDB, CHILD_PDB, 2);
+	steps_pump(&steps, now);
+	CHECK(table.n == 0, "and forgotten when it is gone");
+	table_free(&table);
+}
+
+int
+main(void)
+{
+	int fd = ipc_poison_new();
+
+	if (fd == -1 || dup2(fd, IPC_FD_POISON) == -1)
+		return 1;
+	log_set_level(LOG_ERROR);
+	test_breaches();
+	test_snapshots();
+	test_credits();
+	test_edges();
+	test_refusal_text();
+	test_impatience();
+	test_quarantine();
+	test_too_many();
+	test_table();
+	test_timers();
+	test_forgetting();
+	return tap_done();
+}
