@@ -1,8 +1,8 @@
 /*
- * Any sequence of records, answers and times. Oracles: a plan never dies; it says the same twice; every
- * step is legal for what is known: nothing is removed without a target or before every list is complete,
- * nothing is made for a cluster that is being deleted, no data goes unless deletionPolicy says so; what
- * is said keeps the rules of the wire.
+ * Any sequence of records, answers and times. Oracles: a plan never dies; it says the same twice;
+ * every step is legal for what is known: nothing is removed without a target or before every list
+ * is complete, nothing is made for a cluster that is being deleted, no data goes unless
+ * deletionPolicy says so; what is said keeps the rules of the wire.
  */
 #include "plan/plan.h"
 
@@ -20,9 +20,10 @@ static struct plan_cluster c;
 static struct plan_instance memory[INSTANCES];
 static struct plan_world world;
 static struct plan_step step;
-static char text[] = "what the API server said: \xc3\xa9\xe2\x82\xac and so on, until it is longer than a "
-		     "condition's message may be, which is two hundred bytes, not one more, wherever in a "
-		     "character that falls \xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac";
+static char text[] =
+    "what the API server said: \xc3\xa9\xe2\x82\xac and so on, until it is longer than a "
+    "condition's message may be, which is two hundred bytes, not one more, wherever in a "
+    "character that falls \xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac";
 
 static unsigned
 byte(void)
@@ -76,10 +77,16 @@ static void
 note_child(enum child child)
 {
 	unsigned ordinal = byte() % INSTANCES, flags = byte();
-	struct plan_object o = {.uid = uid(), .owner = uid(), .generation = byte() & 3, .version = byte(),
-	    .revision = 1, .deleting = flags & 1};
-	struct plan_statefulset s = {.replicas = (uint8_t)byte(), .ready = (uint8_t)byte(),
-	    .pod_inputs = byte() & 1, .storage_inputs = byte() & 3};
+	struct plan_object o = {.uid = uid(),
+	    .owner = uid(),
+	    .generation = byte() & 3,
+	    .version = byte(),
+	    .revision = 1,
+	    .deleting = flags & 1};
+	struct plan_statefulset s = {.replicas = (uint8_t)byte(),
+	    .ready = (uint8_t)byte(),
+	    .pod_inputs = byte() & 1,
+	    .storage_inputs = byte() & 3};
 
 	o.uid.b[1] = 2;
 	o.owner.b[1] = flags & 2;
@@ -107,10 +114,18 @@ answer(void)
 {
 	unsigned flags = byte();
 	struct plan_answer a = {.code = (uint8_t)(byte() % CHOICE_step_code_COUNT),
-	    .anchor = (uint8_t)(byte() % CHOICE_anchor_state_COUNT), .reason = (uint8_t)(byte() % CHOICE_reason_COUNT),
-	    .count = (uint8_t)byte(), .child_uid = uid(), .version = byte(), .generation = byte() & 3,
-	    .inputs = byte() & 1, .present = flags & 1, .ready = flags & 2, .terminating = flags & 4,
-	    .bound = flags & 8, .text = flags & 16};
+	    .anchor = (uint8_t)(byte() % CHOICE_anchor_state_COUNT),
+	    .reason = (uint8_t)(byte() % CHOICE_reason_COUNT),
+	    .count = (uint8_t)byte(),
+	    .child_uid = uid(),
+	    .version = byte(),
+	    .generation = byte() & 3,
+	    .inputs = byte() & 1,
+	    .present = flags & 1,
+	    .ready = flags & 2,
+	    .terminating = flags & 4,
+	    .bound = flags & 8,
+	    .text = flags & 16};
 	char **slot;
 
 	if (flags & 32)
@@ -133,10 +148,12 @@ check_removal(const struct plan_sent *s)
 {
 	const struct plan_wanted *w = &c.wanted;
 	bool purge = s->verb == CHOICE_verb_DESTROY_ANCHOR || s->verb == CHOICE_verb_DELETE_PVCS ||
-	    s->verb == CHOICE_verb_DELETE_CONFIGMAPS || (s->verb == CHOICE_verb_DELETE && s->child == CHILD_ANCHOR);
+	             s->verb == CHOICE_verb_DELETE_CONFIGMAPS ||
+	             (s->verb == CHOICE_verb_DELETE && s->child == CHILD_ANCHOR);
 
 	if (purge)
-		MUST(w->deleting && w->finalizer && !w->invalid && w->policy == CHOICE_deletion_policy_DELETE);
+		MUST(w->deleting && w->finalizer && !w->invalid &&
+		     w->policy == CHOICE_deletion_policy_DELETE);
 	else if (s->verb == CHOICE_verb_DELETE && s->child == CHILD_INSTANCE)
 		MUST(w->deleting || s->ordinal >= w->instances);
 	else if (s->verb == CHOICE_verb_DELETE)
@@ -148,7 +165,8 @@ check_removal(const struct plan_sent *s)
 	MUST(world.synced);
 	if (s->verb == CHOICE_verb_DELETE || s->verb == CHOICE_verb_ORPHAN_STATEFULSET ||
 	    s->verb == CHOICE_verb_REPLACE_POD || s->verb == CHOICE_verb_REPLACE_PVC)
-		MUST(!uid_none(&s->target) || s->child == CHILD_ANCHOR || s->child == CHILD_INSTANCE);
+		MUST(!uid_none(&s->target) || s->child == CHILD_ANCHOR ||
+		     s->child == CHILD_INSTANCE);
 }
 
 static void
@@ -164,7 +182,7 @@ check_step(void)
 		MUST(says);
 	if (c.wanted.deleting)
 		MUST(s->verb != CHOICE_verb_ENSURE && s->verb != CHOICE_verb_ADD_FINALIZER &&
-		    s->verb != CHOICE_verb_RELEASE && s->verb != CHOICE_verb_HOLD);
+		     s->verb != CHOICE_verb_RELEASE && s->verb != CHOICE_verb_HOLD);
 	else
 		MUST(s->verb != CHOICE_verb_REMOVE_FINALIZER);
 	if (s->verb == CHOICE_verb_ENSURE && s->child != CHILD_INSTANCE)
@@ -211,7 +229,7 @@ plan(void)
 		check_step();
 		plan_next(&c, &world, &again);
 		MUST(again.sent.verb == step.sent.verb && again.sent.child == step.sent.child &&
-		    again.sent.ordinal == step.sent.ordinal && again.sent.key == step.sent.key);
+		     again.sent.ordinal == step.sent.ordinal && again.sent.key == step.sent.key);
 		MUST(memcmp(&c, &before, sizeof(c)) == 0);
 	}
 	if (step.sent.verb == CHOICE_verb_STATUS)

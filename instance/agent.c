@@ -28,6 +28,13 @@ agent_leads(const struct agent *a)
 	       a->view.leads;
 }
 
+bool
+agent_wants_sync(const struct agent *a)
+{
+	return a->spec != NULL && a->spec->sync_mode != CHOICE_sync_mode_OFF &&
+	       a->spec->instances > 1;
+}
+
 void
 agent_tell_seen(struct agent *a, bool answered)
 {

@@ -97,6 +97,7 @@ struct agent {
 void agent_look(struct agent *a); /* does whatever is due now; call after every event */
 const struct bgcluster *agent_spec(const struct agent *a); /* the last usable one, or NULL */
 bool agent_leads(const struct agent *a);
+bool agent_wants_sync(const struct agent *a); /* synchronous replication, and replicas to be had */
 void agent_tell_seen(struct agent *a, bool answered);
 
 /* agent_spec.c */

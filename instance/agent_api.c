@@ -233,6 +233,7 @@ make_report(const struct agent *a, struct report *out)
 	    .bootstrap_reason = a->bootstrap.reason,
 	    .bootstrap_text = a->bootstrap.text,
 	    .held = a->hold && !a->released,
+	    .sync_wanted = agent_wants_sync(a),
 	    .bootstrapped = a->bootstrapped,
 	    .max_lag = c != NULL ? c->max_lag : 0};
 

@@ -9,7 +9,7 @@
 #define ASK_MS 1000
 #define ALIVE_MS 700
 #define SWITCHOVER_MS 10000
-#define OWN_POD_MS 300 /* the API may be away: it is not needed */
+#define OWN_POD_MS 300  /* the API may be away: it is not needed */
 #define CLUSTER_EVERY 5 /* polls */
 #define MISSES_MAX 3
 #define NEAR (1 << 20) /* report.c's lag class None */
@@ -32,7 +32,9 @@ static bool
 serves(const struct agent *a)
 {
 	return a->view.known && a->view.running && a->view.cluster_known &&
-	       (a->view.leads || a->view.streaming) && (a->bootstrapped || !a->view.primary);
+	       (a->view.leads || a->view.streaming) &&
+	       (!a->view.primary ||
+		   (a->bootstrapped && (a->view.has_sync || !agent_wants_sync(a))));
 }
 
 static void
@@ -223,8 +225,7 @@ void
 patroni_switchover(struct agent *a)
 {
 	char path[HTTP_PATH_MAX];
-	const struct kube_request r = {
-	    .method = KUBE_GET, .path = path, .timeout_ms = OWN_POD_MS};
+	const struct kube_request r = {.method = KUBE_GET, .path = path, .timeout_ms = OWN_POD_MS};
 
 	if (a->switching)
 		return;

@@ -45,6 +45,8 @@ make_running(const struct report_input *in, struct report *out)
 		trouble(out, out->state, in->spec_reason, in->spec_text);
 	else if (v->primary && in->bootstrap_reason != REASON_NONE)
 		trouble(out, out->state, in->bootstrap_reason, in->bootstrap_text);
+	else if (v->primary && in->sync_wanted && !v->has_sync)
+		trouble(out, out->state, REASON_NO_SYNCHRONOUS_STANDBY, "");
 }
 
 static bool
@@ -120,7 +122,8 @@ bool
 report_serves(const struct report *r)
 {
 	if (r->role == CHOICE_instance_role_PRIMARY)
-		return r->state == CHOICE_instance_state_RUNNING && r->bootstrapped;
+		return r->state == CHOICE_instance_state_RUNNING && r->bootstrapped &&
+		       r->reason != REASON_NO_SYNCHRONOUS_STANDBY;
 	return r->state == CHOICE_instance_state_STREAMING;
 }
 
@@ -153,7 +156,7 @@ static bool
 fleeting(uint8_t reason)
 {
 	return reason == REASON_NONE || reason == REASON_PATRONI_EXITED ||
-	       reason == REASON_BOOTSTRAP_SQL_FAILED;
+	       reason == REASON_NO_SYNCHRONOUS_STANDBY || reason == REASON_BOOTSTRAP_SQL_FAILED;
 }
 
 bool

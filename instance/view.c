@@ -82,6 +82,8 @@ read_member(struct view *v, const struct json *j, int member, const char *self)
 	    json_string_is(j, role, "leader") || json_string_is(j, role, "standby_leader");
 	struct str raw = json_raw(j, name); /* a pod's name has no escapes */
 
+	if (json_string_is(j, role, "sync_standby") || json_string_is(j, role, "quorum_standby"))
+		v->has_sync = true;
 	if (leader) {
 		v->has_leader = true;
 		v->leader_timeline = u32_at(j, member, "timeline");
@@ -104,7 +106,7 @@ view_read_cluster(struct view *v, const struct json *j, const char *self, struct
 
 	if (json_type(j, members) != JSON_T_ARRAY)
 		return err_set(e, ERR_INVALID, "Patroni's cluster has no members");
-	v->has_leader = v->leads = false;
+	v->has_leader = v->leads = v->has_sync = false;
 	v->lowest_live = true;
 	v->leader_timeline = 0;
 	v->lag = -1;

@@ -18,6 +18,8 @@ struct view {
 	char patroni_version[17];
 	/* GET /cluster */
 	bool cluster_known, has_leader, leads; /* leads: the lock is ours */
+	/* a replica that Patroni would let take over in synchronous mode */
+	bool has_sync;
 	bool lowest_live;                      /* no live member has a lower name */
 	uint32_t leader_timeline;
 	int64_t lag; /* of this member; -1 = unknown */
@@ -51,7 +53,8 @@ struct report_input {
 	struct uid anchor;
 	uint8_t disk_reason, spec_reason, bootstrap_reason;
 	const char *disk_text, *spec_text, *bootstrap_text;
-	bool held, bootstrapped;
+	/* sync_wanted: by the spec, with replicas to be had */
+	bool held, bootstrapped, sync_wanted;
 	int64_t config_generation, max_lag;
 };
 void report_make(const struct report_input *in, struct report *out);

@@ -76,7 +76,8 @@ stage_look(struct pgctl *p)
 		problem(p, REASON_VARIABLE_OWNED, p->state.owned_variable);
 	if (!checks_uid_known()) {
 		snprintf(text, sizeof(text),
-		    "the image has no user of uid %u, which PostgreSQL needs; set spec.runAsUser to "
+		    "the image has no user of uid %u, which PostgreSQL needs; set spec.runAsUser "
+		    "to "
 		    "its postgres user",
 		    (unsigned)getuid());
 		problem(p, REASON_UID_UNKNOWN, text);

@@ -20,8 +20,8 @@ format_storage_inputs(char out[17], const struct render *r)
 /*
  * ReadWriteOnce, not ReadWriteOncePod: many drivers have only the former, an access mode can not be
  * changed later, and two pods on one node are kept apart by the lock that init takes beside PGDATA.
- * The claims' labels are ours alone: they outlive the BGCluster. Their storage-inputs tell whether a
- * claim that was never bound is of this spec, whatever class the API server chose for it.
+ * The claims' labels are ours alone: they outlive the BGCluster. Their storage-inputs tell whether
+ * a claim that was never bound is of this spec, whatever class the API server chose for it.
  */
 static void
 put_claim(struct render *r)

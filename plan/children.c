@@ -1,6 +1,7 @@
 /*
- * The objects that one BGCluster is made of: which of them is as wanted, and the rules that make, compare, keep and remove them.
- * For plan/cluster.c. What a child should look like is the executor's business; here only hashes are compared.
+ * The objects that one BGCluster is made of: which of them is as wanted, and the rules that make,
+ * compare, keep and remove them. For plan/cluster.c. What a child should look like is the
+ * executor's business; here only hashes are compared.
  */
 #include "plan/rule.h"
 
@@ -43,12 +44,16 @@ rule_want(struct plan_at *a)
 		    model_child_inputs((enum child)child, a->c->wanted.hash));
 }
 
-/* When what nobody watches is ensured again: spread, so that a thousand clusters do not ask at once. */
+/*
+ * When what nobody watches is ensured again: spread, so that a thousand clusters do not ask at
+ * once.
+ */
 static struct msec
 next_sweep(const struct plan_at *a, enum child child)
 {
 	uint64_t h = hash_u64(a->owner, (uint64_t)child);
-	int64_t period = a->w->sweep_ms - a->w->sweep_ms / 4 + (int64_t)(h % (uint64_t)(a->w->sweep_ms / 2 + 1));
+	int64_t period =
+	    a->w->sweep_ms - a->w->sweep_ms / 4 + (int64_t)(h % (uint64_t)(a->w->sweep_ms / 2 + 1));
 
 	return (struct msec){a->c->checked[child].v + period};
 }
@@ -80,7 +85,8 @@ rule_child_is(const struct plan_at *a, enum child child, unsigned ordinal)
 static bool
 is_running(const struct plan_at *a)
 {
-	return a->c->child[CHILD_STATEFULSET].present && a->c->child[CHILD_STATEFULSET].owner == a->owner;
+	return a->c->child[CHILD_STATEFULSET].present &&
+	       a->c->child[CHILD_STATEFULSET].owner == a->owner;
 }
 
 static enum verdict
@@ -129,7 +135,7 @@ static bool
 shrinks_unsynced(const struct plan_at *a, enum child child)
 {
 	return child == CHILD_STATEFULSET && a->c->child[child].present && !a->w->synced &&
-	    (!a->c->statefulset.known || a->c->statefulset.replicas > a->c->wanted.instances);
+	       (!a->c->statefulset.known || a->c->statefulset.replicas > a->c->wanted.instances);
 }
 
 /* A larger StatefulSet makes pods, which need their names in the Role and their BGInstances. */
@@ -167,7 +173,10 @@ is_due(const struct plan_at *a, enum child child, enum plan_is is, bool running)
 	return false;
 }
 
-/* PASS: on to the next child. A running cluster is served as far as possible; a new one is built in order. */
+/*
+ * PASS: on to the next child. A running cluster is served as far as possible; a new one is built in
+ * order.
+ */
 static enum verdict
 tend(struct plan_at *a, enum child child, unsigned ordinal)
 {
@@ -179,8 +188,8 @@ tend(struct plan_at *a, enum child child, unsigned ordinal)
 	/* A smaller cluster's Role loses names only after the pods that need them. */
 	if (child == CHILD_ROLE && is == IS_DIFFERENT && has_surplus(a->c))
 		return PASS;
-	if (is_due(a, child, is, running) && !shrinks_unsynced(a, child) && !grows_unprepared(a, child) &&
-	    !rule_waits(a, &rule_child(a->c, child, ordinal)->try))
+	if (is_due(a, child, is, running) && !shrinks_unsynced(a, child) &&
+	    !grows_unprepared(a, child) && !rule_waits(a, &rule_child(a->c, child, ordinal)->try))
 		return ensure(a, child, ordinal);
 	return running ? PASS : STOP;
 }
@@ -214,8 +223,7 @@ rule_children(struct plan_at *a)
 static bool
 is_unverified(const struct plan_at *a, enum child child, enum plan_is is)
 {
-	return is == IS_UNVERIFIED ||
-	    (is == IS_MISSING && rule_unwatched(child) && is_running(a));
+	return is == IS_UNVERIFIED || (is == IS_MISSING && rule_unwatched(child) && is_running(a));
 }
 
 enum verdict
@@ -226,7 +234,8 @@ rule_verify(struct plan_at *a, bool *left)
 		unsigned n = child == CHILD_INSTANCE ? rule_instances(a->c) : 1;
 
 		for (unsigned i = 0; i < n; i++) {
-			if (!is_unverified(a, (enum child)child, rule_child_is(a, (enum child)child, i)) ||
+			if (!is_unverified(
+				a, (enum child)child, rule_child_is(a, (enum child)child, i)) ||
 			    shrinks_unsynced(a, (enum child)child))
 				continue;
 			if (rule_waits(a, &rule_child(a->c, (enum child)child, i)->try))
@@ -289,7 +298,8 @@ rule_storage(struct plan_at *a)
 	if (!c->statefulset.known || c->statefulset.storage_inputs == 0 ||
 	    c->statefulset.storage_inputs == c->wanted.hash[GROUP_STORAGE])
 		return PASS;
-	if (!a->w->synced || c->orphaned == c->wanted.generation || !all_settled(a) || rule_waits(a, &s->try))
+	if (!a->w->synced || c->orphaned == c->wanted.generation || !all_settled(a) ||
+	    rule_waits(a, &s->try))
 		return PASS;
 	return rule_step(a, CHOICE_verb_ORPHAN_STATEFULSET, CHILD_STATEFULSET, 0, &s->uid);
 }
@@ -316,7 +326,8 @@ rule_release(struct plan_at *a)
 	}
 	if (first == n || rule_waits(a, &c->instance[first].child.try))
 		return PASS;
-	return rule_step(a, CHOICE_verb_RELEASE, CHILD_INSTANCE, first, &c->instance[first].child.uid);
+	return rule_step(
+	    a, CHOICE_verb_RELEASE, CHILD_INSTANCE, first, &c->instance[first].child.uid);
 }
 
 /* --- After a scale-down: the pod ends, then its BGInstance goes; its volume stays. */
@@ -327,7 +338,7 @@ has_shrunk(const struct plan_at *a, unsigned ordinal)
 	enum plan_is is = rule_child_is(a, CHILD_STATEFULSET, 0);
 
 	return (is == IS_SETTLED || is == IS_UNVERIFIED) && a->c->statefulset.known &&
-	    a->c->statefulset.replicas <= ordinal;
+	       a->c->statefulset.replicas <= ordinal;
 }
 
 enum verdict
@@ -340,7 +351,8 @@ rule_surplus(struct plan_at *a)
 	for (unsigned i = rule_instances(c); i < c->instances_n; i++) {
 		const struct plan_instance *p = &c->instance[i];
 
-		if (!p->child.present || p->child.deleting || p->child.owner == 0 || !has_shrunk(a, i))
+		if (!p->child.present || p->child.deleting || p->child.owner == 0 ||
+		    !has_shrunk(a, i))
 			continue;
 		if (!p->looked || p->pod_present || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS) {
 			if (!rule_waits(a, p->pod_present || !p->looked ? &p->look : &p->child.try))

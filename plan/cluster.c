@@ -1,16 +1,17 @@
 /*
- * The rules: everything that Bestgres decides about one BGCluster, in order of precedence. The first row that has a step to do is what
- * happens next; a row may also stop the plan there until the world has moved, and then only the rows marked SAY are still asked.
- * Every row is asked anew after every record and every answer: nothing is remembered but what was seen (DESIGN 9.14).
+ * The rules: everything that Bestgres decides about one BGCluster, in order of precedence. The
+ * first row that has a step to do is what happens next; a row may also stop the plan there until
+ * the world has moved, and then only the rows marked SAY are still asked. Every row is asked anew
+ * after every record and every answer: nothing is remembered but what was seen (DESIGN 9.14).
  */
 #include "plan/rule.h"
 
 #include <string.h>
 
 enum situation {
-	NOBODY = 1,	/* no BGCluster of that name: what is left behind is not ours to touch */
+	NOBODY = 1, /* no BGCluster of that name: what is left behind is not ours to touch */
 	QUARANTINED = 2,
-	ENDING = 4,	/* deleted together with its namespace */
+	ENDING = 4, /* deleted together with its namespace */
 	DELETING = 8,
 	UNREADABLE = 16,
 	ALIVE = 32,
@@ -33,9 +34,12 @@ static const struct rule {
     {DELETING, rule_destroy_data, "then the data, only if deletionPolicy is Delete,"},
     {DELETING, rule_remove_finalizer, "and at last our finalizer"},
 
-    {ALIVE, rule_rights, "the rights of running instances heal before all else: one 403 demotes a primary"},
+    {ALIVE, rule_rights,
+	"the rights of running instances heal before all else: one 403 demotes a primary"},
     {ALIVE, rule_finalizer, "nothing is made without our finalizer"},
-    {ALIVE, rule_children, "anchor, Secrets, rights, Services, instances, StatefulSet are made and kept, in this order"},
+    {ALIVE, rule_children,
+	"anchor, Secrets, rights, Services, instances, StatefulSet are made and kept, in this "
+	"order"},
     {ALIVE, rule_storage, "other volumes need another StatefulSet, once all else is well"},
     {ALIVE, rule_release, "instances on adopted data start when all of them have reported"},
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
@@ -44,8 +48,10 @@ static const struct rule {
     {ALIVE | SAY, rule_look, "a pod that is not ready is looked at"},
     {ALIVE | SAY, rule_namespace_lost, "who loses pods asks whether the namespace is going"},
 
-    {ALIVE | UNREADABLE | DELETING | QUARANTINED | SAY, rule_status, "what was found is said, when it has changed"},
-    {ALIVE | UNREADABLE | QUARANTINED | SAY, rule_event, "and what users must know, once, as an Event"},
+    {ALIVE | UNREADABLE | DELETING | QUARANTINED | SAY, rule_status,
+	"what was found is said, when it has changed"},
+    {ALIVE | UNREADABLE | QUARANTINED | SAY, rule_event,
+	"and what users must know, once, as an Event"},
     {ALIVE | SAY, rule_background, "with time to spare, what an earlier life left is compared"},
 };
 
@@ -59,7 +65,10 @@ situation_of(const struct plan_cluster *c)
 	if (c->wanted.deleting && c->namespace_ends)
 		return ENDING;
 	if (c->wanted.deleting)
-		/* Without our finalizer there is nothing left for us: someone else's holds the object. */
+		/*
+		 * Without our finalizer there is nothing left for us: someone else's holds the
+		 * object.
+		 */
 		return c->wanted.finalizer ? DELETING : NOBODY;
 	if (c->namespace_ends)
 		return NOBODY;
@@ -77,6 +86,7 @@ run_rules(struct plan_at *a, enum situation s)
 		if ((rules[i].when & s) == 0 || (stopped && (rules[i].when & SAY) == 0))
 			continue;
 		v = rules[i].rule(a);
+		a->out->why = rules[i].sentence;
 		if (v == STEP)
 			return true;
 		if (v == STOP)
@@ -89,7 +99,8 @@ run_rules(struct plan_at *a, enum situation s)
 static void
 remember_said(struct plan_cluster *c, const struct plan_at *a)
 {
-	bool ready = a->out->status.n > 0 && a->out->status.at[0].status == CHOICE_condition_status_TRUE;
+	bool ready =
+	    a->out->status.n > 0 && a->out->status.at[0].status == CHOICE_condition_status_TRUE;
 
 	if (!c->said.primed) {
 		c->said.primed = true;
@@ -118,6 +129,7 @@ plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *
 		return;
 	}
 	out->sent.verb = CHOICE_verb_NONE;
+	out->why = NULL;
 	if (a.said)
 		remember_said(c, &a);
 }
@@ -125,7 +137,8 @@ plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *
 /* --- What rules are written with. */
 
 enum verdict
-rule_step(struct plan_at *a, enum choice_verb verb, enum child child, unsigned ordinal, const struct uid *target)
+rule_step(struct plan_at *a, enum choice_verb verb, enum child child, unsigned ordinal,
+    const struct uid *target)
 {
 	a->out->sent.verb = (uint8_t)verb;
 	a->out->sent.child = (uint8_t)child;

@@ -1,7 +1,8 @@
 /*
- * How a BGCluster goes (DESIGN 8, 9.13): StatefulSet, pods, runtime objects, then the data if deletionPolicy says so, then our
- * finalizer. For plan/cluster.c. Nothing is deleted before every list of the namespace is complete, nothing is ever made here, and
- * data goes only after the anchor was marked, which the executor checks again by itself.
+ * How a BGCluster goes (DESIGN 8, 9.13): StatefulSet, pods, runtime objects, then the data if
+ * deletionPolicy says so, then our finalizer. For plan/cluster.c. Nothing is deleted before every
+ * list of the namespace is complete, nothing is ever made here, and data goes only after the anchor
+ * was marked, which the executor checks again by itself.
  */
 #include "plan/rule.h"
 
@@ -43,7 +44,10 @@ rule_delete_statefulset(struct plan_at *a)
 	return a->w->synced ? remove_child(a, CHILD_STATEFULSET, 0) : STOP;
 }
 
-/* Pods without a StatefulSet, which end only if they are told: it was to be made anew when the deletion came. */
+/*
+ * Pods without a StatefulSet, which end only if they are told: it was to be made anew when the
+ * deletion came.
+ */
 static enum verdict
 end_orphans(struct plan_at *a)
 {
@@ -54,7 +58,8 @@ end_orphans(struct plan_at *a)
 		if ((p->looked && (!p->pod_present || p->pod_terminating)) ||
 		    (p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look)))
 			continue;
-		return fresh ? rule_step(a, CHOICE_verb_REPLACE_POD, CHILD_INSTANCE, i, &p->pod_uid) : rule_look_pod(a, i);
+		return fresh ? rule_step(a, CHOICE_verb_REPLACE_POD, CHILD_INSTANCE, i, &p->pod_uid)
+		             : rule_look_pod(a, i);
 	}
 	return PASS;
 }

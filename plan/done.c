@@ -1,18 +1,19 @@
 /*
- * What came of a step, taken into the state of its cluster. For the reconciler. One row per answer code says when to try again and what a
- * condition says; one row per verb says what DONE means.
+ * What came of a step, taken into the state of its cluster. For the reconciler. One row per answer
+ * code says when to try again and what a condition says; one row per verb says what DONE means.
  */
 #include "plan/rule.h"
 
 static const struct {
-	int64_t first_ms, max_ms; /* doubled with each failure in a row, and spread */
+	int64_t first_ms, max_ms;  /* doubled with each failure in a row, and spread */
 	enum choice_reason reason; /* where the answer has none */
 } codes[CHOICE_step_code_COUNT] = {
     [CHOICE_step_code_DONE] = {0, 0, REASON_NONE},
     [CHOICE_step_code_RETRY] = {500, 60000, REASON_NONE},
     [CHOICE_step_code_CONFLICT] = {1000, 30000, REASON_NONE}, /* or at the next record */
     [CHOICE_step_code_GONE] = {1000, 60000, REASON_NONE},
-    [CHOICE_step_code_INVALID] = {60000, 600000, REASON_SPEC_REFUSED}, /* or with the next generation */
+    [CHOICE_step_code_INVALID] = {60000, 600000,
+	REASON_SPEC_REFUSED}, /* or with the next generation */
     [CHOICE_step_code_DENIED] = {5000, 60000, REASON_RIGHTS_MISSING},
     [CHOICE_step_code_FOREIGN] = {5000, 60000, REASON_NAME_TAKEN},
     [CHOICE_step_code_TERMINATING] = {5000, 60000, REASON_NAMESPACE_TERMINATING},
@@ -38,11 +39,13 @@ doubled(int64_t first, int64_t max, unsigned n)
 }
 
 static void
-back_off(const struct plan_cluster *c, struct plan_try *t, unsigned code, unsigned reason, struct msec now)
+back_off(const struct plan_cluster *c, struct plan_try *t, unsigned code, unsigned reason,
+    struct msec now)
 {
 	/* A Secret that someone restores is not announced by a new generation. */
 	unsigned pace = reason == REASON_CREDENTIALS_MISSING ? CHOICE_step_code_DENIED : code;
-	int64_t ms = doubled(codes[pace].first_ms, codes[pace].max_ms, t->code == code ? t->failures : 0);
+	int64_t ms =
+	    doubled(codes[pace].first_ms, codes[pace].max_ms, t->code == code ? t->failures : 0);
 
 	t->failures = t->code == code && t->failures < UINT8_MAX ? (uint8_t)(t->failures + 1) : 1;
 	t->code = (uint8_t)code;
@@ -53,16 +56,22 @@ back_off(const struct plan_cluster *c, struct plan_try *t, unsigned code, unsign
 	t->until.v = now.v + spread(c, ms, t->failures);
 }
 
-/* The same object ensured again and again: we and someone else disagree, so take turns more slowly. */
+/*
+ * The same object ensured again and again: we and someone else disagree, so take turns more slowly.
+ */
 static void
 settle(const struct plan_cluster *c, struct plan_try *t, struct msec now)
 {
-	bool again = t->code == CHOICE_step_code_DONE && t->until.v != 0 && now.v < t->until.v + SETTLE_WINDOW_MS;
+	bool again = t->code == CHOICE_step_code_DONE && t->until.v != 0 &&
+	             now.v < t->until.v + SETTLE_WINDOW_MS;
 
-	t->failures = again && t->failures < 7 ? (uint8_t)(t->failures + 1) : again ? t->failures : 0;
+	t->failures = again && t->failures < 7 ? (uint8_t)(t->failures + 1)
+	              : again                  ? t->failures
+	                                       : 0;
 	t->code = CHOICE_step_code_DONE;
 	t->reason = REASON_NONE;
-	t->until.v = now.v + (again ? spread(c, (int64_t)SETTLE_MS << t->failures, t->failures) : SETTLE_MS);
+	t->until.v =
+	    now.v + (again ? spread(c, (int64_t)SETTLE_MS << t->failures, t->failures) : SETTLE_MS);
 }
 
 static void
@@ -77,7 +86,8 @@ keep_text(struct plan_cluster *c, unsigned at, bool news)
 {
 	const struct plan_try *kept = c->trouble == 0 ? NULL : status_try(c, c->trouble - 1u);
 
-	if (kept != NULL && kept->reason != REASON_NONE && (c->trouble - 1u < at || (c->trouble - 1u == at && !news)))
+	if (kept != NULL && kept->reason != REASON_NONE &&
+	    (c->trouble - 1u < at || (c->trouble - 1u == at && !news)))
 		return NULL;
 	c->trouble = (uint16_t)(at + 1);
 	return &c->trouble_text;
@@ -97,7 +107,8 @@ child_of(const struct ctx *x)
 {
 	struct plan_cluster *c = x->c;
 
-	return x->sent->child == CHILD_INSTANCE ? &c->instance[x->sent->ordinal].child : &c->child[x->sent->child];
+	return x->sent->child == CHILD_INSTANCE ? &c->instance[x->sent->ordinal].child
+	                                        : &c->child[x->sent->child];
 }
 
 /* A reply is as good as a record, unless records have said more by now. */
@@ -130,7 +141,8 @@ on_ensured(const struct ctx *x)
 	struct plan_child *s = child_of(x);
 
 	learn(x);
-	if (s->present && uid_eq(&s->uid, &x->answer->child_uid) && x->answer->version >= s->version) {
+	if (s->present && uid_eq(&s->uid, &x->answer->child_uid) &&
+	    x->answer->version >= s->version) {
 		s->owner = plan_owner_key(&x->sent->uid);
 		s->inputs = x->sent->key;
 		s->deleting = false;
@@ -144,7 +156,8 @@ on_ensured(const struct ctx *x)
 		return;
 	x->c->anchor = x->answer->anchor;
 	if (x->answer->anchor == CHOICE_anchor_state_DESTROYING)
-		back_off(x->c, &s->try, CHOICE_step_code_FOREIGN, REASON_WAITING_FOR_DESTRUCTION, x->now);
+		back_off(x->c, &s->try, CHOICE_step_code_FOREIGN, REASON_WAITING_FOR_DESTRUCTION,
+		    x->now);
 }
 
 static void
@@ -211,8 +224,8 @@ next_look(struct plan_instance *p, struct msec now)
 static bool
 still_crashes(const struct plan_instance *p, const struct plan_answer *d)
 {
-	return p->pod_present && uid_eq(&p->pod_uid, &d->child_uid) && !d->ready && d->reason == REASON_NONE &&
-	    p->pod_reason == REASON_CRASH_LOOP;
+	return p->pod_present && uid_eq(&p->pod_uid, &d->child_uid) && !d->ready &&
+	       d->reason == REASON_NONE && p->pod_reason == REASON_CRASH_LOOP;
 }
 
 static char **
@@ -267,7 +280,8 @@ on_replaced(const struct ctx *x) /* REPLACE_POD, REPLACE_PVC */
 	else
 		p->pvc_terminating = true;
 	p->looks = 0;
-	p->look = (struct plan_try){.code = CHOICE_step_code_DONE, .until = {x->now.v + LOOK_FIRST_MS}};
+	p->look =
+	    (struct plan_try){.code = CHOICE_step_code_DONE, .until = {x->now.v + LOOK_FIRST_MS}};
 }
 
 static void
@@ -288,12 +302,16 @@ on_destroyed(const struct ctx *x) /* DESTROY_ANCHOR, DELETE_PVCS, DELETE_CONFIGM
 	succeed(&s->try);
 	if (x->sent->verb == CHOICE_verb_DESTROY_ANCHOR) {
 		/* No anchor: nothing was made, or all of it is destroyed. */
-		x->c->destruction = uid_none(&x->answer->child_uid) ? PLAN_DATA_GONE : PLAN_ANCHOR_MARKED;
+		x->c->destruction =
+		    uid_none(&x->answer->child_uid) ? PLAN_DATA_GONE : PLAN_ANCHOR_MARKED;
 		s->uid = x->answer->child_uid;
 	} else if (x->answer->count > 0) {
-		s->try.until.v = x->now.v + PODS_FIRST_MS; /* they are going: see that they are gone */
+		s->try.until.v =
+		    x->now.v + PODS_FIRST_MS; /* they are going: see that they are gone */
 	} else {
-		x->c->destruction = x->sent->verb == CHOICE_verb_DELETE_PVCS ? PLAN_VOLUMES_DELETED : PLAN_CONFIGMAPS_DELETED;
+		x->c->destruction = x->sent->verb == CHOICE_verb_DELETE_PVCS
+		                        ? PLAN_VOLUMES_DELETED
+		                        : PLAN_CONFIGMAPS_DELETED;
 	}
 }
 
@@ -360,7 +378,8 @@ take_done(const struct ctx *x)
 		return on_pod(x);
 	verbs[x->sent->verb](x);
 	if (x->sent->verb == CHOICE_verb_ENSURE && child_of(x)->try.reason != REASON_NONE)
-		return keep_text(x->c, TRY_CHILD(x->sent->child), true); /* data that is still being destroyed */
+		return keep_text(
+		    x->c, TRY_CHILD(x->sent->child), true); /* data that is still being destroyed */
 	return NULL;
 }
 
@@ -369,8 +388,8 @@ take_done(const struct ctx *x)
 static bool
 is_look(unsigned verb)
 {
-	return verb == CHOICE_verb_OBSERVE_POD || verb == CHOICE_verb_OBSERVE_PVC || verb == CHOICE_verb_REPLACE_POD ||
-	    verb == CHOICE_verb_REPLACE_PVC;
+	return verb == CHOICE_verb_OBSERVE_POD || verb == CHOICE_verb_OBSERVE_PVC ||
+	       verb == CHOICE_verb_REPLACE_POD || verb == CHOICE_verb_REPLACE_PVC;
 }
 
 /* Which attempt failed; its number in *at. */
@@ -418,14 +437,19 @@ take_facts(const struct ctx *x)
 		c->child[CHILD_ANCHOR].present = false;
 }
 
-/* Data that is not ours is not ours to destroy; without its anchor, there is no commit point to go on from. */
+/*
+ * Data that is not ours is not ours to destroy; without its anchor, there is no commit point to go
+ * on from.
+ */
 static bool
 take_destruction(const struct ctx *x)
 {
-	if (x->sent->verb == CHOICE_verb_DESTROY_ANCHOR && x->answer->code == CHOICE_step_code_FOREIGN)
+	if (x->sent->verb == CHOICE_verb_DESTROY_ANCHOR &&
+	    x->answer->code == CHOICE_step_code_FOREIGN)
 		x->c->destruction = PLAN_DATA_GONE;
 	else if (x->c->destruction != PLAN_DATA_GONE && x->answer->code == CHOICE_step_code_GONE &&
-	    x->sent->child == CHILD_ANCHOR && x->c->wanted.deleting && x->sent->verb != CHOICE_verb_DESTROY_ANCHOR)
+		 x->sent->child == CHILD_ANCHOR && x->c->wanted.deleting &&
+		 x->sent->verb != CHOICE_verb_DESTROY_ANCHOR)
 		x->c->destruction = PLAN_DATA_KEPT;
 	else
 		return false;
@@ -448,7 +472,8 @@ take_failure(const struct ctx *x)
 	if (is_said(x->sent->verb)) {
 		back_off(x->c, &x->c->say, code, REASON_NONE, x->now);
 		/* An Event that can not be written is not worth more. */
-		if (x->sent->verb == CHOICE_verb_EVENT && (code != CHOICE_step_code_RETRY || x->c->say.failures > 3))
+		if (x->sent->verb == CHOICE_verb_EVENT &&
+		    (code != CHOICE_step_code_RETRY || x->c->say.failures > 3))
 			on_event(x);
 		return NULL;
 	}
@@ -464,11 +489,15 @@ take_failure(const struct ctx *x)
 }
 
 char **
-plan_done(struct plan_cluster *c, const struct plan_sent *sent, const struct plan_answer *answer, struct msec now)
+plan_done(struct plan_cluster *c, const struct plan_sent *sent, const struct plan_answer *answer,
+    struct msec now)
 {
 	struct ctx x = {c, sent, answer, now};
 
-	/* The BGCluster that it was for is not there any more: records tell what became of its objects. */
+	/*
+	 * The BGCluster that it was for is not there any more: records tell what became of its
+	 * objects.
+	 */
 	if (!c->present || !uid_eq(&c->wanted.uid, &sent->uid))
 		return NULL;
 	return answer->code == CHOICE_step_code_DONE ? take_done(&x) : take_failure(&x);

@@ -1,6 +1,7 @@
 /*
- * What the watcher saw, taken into the state of one cluster. For the reconciler. Level-triggered: a record replaces what was known of that
- * object, unless it is older; what follows from it is asked of the rules.
+ * What the watcher saw, taken into the state of one cluster. For the reconciler. Level-triggered: a
+ * record replaces what was known of that object, unless it is older; what follows from it is asked
+ * of the rules.
  */
 #include <string.h>
 
@@ -52,7 +53,10 @@ forget_tries(struct plan_cluster *c)
 		look_again(&c->instance[i]);
 }
 
-/* Another BGCluster of this name: of the last one only its objects are left, and all of them are to be compared. */
+/*
+ * Another BGCluster of this name: of the last one only its objects are left, and all of them are to
+ * be compared.
+ */
 static void
 start_over(struct plan_cluster *c)
 {
@@ -90,7 +94,8 @@ note_generation(struct plan_cluster *c, const struct plan_wanted *w, bool first)
 }
 
 void
-plan_note_cluster(struct plan_cluster *c, const struct plan_wanted *w, bool listing, struct msec now)
+plan_note_cluster(
+    struct plan_cluster *c, const struct plan_wanted *w, bool listing, struct msec now)
 {
 	bool same = uid_eq(&c->wanted.uid, &w->uid);
 
@@ -169,7 +174,8 @@ is_change(const struct plan_child *s, const struct plan_object *o)
 }
 
 bool
-plan_note_child(struct plan_cluster *c, enum child child, unsigned ordinal, const struct plan_object *o, bool listing)
+plan_note_child(struct plan_cluster *c, enum child child, unsigned ordinal,
+    const struct plan_object *o, bool listing)
 {
 	struct plan_child *s = child_of(c, child, ordinal);
 
@@ -195,7 +201,8 @@ plan_note_child(struct plan_cluster *c, enum child child, unsigned ordinal, cons
 }
 
 void
-plan_note_child_gone(struct plan_cluster *c, enum child child, unsigned ordinal, const struct uid *uid)
+plan_note_child_gone(
+    struct plan_cluster *c, enum child child, unsigned ordinal, const struct uid *uid)
 {
 	struct plan_child *s = child_of(c, child, ordinal);
 
@@ -212,8 +219,9 @@ plan_note_statefulset(struct plan_cluster *c, const struct plan_statefulset *s, 
 {
 	bool ready = s->replicas == c->wanted.instances && s->ready >= s->replicas;
 	bool changed = !c->statefulset.known || s->pod_inputs != c->statefulset.pod_inputs ||
-	    s->replicas != c->statefulset.replicas || s->storage_inputs != c->statefulset.storage_inputs ||
-	    s->ready < c->statefulset.ready;
+	               s->replicas != c->statefulset.replicas ||
+	               s->storage_inputs != c->statefulset.storage_inputs ||
+	               s->ready < c->statefulset.ready;
 
 	for (unsigned i = s->replicas; i < c->instances_n; i++)
 		if (c->statefulset.known && i < c->statefulset.replicas)

@@ -1,8 +1,9 @@
 /*
- * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) -> the next step, or when to look again.
- * No I/O, no clock, no JSON, no allocation: the caller (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times.
- * cluster.c is the table of rules; children.c, pods.c, delete.c, status.c are what its rows call; note.c takes in what the watcher
- * saw, done.c what came of a step.
+ * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) ->
+ * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
+ * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
+ * of rules; children.c, pods.c, delete.c, status.c are what its rows call; note.c takes in what the
+ * watcher saw, done.c what came of a step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -16,22 +17,22 @@
 struct plan_try {
 	struct msec until;
 	uint8_t failures;
-	uint8_t code;	/* choice step_code of the last attempt */
+	uint8_t code;   /* choice step_code of the last attempt */
 	uint8_t reason; /* what a condition says of it, or REASON_NONE */
 };
 
 enum plan_verify {
 	PLAN_UNVERIFIED, /* as a former life left it: to be compared when there is time */
-	PLAN_CHANGED,	 /* someone else touched it: to be compared now */
-	PLAN_VERIFIED,	 /* as our own last step left or found it */
+	PLAN_CHANGED,    /* someone else touched it: to be compared now */
+	PLAN_VERIFIED,   /* as our own last step left or found it */
 };
 
 /* One object that the cluster is made of, as far as it is known. */
 struct plan_child {
 	struct uid uid;
-	uint64_t owner;		      /* plan_owner_key of its owner annotation; 0 = it has none: not ours */
+	uint64_t owner; /* plan_owner_key of its owner annotation; 0 = it has none: not ours */
 	uint64_t version, generation; /* resourceVersion; generation is 0 where the kind has none */
-	uint64_t inputs;	      /* plan_inputs_key of its inputs annotation */
+	uint64_t inputs;              /* plan_inputs_key of its inputs annotation */
 	struct plan_try try;
 	bool present, deleting;
 	bool named; /* the caller's: it was named since the last SNAP_BEGIN */
@@ -51,9 +52,16 @@ struct plan_instance {
 	struct plan_child child; /* the BGInstance */
 	struct plan_report report;
 	bool known; /* a record of this very object was seen */
-	char *report_text; /* the caller's memory; NULL = none. Means nothing while the reason is REASON_NONE */
-	uint8_t reports;   /* counts changes of report.pod_uid: an answer about the pod may be older than the report */
-	bool unreachable;  /* UNREACHABLE was done for this report's pod */
+	char *
+	    /* the caller's memory; NULL = none. Means nothing while the reason is REASON_NONE */
+	    report_text;
+	uint8_t
+	    /*
+	     * counts changes of report.pod_uid: an answer about the pod may be older than the
+	     * report
+	     */
+	    reports;
+	bool unreachable; /* UNREACHABLE was done for this report's pod */
 
 	/* The pod and its volume, when somebody looked. */
 	struct plan_try look; /* until: when to look again */
@@ -97,20 +105,20 @@ enum plan_destruction { /* how far deletionPolicy Delete has come in this life *
 struct plan_cluster {
 	const char *name; /* the caller's */
 	struct plan_wanted wanted;
-	bool present;	 /* there is a BGCluster of this name */
-	bool fresh;	 /* its status was empty when it was first seen: nothing was said of it yet */
+	bool present; /* there is a BGCluster of this name */
+	bool fresh;   /* its status was empty when it was first seen: nothing was said of it yet */
 	char *invalid_text;
-	uint64_t quarantined; /* this generation crashed a worker: leave it alone; 0 = none */
+	uint64_t quarantined;       /* this generation crashed a worker: leave it alone; 0 = none */
 	uint64_t config_generation; /* the first one with the wanted CONFIG group, 0 = not known */
-	uint64_t orphaned;	    /* the generation whose storage change re-made the StatefulSet */
+	uint64_t orphaned; /* the generation whose storage change re-made the StatefulSet */
 
 	struct plan_child child[CHILD_COUNT]; /* [CHILD_INSTANCE] is not used */
 	struct plan_statefulset statefulset;
 	struct plan_instance *instance; /* the caller's; at least wanted.instances of them */
 	uint8_t instances_n;
-	uint8_t anchor; /* choice anchor_state */
+	uint8_t anchor;                     /* choice anchor_state */
 	struct msec checked[CHILD_APP + 1]; /* when what nobody watches was last ensured */
-	struct msec unready_since;	     /* 0 = the StatefulSet is fully ready */
+	struct msec unready_since;          /* 0 = the StatefulSet is fully ready */
 
 	struct plan_try self; /* of steps on the BGCluster and its namespace */
 	struct plan_try say;  /* of STATUS and EVENT */
@@ -131,17 +139,24 @@ struct plan_cluster {
 	struct {
 		bool primed, ready;
 		uint8_t primary; /* ordinal + 1 */
-		uint64_t told;	 /* hash of the last warning's text */
-	} said;			 /* what users were told last */
+		uint64_t told;   /* hash of the last warning's text */
+	} said;                  /* what users were told last */
 };
 
 /* The rest of what a decision needs. */
 struct plan_world {
 	struct msec now;
-	uint32_t listed; /* bit per kind: its list in this namespace was complete once, so what was not named is not there */
-	bool synced;	 /* every list of this namespace is: only then is anything deleted, replaced or shrunk */
-	bool spare;	 /* nothing else waits: checks in the background may go */
-	bool degraded;	 /* a worker of the operator dies again and again */
+	uint32_t
+	    /*
+	     * bit per kind: its list in this namespace was complete once, so what was not named is
+	     * not there
+	     */
+	    listed;
+	bool
+	    /* every list of this namespace is: only then is anything deleted, replaced or shrunk */
+	    synced;
+	bool spare;       /* nothing else waits: checks in the background may go */
+	bool degraded;    /* a worker of the operator dies again and again */
 	int64_t sweep_ms; /* how often what nobody watches is ensured */
 };
 
@@ -160,17 +175,21 @@ struct plan_status {
 struct plan_sent {
 	uint8_t verb, child, ordinal;
 	uint8_t reason; /* EVENT */
-	bool ready;	/* STATUS: what it said; EVENT of PRIMARY_CHANGED and READY: ordinal is the primary's */
+	bool
+	    /* STATUS: what it said; EVENT of PRIMARY_CHANGED and READY: ordinal is the primary's */
+	    ready;
 	struct uid uid, target;
 	uint64_t key; /* ENSURE: inputs; STATUS: the hash; OBSERVE_POD: .reports */
 };
 struct plan_step {
 	struct plan_sent sent; /* verb NONE: nothing to do now */
+	const char *why;       /* the rule, in words: for the log */
 	uint8_t event_type;
 	char text[IPC_TEXT_MAX + 1]; /* EVENT */
 	struct plan_status status;   /* STATUS */
-	struct msec again;	     /* verb NONE: look again then; PLAN_NEVER = only when something changes */
-	bool spare;		     /* verb NONE: checks in the background are left */
+	struct msec
+	    again;  /* verb NONE: look again then; PLAN_NEVER = only when something changes */
+	bool spare; /* verb NONE: checks in the background are left */
 };
 
 /* What STEP_DONE says. */
@@ -194,15 +213,25 @@ struct plan_object {
 /* The next step, or none. Changes c->said only, and only to what the stored status says already. */
 void plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *out);
 
-/* --- note.c: records. listing: between SNAP_BEGIN and SNAP_END, when older versions count as well (etcd may have been restored). */
-/* c->instance must hold w->instances already. The text of an invalid spec is the caller's to keep in c->invalid_text. */
-void plan_note_cluster(struct plan_cluster *c, const struct plan_wanted *w, bool listing, struct msec now);
+/*
+ * --- note.c: records. listing: between SNAP_BEGIN and SNAP_END, when older versions count as well
+ * (etcd may have been restored).
+ */
+/*
+ * c->instance must hold w->instances already. The text of an invalid spec is the caller's to keep
+ * in c->invalid_text.
+ */
+void plan_note_cluster(
+    struct plan_cluster *c, const struct plan_wanted *w, bool listing, struct msec now);
 void plan_note_cluster_gone(struct plan_cluster *c, const struct uid *uid); /* none = whichever */
 /* False: it is older than what is known. ordinal (below c->instances_n) for INSTANCE only. */
-bool plan_note_child(struct plan_cluster *c, enum child child, unsigned ordinal, const struct plan_object *o, bool listing);
-void plan_note_child_gone(struct plan_cluster *c, enum child child, unsigned ordinal, const struct uid *uid);
+bool plan_note_child(struct plan_cluster *c, enum child child, unsigned ordinal,
+    const struct plan_object *o, bool listing);
+void plan_note_child_gone(
+    struct plan_cluster *c, enum child child, unsigned ordinal, const struct uid *uid);
 /* After plan_note_child said true for the same record. */
-void plan_note_statefulset(struct plan_cluster *c, const struct plan_statefulset *s, struct msec now);
+void plan_note_statefulset(
+    struct plan_cluster *c, const struct plan_statefulset *s, struct msec now);
 void plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_report *r);
 void plan_note_quarantine(struct plan_cluster *c, uint64_t generation);
 /* Nothing is known of this name: the caller may forget it. */
@@ -210,7 +239,8 @@ bool plan_is_empty(const struct plan_cluster *c);
 
 /* --- done.c */
 /* Takes in what came of a step. Returns where the answer's text is to be kept, or NULL. */
-char **plan_done(struct plan_cluster *c, const struct plan_sent *sent, const struct plan_answer *answer, struct msec now);
+char **plan_done(struct plan_cluster *c, const struct plan_sent *sent,
+    const struct plan_answer *answer, struct msec now);
 /* The answer will never come: the executor died. What was written shows in the records. */
 void plan_lost(struct plan_cluster *c, const struct plan_sent *sent);
 

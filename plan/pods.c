@@ -1,6 +1,7 @@
 /*
- * Pods and volumes, which nobody watches: when to look at them, and which of them may be replaced. For plan/cluster.c. A pod is replaced
- * only if PostgreSQL never ran in it or it can not come up by itself; running databases are left alone.
+ * Pods and volumes, which nobody watches: when to look at them, and which of them may be replaced.
+ * For plan/cluster.c. A pod is replaced only if PostgreSQL never ran in it or it can not come up by
+ * itself; running databases are left alone.
  */
 #include "plan/rule.h"
 
@@ -22,7 +23,7 @@ static bool
 waits_on_volume(const struct plan_instance *p)
 {
 	return p->pod_present && !p->pod_ready &&
-	    (p->pod_reason == REASON_VOLUME_PENDING || p->pod_reason == REASON_UNSCHEDULABLE);
+	       (p->pod_reason == REASON_VOLUME_PENDING || p->pod_reason == REASON_UNSCHEDULABLE);
 }
 
 /* --- Looking. */
@@ -63,7 +64,8 @@ rule_look(struct plan_at *a)
 
 		if (!is_doubtful(c, i))
 			continue;
-		if (p->looked && waits_on_volume(p) && !p->pvc_looked && p->look.code == CHOICE_step_code_DONE)
+		if (p->looked && waits_on_volume(p) && !p->pvc_looked &&
+		    p->look.code == CHOICE_step_code_DONE)
 			return look_at(a, i);
 		if (!rule_waits(a, &p->look))
 			return look_at(a, i);
@@ -124,10 +126,12 @@ rule_unreachable(struct plan_at *a)
 		const struct plan_instance *p = &a->c->instance[i];
 
 		if (!p->child.present || p->child.deleting || p->unreachable || !is_lost(p) ||
-		    (p->report.role == CHOICE_instance_role_NONE && p->report.state == CHOICE_instance_state_UNKNOWN))
+		    (p->report.role == CHOICE_instance_role_NONE &&
+			p->report.state == CHOICE_instance_state_UNKNOWN))
 			continue;
 		if (!rule_waits(a, &p->child.try))
-			return rule_step(a, CHOICE_verb_UNREACHABLE, CHILD_INSTANCE, i, &p->report.pod_uid);
+			return rule_step(
+			    a, CHOICE_verb_UNREACHABLE, CHILD_INSTANCE, i, &p->report.pod_uid);
 	}
 	return PASS;
 }
@@ -141,23 +145,24 @@ never_started(const struct plan_instance *p)
 	if (!uid_eq(&p->report.pod_uid, &p->pod_uid))
 		return true;
 	return p->report.state == CHOICE_instance_state_UNKNOWN ||
-	    p->report.state == CHOICE_instance_state_WAITING_FOR_LOCK ||
-	    p->report.state == CHOICE_instance_state_FAILED;
+	       p->report.state == CHOICE_instance_state_WAITING_FOR_LOCK ||
+	       p->report.state == CHOICE_instance_state_FAILED;
 }
 
 static bool
 is_replaceable(const struct plan_instance *p)
 {
 	return p->looked && p->pod_present && !p->pod_ready && !p->pod_terminating &&
-	    (never_started(p) || p->pod_reason == REASON_CRASH_LOOP);
+	       (never_started(p) || p->pod_reason == REASON_CRASH_LOOP);
 }
 
 /* A Pending, never-bound volume that is not what the spec asks for. */
 static bool
 has_wrong_volume(const struct plan_cluster *c, const struct plan_instance *p)
 {
-	return waits_on_volume(p) && p->pvc_looked && p->pvc_present && !p->pvc_bound && !p->pvc_terminating &&
-	    !p->pvc_fits && c->statefulset.storage_inputs == c->wanted.hash[GROUP_STORAGE];
+	return waits_on_volume(p) && p->pvc_looked && p->pvc_present && !p->pvc_bound &&
+	       !p->pvc_terminating && !p->pvc_fits &&
+	       c->statefulset.storage_inputs == c->wanted.hash[GROUP_STORAGE];
 }
 
 static bool
@@ -186,8 +191,8 @@ rule_replace(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
 
-	if (!a->w->synced || !is_unready(a) || !is_settled(a, CHILD_STATEFULSET) || !c->statefulset.known ||
-	    c->statefulset.pod_inputs != model_pod_inputs(c->wanted.hash))
+	if (!a->w->synced || !is_unready(a) || !is_settled(a, CHILD_STATEFULSET) ||
+	    !c->statefulset.known || c->statefulset.pod_inputs != model_pod_inputs(c->wanted.hash))
 		return PASS;
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		const struct plan_instance *p = &c->instance[i];

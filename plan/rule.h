@@ -1,22 +1,25 @@
-/* What the files of plan/ share and nobody else includes: what a rule is given, what it answers, and the questions rules ask. */
+/*
+ * What the files of plan/ share and nobody else includes: what a rule is given, what it answers,
+ * and the questions rules ask.
+ */
 #ifndef PLAN_RULE_H
 #define PLAN_RULE_H
 
 #include "plan/plan.h"
 
 /* Times, in milliseconds. */
-#define UNREADY_MS 2000	    /* pods that are not ready for less are not looked at */
-#define LOOK_FIRST_MS 2000  /* then twice that each time */
+#define UNREADY_MS 2000    /* pods that are not ready for less are not looked at */
+#define LOOK_FIRST_MS 2000 /* then twice that each time */
 #define LOOK_MAX_MS 30000
-#define LOOK_FRESH_MS 1000  /* nothing is replaced on older knowledge */
-#define NAMESPACE_MS 30000  /* how often a cluster that loses pods asks for its namespace */
+#define LOOK_FRESH_MS 1000         /* nothing is replaced on older knowledge */
+#define NAMESPACE_MS 30000         /* how often a cluster that loses pods asks for its namespace */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
-#define STATUS_MS 3000	    /* between two writes of status, unless Ready changes */
-#define STATUS_AGAIN_MS 60000 /* the same status twice: someone undid it */
-#define PODS_FIRST_MS 500   /* while pods end */
+#define STATUS_MS 3000             /* between two writes of status, unless Ready changes */
+#define STATUS_AGAIN_MS 60000      /* the same status twice: someone undid it */
+#define PODS_FIRST_MS 500          /* while pods end */
 #define PODS_MAX_MS 5000
-#define ORPHAN_LOOKS 4	    /* so often pods were seen without a StatefulSet before each is looked at */
-#define SETTLE_MS 500	    /* between two ENSUREs of the same object that both succeeded */
+#define ORPHAN_LOOKS 4 /* so often pods were seen without a StatefulSet before each is looked at */
+#define SETTLE_MS 500  /* between two ENSUREs of the same object that both succeeded */
 #define SETTLE_WINDOW_MS 10000
 
 enum verdict {
@@ -29,26 +32,28 @@ struct plan_at {
 	const struct plan_cluster *c;
 	const struct plan_world *w;
 	struct plan_step *out;
-	bool said; /* the stored status is what it should be; out->status holds it */
+	bool said;       /* the stored status is what it should be; out->status holds it */
 	uint8_t primary; /* ordinal + 1 of out->status.primary; 0 = none */
-	uint64_t owner;	 /* plan_owner_key of the BGCluster */
+	uint64_t owner;  /* plan_owner_key of the BGCluster */
 	uint64_t wanted[CHILD_COUNT]; /* plan_inputs_key of each child as it should be */
 };
 
 /* What is the matter with one child? In the order in which it is found out. */
 enum plan_is {
-	IS_UNSEEN,     /* its list is not complete */
+	IS_UNSEEN, /* its list is not complete */
 	IS_MISSING,
 	IS_DYING,
-	IS_TAKEN,      /* of that name, but not ours */
-	IS_DIFFERENT,  /* made for another spec, by another renderer, or for an earlier cluster of this name */
+	IS_TAKEN, /* of that name, but not ours */
+	/* made for another spec, by another renderer, or for an earlier cluster of this name */
+	IS_DIFFERENT,
 	IS_CHANGED,
 	IS_UNVERIFIED,
 	IS_SETTLED,
 };
 
 /* --- cluster.c */
-enum verdict rule_step(struct plan_at *a, enum choice_verb verb, enum child child, unsigned ordinal, const struct uid *target);
+enum verdict rule_step(struct plan_at *a, enum choice_verb verb, enum child child, unsigned ordinal,
+    const struct uid *target);
 /* Is this attempt to wait? Then the plan is looked at again when it ends. */
 bool rule_waits(struct plan_at *a, const struct plan_try *t);
 bool rule_waits_until(struct plan_at *a, struct msec t);
@@ -56,7 +61,8 @@ bool rule_waits_until(struct plan_at *a, struct msec t);
 /* --- children.c */
 void rule_want(struct plan_at *a); /* fills a->owner and a->wanted */
 enum plan_is rule_child_is(const struct plan_at *a, enum child child, unsigned ordinal);
-const struct plan_child *rule_child(const struct plan_cluster *c, enum child child, unsigned ordinal);
+const struct plan_child *rule_child(
+    const struct plan_cluster *c, enum child child, unsigned ordinal);
 bool rule_unwatched(enum child child);
 unsigned rule_instances(const struct plan_cluster *c); /* that the spec asks for */
 enum verdict rule_rights(struct plan_at *a);
@@ -65,7 +71,10 @@ enum verdict rule_storage(struct plan_at *a);
 enum verdict rule_release(struct plan_at *a);
 enum verdict rule_surplus(struct plan_at *a);
 enum verdict rule_background(struct plan_at *a);
-/* Compares the first child that no life of ours has compared; PASS when there is none that may be now. */
+/*
+ * Compares the first child that no life of ours has compared; PASS when there is none that may be
+ * now.
+ */
 enum verdict rule_verify(struct plan_at *a, bool *left);
 
 /* --- pods.c */
@@ -88,7 +97,8 @@ enum verdict rule_remove_finalizer(struct plan_at *a);
 void plan_forget_details(struct plan_cluster *c, enum child child, unsigned ordinal);
 
 /* --- status.c */
-bool status_current(const struct plan_cluster *c, unsigned ordinal); /* the report is the present pod's */
+bool status_current(
+    const struct plan_cluster *c, unsigned ordinal); /* the report is the present pod's */
 bool status_serves(const struct plan_cluster *c, unsigned ordinal);
 unsigned status_serving(const struct plan_cluster *c);
 void status_make(struct plan_at *a, struct plan_status *out);
@@ -96,7 +106,9 @@ bool status_failing(enum choice_reason r); /* a reason that someone must do some
 enum verdict rule_status(struct plan_at *a);
 enum verdict rule_event(struct plan_at *a);
 
-/* Every attempt of a cluster by number, for the trouble whose text is kept (plan_cluster.trouble). */
+/*
+ * Every attempt of a cluster by number, for the trouble whose text is kept (plan_cluster.trouble).
+ */
 #define TRY_SELF 0u
 #define TRY_CHILD(child) (1u + (unsigned)(child))
 #define TRY_INSTANCE(ordinal) (1u + CHILD_COUNT + 2 * (unsigned)(ordinal))

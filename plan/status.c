@@ -1,6 +1,7 @@
 /*
- * What users are told of a BGCluster: conditions, phase, Events. For plan/cluster.c. Everything is made from what was seen now; a message
- * names the instance and says what to do. A status is written only when it says something new, Events only when there is news.
+ * What users are told of a BGCluster: conditions, phase, Events. For plan/cluster.c. Everything is
+ * made from what was seen now; a message names the instance and says what to do. A status is
+ * written only when it says something new, Events only when there is news.
  */
 #include "plan/rule.h"
 
@@ -28,7 +29,7 @@ is_primary(const struct plan_cluster *c, unsigned ordinal)
 	const struct plan_instance *p = &c->instance[ordinal];
 
 	return status_current(c, ordinal) && p->report.role == CHOICE_instance_role_PRIMARY &&
-	    p->report.state >= CHOICE_instance_state_RUNNING;
+	       p->report.state >= CHOICE_instance_state_RUNNING;
 }
 
 static bool
@@ -37,13 +38,15 @@ is_streaming(const struct plan_cluster *c, unsigned ordinal)
 	const struct plan_instance *p = &c->instance[ordinal];
 
 	return status_current(c, ordinal) && p->report.role != CHOICE_instance_role_PRIMARY &&
-	    p->report.state == CHOICE_instance_state_STREAMING;
+	       p->report.state == CHOICE_instance_state_STREAMING;
 }
 
 bool
 status_serves(const struct plan_cluster *c, unsigned ordinal)
 {
-	return is_streaming(c, ordinal) || (is_primary(c, ordinal) && c->instance[ordinal].report.bootstrapped);
+	return is_streaming(c, ordinal) ||
+	       (is_primary(c, ordinal) && c->instance[ordinal].report.bootstrapped &&
+		   c->instance[ordinal].report.reason != REASON_NO_SYNCHRONOUS_STANDBY);
 }
 
 unsigned
@@ -63,8 +66,8 @@ find_primary(const struct plan_cluster *c)
 	unsigned n = rule_instances(c), best = n;
 
 	for (unsigned i = 0; i < n; i++)
-		if (is_primary(c, i) &&
-		    (best == n || c->instance[i].report.timeline > c->instance[best].report.timeline))
+		if (is_primary(c, i) && (best == n || c->instance[i].report.timeline >
+							  c->instance[best].report.timeline))
 			best = i;
 	return best;
 }
@@ -110,7 +113,8 @@ struct trouble {
 
 /* Empty text: what the reason means and what to do. */
 static void
-set_trouble(struct trouble *t, enum choice_reason reason, const char *who, int ordinal, const char *text)
+set_trouble(
+    struct trouble *t, enum choice_reason reason, const char *who, int ordinal, const char *text)
 {
 	const char *what = text != NULL && text[0] != '\0' ? text : reason_info[reason].advice;
 
@@ -133,7 +137,9 @@ status_try(const struct plan_cluster *c, unsigned i)
 	k = i - TRY_INSTANCE(0);
 	if (k / 2 >= c->instances_n)
 		return NULL;
-	return k % 2 == 0 ? &c->instance[k / 2].child.try : &c->instance[k / 2].look;
+	return k % 2 == 0 ? &c->instance[k / 2].child.
+	try:
+		&c->instance[k / 2].look;
 }
 
 /* A step that was refused. */
@@ -164,7 +170,8 @@ find_taken(const struct plan_at *a, struct trouble *t)
 			if (rule_child_is(a, (enum child)child, i) != IS_TAKEN)
 				continue;
 			model_child_name(name, (enum child)child, a->c->name, i);
-			snprintf(text, sizeof(text), "%s %s exists and is not ours; delete or rename it, or the cluster.",
+			snprintf(text, sizeof(text),
+			    "%s %s exists and is not ours; delete or rename it, or the cluster.",
 			    kind_info[child_info[child].kind].name, name);
 			set_trouble(t, REASON_NAME_TAKEN, NULL, -1, text);
 			return true;
@@ -179,12 +186,13 @@ find_instances_trouble(const struct plan_cluster *c, unsigned i, bool failing, s
 {
 	const struct plan_instance *p = &c->instance[i];
 
-	if (status_current(c, i) && p->report.reason != REASON_NONE && p->report.reason != REASON_AS_WANTED &&
-	    status_failing(p->report.reason) == failing) {
+	if (status_current(c, i) && p->report.reason != REASON_NONE &&
+	    p->report.reason != REASON_AS_WANTED && status_failing(p->report.reason) == failing) {
 		set_trouble(t, p->report.reason, c->name, (int)i, p->report_text);
 		return true;
 	}
-	if (p->looked && p->pod_reason != REASON_NONE && !p->pod_ready && status_failing(p->pod_reason) == failing) {
+	if (p->looked && p->pod_reason != REASON_NONE && !p->pod_ready &&
+	    status_failing(p->pod_reason) == failing) {
 		set_trouble(t, p->pod_reason, c->name, (int)i, p->pod_text);
 		return true;
 	}
@@ -232,21 +240,25 @@ put(struct plan_status *s, enum choice_condition_type type, enum choice_conditio
 	k->type = (uint8_t)type;
 	k->status = (uint8_t)status;
 	k->reason = (uint8_t)reason;
-	str_copy_text(k->text, sizeof(k->text), str_of(text[0] != '\0' ? text : reason_info[reason].advice));
+	if (text[0] == '\0')
+		text = reason_info[reason].advice[0] != '\0' ? reason_info[reason].advice
+		                                             : reason_info[reason].name;
+	str_copy_text(k->text, sizeof(k->text), str_of(text));
 }
 
 static void
-put_trouble(struct plan_status *s, enum choice_condition_type type, enum choice_condition_status status,
-    const struct trouble *t)
+put_trouble(struct plan_status *s, enum choice_condition_type type,
+    enum choice_condition_status status, const struct trouble *t)
 {
 	put(s, type, status, t->reason, t->text);
 }
 
-static void put_text(struct plan_status *s, enum choice_condition_type type, enum choice_condition_status status,
-    enum choice_reason reason, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static void put_text(struct plan_status *s, enum choice_condition_type type,
+    enum choice_condition_status status, enum choice_reason reason, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 static void
-put_text(struct plan_status *s, enum choice_condition_type type, enum choice_condition_status status,
-    enum choice_reason reason, const char *fmt, ...)
+put_text(struct plan_status *s, enum choice_condition_type type,
+    enum choice_condition_status status, enum choice_reason reason, const char *fmt, ...)
 {
 	char text[TEXT_MAX];
 	va_list ap;
@@ -263,7 +275,7 @@ is_complete(const struct plan_cluster *c)
 	unsigned n = rule_instances(c);
 
 	return n > 0 && status_serving(c) == n && find_primary(c) < n && c->statefulset.known &&
-	    c->statefulset.replicas == n && c->statefulset.ready >= n;
+	       c->statefulset.replicas == n && c->statefulset.ready >= n;
 }
 
 /* What only takes its time. */
@@ -279,10 +291,12 @@ find_wait(const struct plan_cluster *c, struct trouble *t)
 	else if (!c->child[CHILD_STATEFULSET].present)
 		set_trouble(t, REASON_CREATING, NULL, -1, NULL);
 	else if (find_primary(c) == n)
-		set_trouble(t, any(c, has_run) ? REASON_NO_PRIMARY : REASON_BOOTSTRAPPING, NULL, -1, NULL);
+		set_trouble(
+		    t, any(c, has_run) ? REASON_NO_PRIMARY : REASON_BOOTSTRAPPING, NULL, -1, NULL);
 	else {
 		set_trouble(t, REASON_WAITING_FOR_INSTANCES, NULL, -1, NULL);
-		snprintf(t->text, sizeof(t->text), "%u of %u instances serve; see kubectl get bgi.", status_serving(c), n);
+		snprintf(t->text, sizeof(t->text), "%u of %u instances serve; see kubectl get bgi.",
+		    status_serving(c), n);
 	}
 }
 
@@ -311,8 +325,8 @@ find_obstacle(const struct plan_at *a, struct trouble *t)
 
 /* "demo-0, demo-2" of those that is() says; how many. */
 static unsigned
-list_instances(const struct plan_cluster *c, bool (*is)(const struct plan_cluster *c, unsigned i), char *out,
-    size_t size)
+list_instances(const struct plan_cluster *c, bool (*is)(const struct plan_cluster *c, unsigned i),
+    char *out, size_t size)
 {
 	unsigned n = 0;
 	size_t len = 0;
@@ -336,7 +350,8 @@ is_outdated(const struct plan_cluster *c, unsigned i)
 {
 	const struct plan_instance *p = &c->instance[i];
 
-	return p->looked && p->pod_present && p->pod_inputs != 0 && p->pod_inputs != model_pod_inputs(c->wanted.hash);
+	return p->looked && p->pod_present && p->pod_inputs != 0 &&
+	       p->pod_inputs != model_pod_inputs(c->wanted.hash);
 }
 
 static bool
@@ -355,7 +370,8 @@ is_making(const struct plan_at *a)
 		for (unsigned i = 0; i < n; i++) {
 			enum plan_is is = rule_child_is(a, (enum child)child, i);
 
-			if ((is == IS_MISSING && !rule_unwatched((enum child)child)) || is == IS_DIFFERENT)
+			if ((is == IS_MISSING && !rule_unwatched((enum child)child)) ||
+			    is == IS_DIFFERENT)
 				return true;
 		}
 	}
@@ -370,20 +386,25 @@ put_progressing(const struct plan_at *a, struct plan_status *s, const struct tro
 	struct trouble t;
 
 	if (a->w->degraded)
-		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE, REASON_WORKER_DEGRADED, "");
+		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
+		    REASON_WORKER_DEGRADED, "");
 	else if (find_refused(c, &t))
-		put_trouble(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE, &t);
+		put_trouble(
+		    s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE, &t);
 	else if (obstacle != NULL)
 		put_trouble(s, CHOICE_condition_type_PROGRESSING,
-		    status_failing(obstacle->reason) ? CHOICE_condition_status_FALSE : CHOICE_condition_status_TRUE,
+		    status_failing(obstacle->reason) ? CHOICE_condition_status_FALSE
+						     : CHOICE_condition_status_TRUE,
 		    obstacle);
 	else if (is_making(a))
-		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE, REASON_CREATING, "");
+		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
+		    REASON_CREATING, "");
 	else if (list_instances(c, is_outdated, names, sizeof(names)) > 0)
-		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE, REASON_ROLLOUT_PENDING,
-		    "older than the spec: %s", names);
+		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
+		    REASON_ROLLOUT_PENDING, "older than the spec: %s", names);
 	else
-		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE, REASON_AS_WANTED, "");
+		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
+		    REASON_AS_WANTED, "");
 }
 
 static void
@@ -394,13 +415,14 @@ put_healthy(const struct plan_cluster *c, struct plan_status *s)
 	for (unsigned i = 0; i < n; i++)
 		streaming += is_streaming(c, i);
 	if (primary == n)
-		put(s, CHOICE_condition_type_HEALTHY, CHOICE_condition_status_FALSE, REASON_NO_PRIMARY, "");
+		put(s, CHOICE_condition_type_HEALTHY, CHOICE_condition_status_FALSE,
+		    REASON_NO_PRIMARY, "");
 	else if (streaming + 1 < n)
-		put_text(s, CHOICE_condition_type_HEALTHY, CHOICE_condition_status_FALSE, REASON_WAITING_FOR_INSTANCES,
-		    "%u of %u replicas stream.", streaming, n - 1);
+		put_text(s, CHOICE_condition_type_HEALTHY, CHOICE_condition_status_FALSE,
+		    REASON_WAITING_FOR_INSTANCES, "%u of %u replicas stream.", streaming, n - 1);
 	else
-		put_text(s, CHOICE_condition_type_HEALTHY, CHOICE_condition_status_TRUE, REASON_AS_WANTED,
-		    "%u of %u replicas stream.", streaming, n - 1);
+		put_text(s, CHOICE_condition_type_HEALTHY, CHOICE_condition_status_TRUE,
+		    REASON_AS_WANTED, "%u of %u replicas stream.", streaming, n - 1);
 }
 
 /* What PostgreSQL or Patroni did not take of the configuration. */
@@ -410,8 +432,9 @@ find_config_trouble(const struct plan_cluster *c, struct trouble *t)
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		enum choice_reason r = c->instance[i].report.reason;
 
-		if (!status_current(c, i) || (r != REASON_PARAMETER_REFUSED && r != REASON_PARAMETER_OWNED &&
-						 r != REASON_VARIABLE_OWNED))
+		if (!status_current(c, i) ||
+		    (r != REASON_PARAMETER_REFUSED && r != REASON_PARAMETER_OWNED &&
+			r != REASON_VARIABLE_OWNED))
 			continue;
 		set_trouble(t, r, c->name, (int)i, c->instance[i].report_text);
 		return true;
@@ -423,33 +446,41 @@ static void
 put_configuration(const struct plan_cluster *c, struct plan_status *s)
 {
 	unsigned primary = find_primary(c);
-	uint64_t applied = primary < rule_instances(c) ? c->instance[primary].report.config_generation : 0;
+	uint64_t applied =
+	    primary < rule_instances(c) ? c->instance[primary].report.config_generation : 0;
 	char names[TEXT_MAX - 40];
 	struct trouble t;
 
 	if (find_config_trouble(c, &t))
-		put_trouble(s, CHOICE_condition_type_CONFIGURATION_APPLIED, CHOICE_condition_status_FALSE, &t);
+		put_trouble(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
+		    CHOICE_condition_status_FALSE, &t);
 	else if (applied == 0 || applied < c->config_generation)
-		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED, CHOICE_condition_status_FALSE, REASON_CREATING,
+		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
+		    CHOICE_condition_status_FALSE, REASON_CREATING,
 		    "The configuration of this spec is not applied yet; wait.");
 	else if (list_instances(c, awaits_restart, names, sizeof(names)) > 0)
-		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED, CHOICE_condition_status_FALSE,
-		    REASON_RESTART_PENDING, "A parameter takes effect only after a restart of %s.", names);
+		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
+		    CHOICE_condition_status_FALSE, REASON_RESTART_PENDING,
+		    "A parameter takes effect only after a restart of %s.", names);
 	else
-		put(s, CHOICE_condition_type_CONFIGURATION_APPLIED, CHOICE_condition_status_TRUE, REASON_AS_WANTED, "");
+		put(s, CHOICE_condition_type_CONFIGURATION_APPLIED, CHOICE_condition_status_TRUE,
+		    REASON_AS_WANTED, "");
 }
 
 static void
 put_ready(const struct plan_cluster *c, struct plan_status *s, const struct trouble *obstacle)
 {
-	const char *phase = obstacle != NULL ? reason_info[obstacle->reason].name : reason_info[REASON_READY].name;
+	const char *phase =
+	    obstacle != NULL ? reason_info[obstacle->reason].name : reason_info[REASON_READY].name;
 
 	snprintf(s->phase, sizeof(s->phase), "%s", phase);
 	if (obstacle != NULL)
-		put_trouble(s, CHOICE_condition_type_READY, CHOICE_condition_status_FALSE, obstacle);
+		put_trouble(
+		    s, CHOICE_condition_type_READY, CHOICE_condition_status_FALSE, obstacle);
 	else
-		put_text(s, CHOICE_condition_type_READY, CHOICE_condition_status_TRUE, REASON_AS_WANTED,
-		    "%u of %u instances serve.", status_serving(c), rule_instances(c));
+		put_text(s, CHOICE_condition_type_READY, CHOICE_condition_status_TRUE,
+		    REASON_AS_WANTED, "%u of %u instances serve.", status_serving(c),
+		    rule_instances(c));
 }
 
 void
@@ -477,7 +508,8 @@ status_make(struct plan_at *a, struct plan_status *out)
 	put_healthy(c, out);
 	put_configuration(c, out);
 	if (c->quarantined != 0 && c->quarantined == c->wanted.generation)
-		put(out, CHOICE_condition_type_QUARANTINED, CHOICE_condition_status_TRUE, REASON_QUARANTINED, "");
+		put(out, CHOICE_condition_type_QUARANTINED, CHOICE_condition_status_TRUE,
+		    REASON_QUARANTINED, "");
 }
 
 void
@@ -485,7 +517,8 @@ plan_status_refused(struct plan_status *out)
 {
 	memset(out, 0, sizeof(*out));
 	snprintf(out->phase, sizeof(out->phase), "%s", reason_info[REASON_TOO_MANY_CLUSTERS].name);
-	put(out, CHOICE_condition_type_READY, CHOICE_condition_status_FALSE, REASON_TOO_MANY_CLUSTERS, "");
+	put(out, CHOICE_condition_type_READY, CHOICE_condition_status_FALSE,
+	    REASON_TOO_MANY_CLUSTERS, "");
 }
 
 uint64_t
@@ -515,7 +548,8 @@ static bool
 is_blind(const struct plan_at *a)
 {
 	for (unsigned child = 0; child < CHILD_COUNT; child++)
-		if (!rule_unwatched((enum child)child) && (a->w->listed & 1u << child_info[child].kind) == 0)
+		if (!rule_unwatched((enum child)child) &&
+		    (a->w->listed & 1u << child_info[child].kind) == 0)
 			return true;
 	return false;
 }
@@ -549,7 +583,8 @@ rule_status(struct plan_at *a)
 	a->said = out->sent.key == c->wanted.status;
 	if (a->said || rule_waits(a, &c->say))
 		return PASS;
-	if (out->sent.key == c->status_sent && rule_waits_until(a, (struct msec){c->status_at.v + STATUS_AGAIN_MS}))
+	if (out->sent.key == c->status_sent &&
+	    rule_waits_until(a, (struct msec){c->status_at.v + STATUS_AGAIN_MS}))
 		return PASS;
 	if (look_before_saying(a) == STEP)
 		return STEP;
@@ -592,7 +627,10 @@ rule_event(struct plan_at *a)
 	_Static_assert(CHOICE_reason_COUNT <= 64, "plan_cluster.events is a bit mask of reasons");
 	if (!a->said || !c->said.primed || rule_waits(a, &c->say))
 		return PASS;
-	/* After an edit a reason is news again, but not while it is the same old text: the edit is still under way. */
+	/*
+	 * After an edit a reason is news again, but not while it is the same old text: the edit is
+	 * still under way.
+	 */
 	if (failing != NULL && (c->events & 1ULL << failing->reason) == 0 &&
 	    hash_str(HASH_INIT, str_of(failing->text)) != c->said.told)
 		return tell(a, CHOICE_event_type_WARNING, failing->reason, failing->text);
@@ -601,7 +639,8 @@ rule_event(struct plan_at *a)
 		return tell(a, CHOICE_event_type_NORMAL, REASON_READY, text);
 	}
 	if (a->primary != 0 && c->said.primary != 0 && a->primary != c->said.primary) {
-		snprintf(text, sizeof(text), "%s is primary now; it was %s-%u.", s->primary, c->name, c->said.primary - 1u);
+		snprintf(text, sizeof(text), "%s is primary now; it was %s-%u.", s->primary,
+		    c->name, c->said.primary - 1u);
 		return tell(a, CHOICE_event_type_NORMAL, REASON_PRIMARY_CHANGED, text);
 	}
 	return PASS;

@@ -52,16 +52,29 @@ unit() {
 e2e() {
 	tests/cluster/make.sh || exit 1
 	step build/log/build.log "building the operator" make -j"$(nproc)" image
-	say "tests on the real cluster (log: build/log/e2e.log)"
-	/usr/bin/python3 -m pytest -p no:cacheprovider tests/e2e ${TESTS:-} -v --tb=short -o console_output_style=classic 2>&1 | tee build/log/e2e.log |
-		grep --line-buffered -vE '^$' | cut -c1-300
-	local rc=${PIPESTATUS[0]}
-	local p f
-	p=$(sed -nE 's/.*[ =]([0-9]+) passed.*/\1/p' build/log/e2e.log | tail -n 1)
-	f=$(grep -cE '^(FAILED|ERROR) tests/' build/log/e2e.log)
+	pytest_run "the tests on the real cluster that can run beside each other" parallel -n 3 -m "not alone"
+	pytest_run "those that disturb the operator or need the machine" alone -m alone
+}
+
+# pytest_run "what" NAME ARGUMENT...: counts what pytest counted; its whole output is in build/log/e2e-NAME.log
+pytest_run() {
+	local what=$1 log=build/log/e2e-$2.log rc p
+	shift 2
+	say "$what (log: $log)"
+	/usr/bin/python3 -m pytest -p no:cacheprovider tests/e2e ${TESTS:-} -v --tb=short "$@" 2>&1 | tee "$log" |
+		grep --line-buffered -E 'PASSED|FAILED|ERROR' | cut -c1-160
+	rc=${PIPESTATUS[0]}
+	[ "$rc" = 5 ] && return # none selected
+	p=$(sed -nE 's/.*[ =]([0-9]+) passed.*/\1/p' "$log" | tail -n 1)
 	passed=$((passed + ${p:-0}))
-	while read -r line; do bad "$line"; done < <(grep -E '^(FAILED|ERROR) tests/' build/log/e2e.log | cut -c1-200)
-	if [ "$rc" -ne 0 ] && [ "$f" = 0 ]; then bad "pytest ended with exit code $rc"; fi
+	if ! grep -qE '^(FAILED|ERROR) tests/' "$log" && [ "$rc" -ne 0 ]; then
+		bad "pytest ended with exit code $rc: $(tail -n 1 "$log")"
+		tail -n 30 "$log"
+	fi
+	if grep -qE '^(FAILED|ERROR) tests/' "$log"; then
+		while read -r line; do bad "$line"; done < <(grep -E '^(FAILED|ERROR) tests/' "$log" | cut -c1-200)
+		sed -n '/^=.* \(FAILURES\|ERRORS\) =/,$p' "$log" | grep -E '^(E  |____|tests/e2e)' | cut -c1-300
+	fi
 }
 
 case ${1:-} in

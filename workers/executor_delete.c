@@ -124,7 +124,9 @@ on_pod(struct step *s, const struct kube_reply *r)
 {
 	struct guard guard;
 	struct object_meta m;
+	struct pod_view p;
 	struct json j;
+	struct err e;
 
 	if (step_replied(r, 404)) {
 		step_end_done(s);
@@ -133,6 +135,15 @@ on_pod(struct step *s, const struct kube_reply *r)
 	if (!step_parse_object(s, r, s->name, &j, &m) ||
 	    !is_target(s, KIND_POD, &m, str_is(m.cluster, s->req.name)))
 		return;
+	if (observe_pod(&j, &s->arena, &p, &e) == -1) {
+		step_end_err(s, &e);
+		return;
+	}
+	/* It came up since the reconciler looked. */
+	if (p.ready && !s->cluster.meta.deleting) {
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "pod %s is ready now", s->name);
+		return;
+	}
 	guard = (struct guard){m.uid, 0};
 	step_delete(s, KIND_POD, s->name, &guard, "Background", on_deleted);
 }

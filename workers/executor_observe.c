@@ -226,7 +226,10 @@ observe_pvc(const struct json *j, struct arena *a, struct pvc_view *out, struct 
 	return 0;
 }
 
-/* A class that the spec leaves open was chosen by the API server: then the claim's own mark decides. */
+/*
+ * A class that the spec leaves open was chosen by the API server: then the claim's own mark
+ * decides.
+ */
 bool
 observe_pvc_matches(const struct pvc_view *p, const struct bgcluster *c)
 {
@@ -234,7 +237,7 @@ observe_pvc_matches(const struct pvc_view *p, const struct bgcluster *c)
 
 	return quantity_compare(p->size, c->storage_size, &order) == 0 && order == 0 &&
 	       (c->storage_class.len == 0 ? p->inputs == c->hash[GROUP_STORAGE]
-	                                  : str_eq(p->class, c->storage_class));
+					  : str_eq(p->class, c->storage_class));
 }
 
 void

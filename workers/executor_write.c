@@ -179,6 +179,7 @@ static void
 on_lost_instance(struct step *s, const struct kube_reply *r)
 {
 	struct bginstance i;
+	struct uid pod;
 	struct guard guard;
 	struct buf body;
 	struct json j;
@@ -186,6 +187,12 @@ on_lost_instance(struct step *s, const struct kube_reply *r)
 
 	if (!parse_instance(s, r, &j, &i))
 		return;
+	if (!uid_none(&s->req.target) &&
+	    (uid_parse(i.pod_uid, &pod) == -1 || !uid_eq(&pod, &s->req.target))) {
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "another pod speaks for BGInstance %s now", s->name);
+		return;
+	}
 	if (observe_unreachable(&j, &i)) {
 		step_end_done(s);
 		return;

@@ -38,7 +38,8 @@ static const struct policy_row rows[] = {
     {"observe pods", CHOICE_verb_OBSERVE_PODS, 0, 0, 0},
     {"observe pvc", CHOICE_verb_OBSERVE_PVC, 0, 0, NEED_SPEC},
     {"observe namespace", CHOICE_verb_OBSERVE_NAMESPACE, 0, 0, 0},
-    {"replace pod", CHOICE_verb_REPLACE_POD, 0, SHAPE_TARGET, NEED_LIVE},
+    /* Of a cluster that is being deleted too: an orphaned pod ends only if it is told. */
+    {"replace pod", CHOICE_verb_REPLACE_POD, 0, SHAPE_TARGET, 0},
     {"replace pvc", CHOICE_verb_REPLACE_PVC, 0, SHAPE_TARGET, NEED_LIVE},
     {"destroy anchor", CHOICE_verb_DESTROY_ANCHOR, 0, 0, PURGES},
     {"delete pvcs", CHOICE_verb_DELETE_PVCS, 0, 0, PURGES | NEED_DESTROYING},

@@ -1,6 +1,7 @@
 /*
- * The reconciler: no token, no socket, no file. Records come in from the watcher, steps go out to the executor; what lies between is
- * plan/. This file is the loop: edges that come and go, the one timer, what the supervisor says.
+ * The reconciler: no token, no socket, no file. Records come in from the watcher, steps go out to
+ * the executor; what lies between is plan/. This file is the loop: edges that come and go, the one
+ * timer, what the supervisor says.
  */
 #include <ev.h>
 #include <stdio.h>
@@ -8,7 +9,10 @@
 #include "workers/reconciler.h"
 #include "workers/workers.h"
 
-/* After this long, what a list did not name yet is made all the same: making what is there is no harm, and its refusal says what is wrong. */
+/*
+ * After this long, what a list did not name yet is made all the same: making what is there is no
+ * harm, and its refusal says what is wrong.
+ */
 #define IMPATIENT_S 10.0
 
 struct reconciler {
@@ -84,7 +88,8 @@ on_refused(void *arg, const struct msg_rec_cluster *c)
 	char obj[160];
 
 	snprintf(obj, sizeof(obj), "bgcluster/%s/%s", c->namespace, c->name);
-	log_warn("too-many", obj, "%u clusters are served already: this one is not; delete some, or run another operator",
+	log_warn("too-many", obj,
+	    "%u clusters are served already: this one is not; delete some, or run another operator",
 	    r->table.limit);
 	if (r->executor && !r->w->stopping)
 		steps_refuse(&r->steps, c, clock_mono());

@@ -16,8 +16,8 @@ struct entry {
 	struct plan_cluster plan;
 	char name[NAME_MAX_CLUSTER + 1];
 	uint8_t namespace; /* index into table.namespaces */
-	bool named;	   /* since its list's SNAP_BEGIN */
-	bool busy;	   /* its step is in flight */
+	bool named;        /* since its list's SNAP_BEGIN */
+	bool busy;         /* its step is in flight */
 	bool dirty, spare; /* it is in that queue */
 	struct entry *next_dirty, *next_spare;
 	unsigned heap_at; /* 1 + its index in table.heap; 0 = no timer */
@@ -29,8 +29,8 @@ struct queue {
 struct table_namespace {
 	const char *name;
 	uint32_t listed; /* bit per kind: was listed once */
-	uint32_t ended;	 /* bit per kind: the list is complete, and its watch goes on */
-	uint32_t open;	 /* bit per kind: between SNAP_BEGIN and SNAP_END */
+	uint32_t ended;  /* bit per kind: the list is complete, and its watch goes on */
+	uint32_t open;   /* bit per kind: between SNAP_BEGIN and SNAP_END */
 	uint32_t number[KIND_COUNT];
 };
 struct table {
@@ -95,7 +95,7 @@ void feed_quarantine(struct feed *f, const struct msg_quarantine *m);
 
 /* --- reconciler_step.c */
 struct flight {
-	uint32_t id; /* 0 = free */
+	uint32_t id;         /* 0 = free */
 	struct entry *entry; /* NULL: of a BGCluster that was refused */
 	struct plan_sent sent;
 	struct msec since;

@@ -1,6 +1,7 @@
 /*
- * The watcher's records, checked beyond what the codec can (names agree, the namespace is ours, the kind is watched) and taken into the
- * table. A record that makes no sense is the watcher's breach. For reconciler.c.
+ * The watcher's records, checked beyond what the codec can (names agree, the namespace is ours, the
+ * kind is watched) and taken into the table. A record that makes no sense is the watcher's breach.
+ * For reconciler.c.
  */
 #include <stddef.h>
 #include <string.h>
@@ -102,7 +103,8 @@ take_child(struct feed *f, unsigned namespace, const struct child_record *r, boo
 		table_grow_instances(e, r->ordinal + 1);
 	*taken = plan_note_child(&e->plan, r->child, r->ordinal, &r->object,
 	    is_listing(f, namespace, child_info[r->child].kind));
-	s = r->child == CHILD_INSTANCE ? &e->plan.instance[r->ordinal].child : &e->plan.child[r->child];
+	s = r->child == CHILD_INSTANCE ? &e->plan.instance[r->ordinal].child
+	                               : &e->plan.child[r->child];
 	s->named = true;
 	table_dirty(f->table, e);
 	return e;
@@ -118,10 +120,11 @@ check_child(const struct child_record *r)
 	return NULL;
 }
 
-#define OBJECT(r) \
-	{ \
-		.uid = (r)->uid, .owner = (r)->owner, .generation = (r)->generation, .version = (r)->version, \
-		.inputs = (r)->inputs, .revision = (r)->inputs_revision, .deleting = (r)->deleting \
+#define OBJECT(r)                                                                                  \
+	{                                                                                          \
+		.uid = (r)->uid, .owner = (r)->owner, .generation = (r)->generation,               \
+		.version = (r)->version, .inputs = (r)->inputs, .revision = (r)->inputs_revision,  \
+		.deleting = (r)->deleting                                                          \
 	}
 
 static const char *
@@ -210,7 +213,8 @@ on_gone(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct msec
 	if (r->kind == KIND_BGCLUSTER)
 		plan_note_cluster_gone(&e->plan, &r->uid);
 	else if (r->child != CHILD_INSTANCE || r->ordinal < e->plan.instances_n)
-		plan_note_child_gone(&e->plan, r->child, r->child == CHILD_INSTANCE ? r->ordinal : 0, &r->uid);
+		plan_note_child_gone(
+		    &e->plan, r->child, r->child == CHILD_INSTANCE ? r->ordinal : 0, &r->uid);
 	table_dirty(f->table, e);
 	return NULL;
 }
@@ -230,7 +234,8 @@ on_end(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct msec 
 }
 
 static const struct {
-	const char *(*take)(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct msec now);
+	const char *(*take)(
+	    struct feed *f, const struct ipc_msg *m, unsigned namespace, struct msec now);
 	size_t namespace; /* where it stands in struct ipc_msg */
 } handlers[IPC_TYPE_COUNT] = {
     [IPC_SNAP_BEGIN] = {on_begin, offsetof(struct ipc_msg, snap_begin.namespace)},
@@ -262,7 +267,8 @@ feed_quarantine(struct feed *f, const struct msg_quarantine *m)
 
 	if (uid_none(&m->uid))
 		return; /* a line that only the watcher knows */
-	f->quarantine[f->quarantine_n++ % QUARANTINE_MAX] = (struct feed_quarantine){m->uid, m->generation};
+	f->quarantine[f->quarantine_n++ % QUARANTINE_MAX] =
+	    (struct feed_quarantine){m->uid, m->generation};
 	e = table_find_uid(f->table, &m->uid);
 	if (e == NULL)
 		return;

@@ -1,38 +1,67 @@
 /*
- * Plans into steps, answers into state: at most STEPS_IN_FLIGHT steps, one for each cluster. What is asked in the background waits until
- * nothing else does, and goes slowly. For reconciler.c.
+ * Plans into steps, answers into state: at most STEPS_IN_FLIGHT steps, one for each cluster. What
+ * is asked in the background waits until nothing else does, and goes slowly. For reconciler.c.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "workers/reconciler.h"
 
-#define SWEEP_MS 600000		 /* what nobody watches is ensured this often, */
-#define SWEEP_CLUSTER_MS 3000	 /* but of many clusters no more than one object a second */
+#define SWEEP_MS 600000       /* what nobody watches is ensured this often, */
+#define SWEEP_CLUSTER_MS 3000 /* but of many clusters no more than one object a second */
 
 static struct ipc_msg out; /* 60 KB: not on the stack */
 
 static void
 poison_enter(const struct table *t, const struct entry *e)
 {
-	struct ipc_poison p = {.kind = KIND_BGCLUSTER, .uid = e->plan.wanted.uid, .generation = e->plan.wanted.generation};
+	struct ipc_poison p = {.kind = KIND_BGCLUSTER,
+	    .uid = e->plan.wanted.uid,
+	    .generation = e->plan.wanted.generation};
 
 	snprintf(p.namespace, sizeof(p.namespace), "%s", t->namespaces[e->namespace].name);
 	memcpy(p.name, e->name, sizeof(e->name));
 	ipc_poison_enter(&p);
 }
 
+/* "Service demo-rw" for what a verb is about, else nothing. */
 static void
-log_step(const struct steps *s, const struct flight *f, const char *fmt, const char *code, int64_t ms, const char *text)
+name_target(char *out_text, size_t size, const struct flight *f)
 {
-	const struct entry *e = f->entry;
-	char obj[160];
+	const struct plan_sent *s = &f->sent;
+	char name[NAME_MAX_LABEL + 1];
 
-	if (e == NULL)
+	out_text[0] = '\0';
+	if (s->verb == CHOICE_verb_STATUS || s->verb == CHOICE_verb_EVENT ||
+	    (s->child == CHILD_ANCHOR && s->verb != CHOICE_verb_ENSURE))
 		return;
-	snprintf(obj, sizeof(obj), "bgcluster/%s/%s", s->table->namespaces[e->namespace].name, e->name);
-	log_info("step", obj, "%s %s child=%u ordinal=%u id=%u %s ms=%lld %s", fmt, choice_text(VOCAB_verb, f->sent.verb),
-	    f->sent.child, f->sent.ordinal, f->id, code, (long long)ms, text);
+	model_child_name(name, s->child, f->entry->name, s->ordinal);
+	snprintf(out_text, size, " %s %s", kind_info[child_info[s->child].kind].name, name);
+}
+
+static void
+log_flight(const struct steps *s, const struct flight *f, const char *what)
+{
+	char obj[160], target[128];
+
+	if (f->entry == NULL)
+		return;
+	snprintf(obj, sizeof(obj), "bgcluster/%s/%s",
+	    s->table->namespaces[f->entry->namespace].name, f->entry->name);
+	name_target(target, sizeof(target), f);
+	log_info("step", obj, "%s%s id=%u %s", choice_text(VOCAB_verb, f->sent.verb), target, f->id,
+	    what);
+}
+
+static void
+log_done(
+    const struct steps *s, const struct flight *f, const struct msg_step_done *d, struct msec now)
+{
+	char what[IPC_TEXT_MAX + 64];
+
+	snprintf(what, sizeof(what), "code=%s ms=%lld %s", choice_text(VOCAB_step_code, d->code),
+	    (long long)(now.v - f->since.v), d->text);
+	log_flight(s, f, what);
 }
 
 /* --- Sending. */
@@ -73,7 +102,8 @@ static void
 fill_status(const struct plan_step *p, const struct plan_cluster *c)
 {
 	out.type = IPC_STEP_STATUS;
-	out.step_status = (struct msg_step_status){.uid = c->wanted.uid, .generation = c->wanted.generation};
+	out.step_status =
+	    (struct msg_step_status){.uid = c->wanted.uid, .generation = c->wanted.generation};
 	put_status(&out.step_status, &p->status);
 }
 
@@ -81,7 +111,8 @@ static void
 fill_event(const struct plan_step *p, const struct plan_cluster *c)
 {
 	out.type = IPC_STEP_EVENT;
-	out.step_event = (struct msg_step_event){.uid = c->wanted.uid, .type = p->event_type, .reason = p->sent.reason};
+	out.step_event = (struct msg_step_event){
+	    .uid = c->wanted.uid, .type = p->event_type, .reason = p->sent.reason};
 	memcpy(out.step_event.text, p->text, sizeof(out.step_event.text));
 }
 
@@ -135,7 +166,7 @@ send_step(struct steps *s, struct entry *e, const struct plan_step *p, struct ms
 	*f = (struct flight){id, e, p->sent, now};
 	s->flights_n++;
 	e->busy = true;
-	log_step(s, f, "send", "sent", 0, "");
+	log_flight(s, f, p->why);
 	return true;
 }
 
@@ -149,7 +180,8 @@ steps_refuse(struct steps *s, const struct msg_rec_cluster *r, struct msec now)
 	if (f == NULL || r->deleting || plan_status_hash(&status, r->generation) == r->status)
 		return;
 	out.type = IPC_STEP_STATUS;
-	out.step_status = (struct msg_step_status){.id = next_id(s), .uid = r->uid, .generation = r->generation};
+	out.step_status =
+	    (struct msg_step_status){.id = next_id(s), .uid = r->uid, .generation = r->generation};
 	memcpy(out.step_status.namespace, r->namespace, sizeof(r->namespace));
 	memcpy(out.step_status.name, r->name, sizeof(r->name));
 	put_status(&out.step_status, &status);
@@ -208,7 +240,8 @@ plan_spare(struct steps *s, struct msec now)
 {
 	struct entry *e;
 
-	if (now.v < s->spare_at.v || s->flights_n > STEPS_IN_FLIGHT / 2 || s->table->dirty.head != NULL)
+	if (now.v < s->spare_at.v || s->flights_n > STEPS_IN_FLIGHT / 2 ||
+	    s->table->dirty.head != NULL)
 		return true;
 	e = table_pop_spare(s->table);
 	if (e == NULL)
@@ -275,7 +308,7 @@ steps_done(struct steps *s, const struct msg_step_done *d, struct msec now)
 
 		if (f->id == 0 || f->id != d->id)
 			continue;
-		log_step(s, f, "done", choice_text(VOCAB_step_code, d->code), now.v - f->since.v, d->text);
+		log_done(s, f, d, now);
 		if (f->entry != NULL) {
 			poison_enter(s->table, f->entry);
 			text = plan_done(&f->entry->plan, &f->sent, &answer, now);

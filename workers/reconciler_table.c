@@ -1,6 +1,7 @@
 /*
- * Every cluster the reconciler knows: found by namespace and name, queued when something about it changed, woken when its time comes.
- * Also which lists of a namespace are complete. Owns all long-lived memory of the reconciler. For reconciler*.c.
+ * Every cluster the reconciler knows: found by namespace and name, queued when something about it
+ * changed, woken when its time comes. Also which lists of a namespace are complete. Owns all
+ * long-lived memory of the reconciler. For reconciler*.c.
  */
 #include <string.h>
 
@@ -22,7 +23,8 @@ find_slot(const struct table *t, unsigned namespace, const char *name)
 {
 	unsigned i = (unsigned)key_hash(namespace, name) & (t->size - 1);
 
-	while (t->slots[i] != NULL && (t->slots[i]->namespace != namespace || strcmp(t->slots[i]->name, name) != 0))
+	while (t->slots[i] != NULL &&
+	       (t->slots[i]->namespace != namespace || strcmp(t->slots[i]->name, name) != 0))
 		i = (i + 1) & (t->size - 1);
 	return i;
 }
@@ -78,7 +80,7 @@ table_add(struct table *t, unsigned namespace, const char *name)
 	if ((t->n + 1) * 2 > t->size)
 		grow(t);
 	e = xcalloc(1, sizeof(*e));
-	e->namespace = (uint8_t)namespace;
+	e->namespace = (uint8_t) namespace;
 	if (str_copy(e->name, sizeof(e->name), str_of(name)) == -1)
 		die("a cluster's name is longer than its message allows");
 	e->plan.name = e->name;
@@ -91,7 +93,8 @@ struct entry *
 table_find_uid(struct table *t, const struct uid *uid)
 {
 	for (unsigned i = 0; i < t->size; i++)
-		if (t->slots[i] != NULL && t->slots[i]->plan.present && uid_eq(&t->slots[i]->plan.wanted.uid, uid))
+		if (t->slots[i] != NULL && t->slots[i]->plan.present &&
+		    uid_eq(&t->slots[i]->plan.wanted.uid, uid))
 			return t->slots[i];
 	return NULL;
 }
@@ -153,7 +156,8 @@ take_out(struct table *t, unsigned i)
 		j = (j + 1) & (t->size - 1);
 		if (t->slots[j] == NULL)
 			return;
-		home = (unsigned)key_hash(t->slots[j]->namespace, t->slots[j]->name) & (t->size - 1);
+		home =
+		    (unsigned)key_hash(t->slots[j]->namespace, t->slots[j]->name) & (t->size - 1);
 		if (((j - home) & (t->size - 1)) < ((j - i) & (t->size - 1)))
 			continue;
 		t->slots[i] = t->slots[j];
@@ -368,7 +372,8 @@ table_synced(const struct table_namespace *ns)
 /* Calls f for whatever of that kind e knows. */
 static void
 each_of_kind(struct table *t, struct entry *e, enum kind kind,
-    void (*f)(struct table *t, struct entry *e, struct plan_child *s, enum child child, unsigned ordinal))
+    void (*f)(
+	struct table *t, struct entry *e, struct plan_child *s, enum child child, unsigned ordinal))
 {
 	for (unsigned c = 0; c < CHILD_COUNT; c++)
 		if (child_info[c].kind == kind && c != CHILD_INSTANCE)
@@ -379,7 +384,8 @@ each_of_kind(struct table *t, struct entry *e, enum kind kind,
 }
 
 static void
-forget_name(struct table *t, struct entry *e, struct plan_child *s, enum child child, unsigned ordinal)
+forget_name(
+    struct table *t, struct entry *e, struct plan_child *s, enum child child, unsigned ordinal)
 {
 	(void)t;
 	(void)e;
@@ -428,7 +434,8 @@ table_snap_end(struct table *t, unsigned namespace, enum kind kind, uint32_t num
 	struct table_namespace *ns = &t->namespaces[namespace];
 	bool news;
 
-	if ((WATCHED_KINDS & 1u << kind) == 0 || (ns->open & 1u << kind) == 0 || ns->number[kind] != number)
+	if ((WATCHED_KINDS & 1u << kind) == 0 || (ns->open & 1u << kind) == 0 ||
+	    ns->number[kind] != number)
 		return "the end of a snapshot that was not begun";
 	ns->open &= ~(1u << kind);
 	news = (ns->listed & 1u << kind) == 0 || (ns->ended | 1u << kind) == WATCHED_KINDS;

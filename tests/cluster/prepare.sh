@@ -9,7 +9,7 @@ root=$(cd "$here/../.." && pwd)
 declare -A packages=(
 	[build]="gcc make musl-tools dpkg-dev libjsmn-dev binutils python3 ca-certificates"
 	[unit]="clang clang-format libev-dev libcurl4-openssl-dev libmbedtls-dev"
-	[cluster]="containerd runc containernetworking-plugins iptables nftables iproute2 procps openssl mmdebstrap python3-pytest python3-psycopg2 python3-yaml curl jq"
+	[cluster]="containerd runc containernetworking-plugins iptables nftables iproute2 procps openssl mmdebstrap python3-pytest python3-pytest-xdist python3-psycopg2 python3-yaml curl jq"
 )
 [ "$(uname -s)" = Linux ] || fail "this needs Linux with Debian 12 or 13; on another system use a Debian virtual machine"
 command -v apt-get > /dev/null || fail "this needs Debian 12 or 13 (apt-get was not found)"

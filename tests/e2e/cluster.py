@@ -141,7 +141,8 @@ def connect(cluster, ns, service="rw", host=None, **more):
 
 
 def sql(cluster, ns, query, **more):
-    conn = connect(cluster, ns, **more)
+    """Retries for a few seconds where the Service's endpoints are not known to the node yet."""
+    conn = wait("a connection", lambda: connect(cluster, ns, **more), 5)
     try:
         cur = conn.cursor()
         cur.execute(query)

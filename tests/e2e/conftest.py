@@ -1,4 +1,5 @@
 """Fixtures: the operator installed once, a namespace of its own for each test that wants one, evidence when a test fails."""
+import os
 import subprocess
 import time
 
@@ -25,8 +26,13 @@ def namespace_objects(ns):
     return objs
 
 
-@pytest.fixture(scope="session", autouse=True)
-def operator():
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: disturbs the operator or needs the machine for itself; not run beside other tests")
+    if not hasattr(config, "workerinput") and not config.option.collectonly:  # once, before the parallel workers start
+        install()
+
+
+def install():
     kubectl("apply", "-k", str(ROOT / "crds"))
     kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/bgclusters.bestgres.io", "crd/bginstances.bestgres.io")
     subprocess.run([str(ROOT / "tests/cluster/images.sh"), str(STATE), str(ROOT / "build/bestgres.tar")], check=True)
@@ -41,7 +47,6 @@ def operator():
         objs += namespace_objects(ns)
     kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objs))
     kubectl("-n", SYSTEM, "rollout", "status", "deployment/bestgres-operator", "--timeout=120s", timeout=130)
-    yield
 
 
 def clean(ns):
@@ -56,7 +61,7 @@ def clean(ns):
 @pytest.fixture(scope="session")
 def ns_shared():
     """For tests that store nothing that the operator should act on: a namespace it does not serve."""
-    name = "e2e-schema"
+    name = "e2e-schema-" + os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     kubectl("apply", "-f", "-", input=yaml.safe_dump_all(namespace_objects(name)))
     yield name
     kubectl("delete", "namespace", name, "--wait=false", check=False)
@@ -65,10 +70,17 @@ def ns_shared():
 _next = iter(range(10 ** 6))
 
 
+def next_namespace():
+    """Parallel workers take different ones: worker k of n every n-th."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    mine = NAMESPACES[worker::int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    return mine[next(_next) % len(mine)]
+
+
 @pytest.fixture
 def ns(request):
     """A data namespace without clusters in it."""
-    name = NAMESPACES[next(_next) % len(NAMESPACES)]
+    name = next_namespace()
     clean(name)
     yield name
     report = getattr(request.node, "report_call", None)
@@ -80,7 +92,7 @@ def ns(request):
 @pytest.fixture(scope="module")
 def ns_module():
     """A data namespace for all tests of a module."""
-    name = NAMESPACES[next(_next) % len(NAMESPACES)]
+    name = next_namespace()
     clean(name)
     yield name
     clean(name)

@@ -11,6 +11,8 @@ from cluster import (ROOT, STATE, SYSTEM, Writer, apply, bgcluster, delete, get,
 
 ROLES = ["broker", "watcher", "reconciler", "executor"]
 
+pytestmark = pytest.mark.alone
+
 
 def wait_worker(role, old=None, seconds=10):
     return wait(f"the {role} to be back", lambda: (lambda p: p if p and p != old else None)(worker_pid(role)), seconds, 0.02)

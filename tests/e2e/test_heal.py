@@ -54,6 +54,7 @@ def test_foreign_fields_are_left_alone(ns):
     assert meta["annotations"]["mine"] == "1" and meta["labels"]["mine"] == "1"
 
 
+@pytest.mark.alone
 def test_missing_secret_is_not_made_anew(ns):
     apply(bgcluster(), ns)
     wait_ready("demo", ns)

@@ -10,6 +10,8 @@ import yaml
 from cluster import SYSTEM, all_pids, apply, bgcluster, get, kubectl, operator_log, parent, patch, supervisor_pid, wait, wait_ready, worker_pid
 from proxy import HOST, PORT, Proxy
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory):

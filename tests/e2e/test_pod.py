@@ -6,6 +6,8 @@ import pytest
 
 from cluster import (Writer, apply, bgcluster, get, kill, kubectl, pod_process, primary, sql, wait, wait_ready, service_ip, secret, connect)
 
+pytestmark = pytest.mark.alone
+
 
 def three(ns, **more):
     apply(bgcluster(instances=3, patroni={"synchronousMode": "on", **more}), ns)

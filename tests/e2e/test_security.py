@@ -3,7 +3,11 @@ import json
 import re
 import subprocess
 
+import pytest
+
 from cluster import ROOT, SYSTEM, apply, bgcluster, get, kubectl, supervisor_pid, wait, wait_ready, worker_pid
+
+pytestmark = pytest.mark.alone
 
 
 def status_of(pid):

@@ -1,6 +1,7 @@
 /*
- * A small world for tests of plan/: an API server, a StatefulSet controller, kubelets, agents and an executor, as they behave; seen through
- * records that come late and in any order. It notes in w.broken what must never happen. Only test_plan_sim.c includes this.
+ * A small world for tests of plan/: an API server, a StatefulSet controller, kubelets, agents and
+ * an executor, as they behave; seen through records that come late and in any order. It notes in
+ * w.broken what must never happen. Only test_plan_sim.c includes this.
  */
 #ifndef TESTS_UNIT_PLAN_WORLD_H
 #define TESTS_UNIT_PLAN_WORLD_H
@@ -200,7 +201,8 @@ give(unsigned i, bool listing, bool only_due)
 		give_cluster(listing);
 		return true;
 	}
-	if ((i < CHILD_COUNT && c == CHILD_INSTANCE) || !is_watched(c) || (only_due && !object_of(c, ordinal)->due))
+	if ((i < CHILD_COUNT && c == CHILD_INSTANCE) || !is_watched(c) ||
+	    (only_due && !object_of(c, ordinal)->due))
 		return false;
 	if (!only_due && !object_of(c, ordinal)->present)
 		return false;
@@ -265,7 +267,10 @@ run_statefulset(void)
 		if (i >= w.replicas) {
 			p->terminating |= p->present;
 		} else if (!p->present) {
-			*p = (struct pod){.present = true, .uid = new_uid(), .inputs = w.pod_inputs, .since = w.now};
+			*p = (struct pod){.present = true,
+			    .uid = new_uid(),
+			    .inputs = w.pod_inputs,
+			    .since = w.now};
 			if (!w.pvcs[i].present)
 				w.pvcs[i] = (struct pvc){true, false, new_uid(), w.storage_inputs};
 		}
@@ -276,7 +281,10 @@ run_statefulset(void)
 	}
 }
 
-/* Hash 13 of group POD is an image that can not be pulled; 13 of STORAGE a class that does not exist. */
+/*
+ * Hash 13 of group POD is an image that can not be pulled; 13 of STORAGE a class that does not
+ * exist.
+ */
 static bool
 comes_up(unsigned i)
 {
@@ -291,7 +299,8 @@ static unsigned
 find_leader(void)
 {
 	for (unsigned i = 0; i < ORDINALS; i++)
-		if (w.pods[i].present && w.pods[i].ready && w.report[i].role == CHOICE_instance_role_PRIMARY)
+		if (w.pods[i].present && w.pods[i].ready &&
+		    w.report[i].role == CHOICE_instance_role_PRIMARY)
 			return i;
 	return ORDINALS;
 }
@@ -299,8 +308,11 @@ find_leader(void)
 static void
 run_agent(unsigned i)
 {
-	struct plan_report r = {.pod_uid = w.pods[i].uid, .hold = w.report[i].hold, .timeline = 1,
-	    .config_generation = w.cluster.generation, .bootstrapped = true};
+	struct plan_report r = {.pod_uid = w.pods[i].uid,
+	    .hold = w.report[i].hold,
+	    .timeline = 1,
+	    .config_generation = w.cluster.generation,
+	    .bootstrapped = true};
 	unsigned leader = find_leader();
 
 	if (!w.instance[i].present)
@@ -378,8 +390,9 @@ do_ensure_anchor(void)
 		w.adopted = true;
 	}
 	a = saw(o, CHILD_ANCHOR);
-	a.anchor = w.destroying ? CHOICE_anchor_state_DESTROYING :
-	    w.adopted ? CHOICE_anchor_state_ADOPTED : CHOICE_anchor_state_CREATED;
+	a.anchor = w.destroying ? CHOICE_anchor_state_DESTROYING
+	           : w.adopted  ? CHOICE_anchor_state_ADOPTED
+	                        : CHOICE_anchor_state_CREATED;
 	return a;
 }
 
@@ -412,7 +425,8 @@ render(enum child c, struct object *o, unsigned ordinal)
 static bool
 has_dead_pod_need(enum child c)
 {
-	return c == CHILD_ROLE || c == CHILD_INSTANCE || c == CHILD_SERVICEACCOUNT || c == CHILD_ROLEBINDING;
+	return c == CHILD_ROLE || c == CHILD_INSTANCE || c == CHILD_SERVICEACCOUNT ||
+	       c == CHILD_ROLEBINDING;
 }
 
 static struct plan_answer
@@ -427,7 +441,8 @@ do_ensure(const struct plan_sent *s)
 	if (s->child == CHILD_CREDENTIALS || s->child == CHILD_APP) {
 		if (!w.child[CHILD_ANCHOR].present || w.destroying)
 			return answer(CHOICE_step_code_CONFLICT);
-		if (!o->present && w.data && s->child == CHILD_CREDENTIALS && !w.adopted && w.child[CHILD_STATEFULSET].present)
+		if (!o->present && w.data && s->child == CHILD_CREDENTIALS && !w.adopted &&
+		    w.child[CHILD_STATEFULSET].present)
 			broken("credentials went away");
 		o->present = true;
 		return saw(o, s->child);
@@ -440,7 +455,8 @@ do_ensure(const struct plan_sent *s)
 		return answer(CHOICE_step_code_RETRY);
 	if (s->child == CHILD_STATEFULSET && o->present && w.instances < w.replicas && !w.synced)
 		broken("a StatefulSet shrank before every list was complete");
-	if (s->child == CHILD_STATEFULSET && w.instances > w.replicas && !w.plan.child[CHILD_ROLE].present)
+	if (s->child == CHILD_STATEFULSET && w.instances > w.replicas &&
+	    !w.plan.child[CHILD_ROLE].present)
 		broken("a StatefulSet without its Role");
 	render(s->child, o, s->ordinal);
 	return saw(o, s->child);
@@ -462,8 +478,8 @@ do_delete(const struct plan_sent *s)
 	if (!w.cluster.deleting && (s->child != CHILD_INSTANCE || s->ordinal < w.instances))
 		return answer(CHOICE_step_code_DENIED);
 	for (unsigned i = 0; i < ORDINALS; i++)
-		if (has_dead_pod_need(s->child) && w.pods[i].present && (s->child != CHILD_INSTANCE || s->ordinal == i) &&
-		    !w.finalizer_forced)
+		if (has_dead_pod_need(s->child) && w.pods[i].present &&
+		    (s->child != CHILD_INSTANCE || s->ordinal == i) && !w.finalizer_forced)
 			broken("what a pod needs is deleted before the pod");
 	o->present = false;
 	o->due = true;
@@ -571,7 +587,8 @@ do_instance(const struct plan_sent *s)
 
 		if (!uid_eq(&s->target, &w.report[s->ordinal].pod_uid))
 			return answer(CHOICE_step_code_CONFLICT);
-		if (p->present && p->ready && !p->terminating && uid_eq(&p->uid, &w.report[s->ordinal].pod_uid))
+		if (p->present && p->ready && !p->terminating &&
+		    uid_eq(&p->uid, &w.report[s->ordinal].pod_uid))
 			broken("a serving instance is called unreachable");
 		w.report[s->ordinal].role = w.report[s->ordinal].state = 0;
 		touch(o, false);
@@ -621,7 +638,8 @@ execute(const struct plan_step *p, uint64_t generation)
 
 	if (!w.cluster.present)
 		return answer(CHOICE_step_code_GONE);
-	if (!uid_eq(&s->uid, &w.cluster.uid) || (s->verb != CHOICE_verb_EVENT && generation != w.cluster.generation))
+	if (!uid_eq(&s->uid, &w.cluster.uid) ||
+	    (s->verb != CHOICE_verb_EVENT && generation != w.cluster.generation))
 		return answer(CHOICE_step_code_CONFLICT);
 	switch (s->verb) {
 	case CHOICE_verb_ADD_FINALIZER:
@@ -630,7 +648,8 @@ execute(const struct plan_step *p, uint64_t generation)
 	case CHOICE_verb_ENSURE:
 		return do_ensure(s);
 	case CHOICE_verb_ORPHAN_STATEFULSET:
-		if (w.child[CHILD_STATEFULSET].present && uid_eq(&w.child[CHILD_STATEFULSET].uid, &s->target)) {
+		if (w.child[CHILD_STATEFULSET].present &&
+		    uid_eq(&w.child[CHILD_STATEFULSET].uid, &s->target)) {
 			w.child[CHILD_STATEFULSET].deleting = true;
 			touch(&w.child[CHILD_STATEFULSET], false);
 		}
@@ -659,9 +678,10 @@ execute(const struct plan_step *p, uint64_t generation)
 static bool
 is_destructive(unsigned verb)
 {
-	return verb == CHOICE_verb_DELETE || verb == CHOICE_verb_ORPHAN_STATEFULSET || verb == CHOICE_verb_REPLACE_POD ||
-	    verb == CHOICE_verb_REPLACE_PVC || verb == CHOICE_verb_DESTROY_ANCHOR || verb == CHOICE_verb_DELETE_PVCS ||
-	    verb == CHOICE_verb_DELETE_CONFIGMAPS;
+	return verb == CHOICE_verb_DELETE || verb == CHOICE_verb_ORPHAN_STATEFULSET ||
+	       verb == CHOICE_verb_REPLACE_POD || verb == CHOICE_verb_REPLACE_PVC ||
+	       verb == CHOICE_verb_DESTROY_ANCHOR || verb == CHOICE_verb_DELETE_PVCS ||
+	       verb == CHOICE_verb_DELETE_CONFIGMAPS;
 }
 
 static void
@@ -669,11 +689,13 @@ check_step(const struct plan_sent *s)
 {
 	if (is_destructive(s->verb) && !w.synced)
 		broken("something is removed before every list was complete");
-	if ((s->verb == CHOICE_verb_DELETE || s->verb == CHOICE_verb_REPLACE_POD || s->verb == CHOICE_verb_REPLACE_PVC ||
-		s->verb == CHOICE_verb_ORPHAN_STATEFULSET) && uid_none(&s->target))
+	if ((s->verb == CHOICE_verb_DELETE || s->verb == CHOICE_verb_REPLACE_POD ||
+		s->verb == CHOICE_verb_REPLACE_PVC || s->verb == CHOICE_verb_ORPHAN_STATEFULSET) &&
+	    uid_none(&s->target))
 		broken("a removal names no target");
-	if (w.plan.wanted.deleting && (s->verb == CHOICE_verb_ENSURE || s->verb == CHOICE_verb_ADD_FINALIZER ||
-					  s->verb == CHOICE_verb_RELEASE))
+	if (w.plan.wanted.deleting &&
+	    (s->verb == CHOICE_verb_ENSURE || s->verb == CHOICE_verb_ADD_FINALIZER ||
+		s->verb == CHOICE_verb_RELEASE))
 		broken("something is made for a cluster that is being deleted");
 }
 

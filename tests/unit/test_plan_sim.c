@@ -1,6 +1,7 @@
 /*
- * plan/ against the small world of plan_world.h. Steps fail in every way, answers are lost, the reconciler forgets everything at any moment, users change
- * and break things. Once that stops, every run must come to the same end, and then do nothing.
+ * plan/ against the small world of plan_world.h. Steps fail in every way, answers are lost, the
+ * reconciler forgets everything at any moment, users change and break things. Once that stops,
+ * every run must come to the same end, and then do nothing.
  */
 #include "tests/unit/plan_world.h"
 #include "tests/unit/tap.h"
@@ -13,10 +14,12 @@
 static enum choice_step_code
 pick_fault(void)
 {
-	static const enum choice_step_code codes[] = {CHOICE_step_code_RETRY, CHOICE_step_code_RETRY, CHOICE_step_code_CONFLICT,
-	    CHOICE_step_code_GONE, CHOICE_step_code_DENIED, CHOICE_step_code_INVALID, CHOICE_step_code_FOREIGN};
+	static const enum choice_step_code codes[] = {CHOICE_step_code_RETRY,
+	    CHOICE_step_code_RETRY, CHOICE_step_code_CONFLICT, CHOICE_step_code_GONE,
+	    CHOICE_step_code_DENIED, CHOICE_step_code_INVALID, CHOICE_step_code_FOREIGN};
 
-	return codes[rnd(sizeof(codes) / sizeof(codes[0]) - (w.step.sent.verb == CHOICE_verb_DESTROY_ANCHOR ? 2 : 0))];
+	return codes[rnd(sizeof(codes) / sizeof(codes[0]) -
+			 (w.step.sent.verb == CHOICE_verb_DESTROY_ANCHOR ? 2 : 0))];
 }
 
 static void
@@ -49,7 +52,10 @@ fly(uint64_t generation)
 static struct plan_world
 seen_world(bool spare)
 {
-	return (struct plan_world){.now = {w.now}, .listed = w.synced ? UINT32_MAX : 0, .synced = w.synced, .spare = spare,
+	return (struct plan_world){.now = {w.now},
+	    .listed = w.synced ? UINT32_MAX : 0,
+	    .synced = w.synced,
+	    .spare = spare,
 	    .sweep_ms = 600000};
 }
 
@@ -208,19 +214,24 @@ static void
 check_alive(void)
 {
 	for (unsigned c = 0; c < CHILD_COUNT; c++)
-		if (c != CHILD_INSTANCE && (!w.child[c].present ||
-			(is_watched((enum child)c) && w.child[c].inputs != wanted_inputs((enum child)c)) ||
+		if (c != CHILD_INSTANCE &&
+		    (!w.child[c].present ||
+			(is_watched((enum child)c) &&
+			    w.child[c].inputs != wanted_inputs((enum child)c)) ||
 			(is_watched((enum child)c) && !uid_eq(&w.child[c].owner, &w.cluster.uid))))
-			broken(child_info[c].suffix[0] != '\0' ? child_info[c].suffix : "a child is not as wanted");
+			broken(child_info[c].suffix[0] != '\0' ? child_info[c].suffix
+							       : "a child is not as wanted");
 	for (unsigned i = 0; i < ORDINALS; i++)
-		if (w.instance[i].present != (i < w.instances) || w.pods[i].present != (i < w.instances))
+		if (w.instance[i].present != (i < w.instances) ||
+		    w.pods[i].present != (i < w.instances))
 			broken("instances or pods are too few or too many");
 	if (w.replicas != w.instances || w.storage_inputs != w.hash[GROUP_STORAGE] ||
 	    w.pod_inputs != model_pod_inputs(w.hash))
 		broken("the StatefulSet is not as wanted");
 	if (!w.finalizer || w.status_generation != w.cluster.generation)
 		broken("the status is of another generation");
-	if (w.hash[GROUP_POD] != 13 && w.hash[GROUP_STORAGE] != 13 && (ready_pods() != w.instances || !w.status_ready))
+	if (w.hash[GROUP_POD] != 13 && w.hash[GROUP_STORAGE] != 13 &&
+	    (ready_pods() != w.instances || !w.status_ready))
 		broken("not ready");
 }
 
@@ -240,13 +251,18 @@ check_gone(void)
 		volumes |= w.pvcs[i].present;
 	}
 	/* A cluster that never came to adopt what it found has no say in it. */
-	if (uid_eq(&w.child[CHILD_ANCHOR].owner, &w.cluster.uid) && w.policy == CHOICE_deletion_policy_DELETE && (w.child[CHILD_ANCHOR].present || volumes || w.data))
+	if (uid_eq(&w.child[CHILD_ANCHOR].owner, &w.cluster.uid) &&
+	    w.policy == CHOICE_deletion_policy_DELETE &&
+	    (w.child[CHILD_ANCHOR].present || volumes || w.data))
 		broken("data was left behind");
 	if (w.data && !volumes)
 		broken("volumes and ConfigMaps are one thing");
 }
 
-/* Ticks until nothing moves for a while, but jumps over times in which nothing would; how many steps were done. */
+/*
+ * Ticks until nothing moves for a while, but jumps over times in which nothing would; how many
+ * steps were done.
+ */
 static unsigned
 tick_until_quiet(int64_t ms)
 {
@@ -266,13 +282,17 @@ tick_until_quiet(int64_t ms)
 	return w.steps - before;
 }
 
-/* All must come to rest in 25 minutes: the longest back-off is 10, the slowest sweep 12. Then a minute, in which nothing may happen. */
+/*
+ * All must come to rest in 25 minutes: the longest back-off is 10, the slowest sweep 12. Then a
+ * minute, in which nothing may happen.
+ */
 static void
 settle(void)
 {
 	w.calm = true;
 	/* As the condition asks of a human. */
-	if (w.cluster.present && w.destroying && !w.cluster.deleting && !uid_eq(&w.child[CHILD_ANCHOR].owner, &w.cluster.uid))
+	if (w.cluster.present && w.destroying && !w.cluster.deleting &&
+	    !uid_eq(&w.child[CHILD_ANCHOR].owner, &w.cluster.uid))
 		w.child[CHILD_ANCHOR].present = w.destroying = false;
 	tick_until_quiet(1500000);
 	/* What can not come up is looked at every 30 s; what nobody watches may be swept. */

@@ -180,6 +180,12 @@ test_replace(void)
 	CHECK(strcmp(asks("DELETE " CORE "pods/demo-1"), OPTIONS(UID_B)) == 0, "a pod, by uid");
 	answer(200, "{}");
 	ends(DONE, NONE, "is replaced");
+	take(CHOICE_verb_REPLACE_POD, 0, 1, UID_B);
+	answer_cluster();
+	asks("GET " CORE "pods/demo-1");
+	answer(200, owned("demo-1", UID_B, "", "",
+			",\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}"));
+	ends(CONFLICT, NONE, "one that came up meanwhile stays");
 	for (size_t i = 0; i < sizeof(pvcs) / sizeof(pvcs[0]); i++) {
 		take(CHOICE_verb_REPLACE_PVC, 0, 1, UID_B);
 		answer_cluster();
@@ -481,6 +487,12 @@ test_unreachable(void)
 	    instance("false",
 		",\"status\":{\"conditions\":[{\"type\":\"Reachable\",\"status\":\"False\"}]}"));
 	ends(DONE, NONE, "said already");
+	take(CHOICE_verb_UNREACHABLE, 0, 1, UID_B);
+	answer_cluster();
+	asks("GET " OWN "bginstances/demo-1");
+	answer(
+	    200, instance("false", ",\"status\":{\"role\":\"Primary\",\"podUID\":\"" UID_A "\"}"));
+	ends(CONFLICT, NONE, "the report of another pod than the lost one is not touched");
 }
 
 int

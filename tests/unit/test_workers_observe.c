@@ -64,8 +64,7 @@ check_pod(const char *name, const char *status, enum choice_reason reason, const
 #define WAITING(list, reason, message)                                                             \
 	"{\"phase\":\"Pending\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\"}],"       \
 	"\"" list "\":[{\"name\":\"postgres\",\"ready\":false,\"restartCount\":0,\"state\":{"      \
-	          "\"waiting\":{\"reason\":\"" reason "\",\"message\":\"" message                  \
-	"\"}},\"lastState\":{}}]}"
+	"\"waiting\":{\"reason\":\"" reason "\",\"message\":\"" message "\"}},\"lastState\":{}}]}"
 #define UNSCHEDULED(message)                                                                       \
 	"{\"phase\":\"Pending\",\"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"False\","  \
 	"\"reason\":\"Unschedulable\","                                                            \
@@ -100,7 +99,7 @@ test_waiting(void)
 	check_pod("the image is named",
 	    WAITING("containerStatuses", "ImagePullBackOff",
 		"Back-off pulling image \\\"localhost/no-such-image:1\\\": ErrImagePull: not "
-	        "found"),
+		"found"),
 	    REASON_IMAGE_PULL_FAILED, "localhost/no-such-image:1");
 	check_pod("the missing Secret is named",
 	    WAITING("containerStatuses", "CreateContainerConfigError",
@@ -121,7 +120,7 @@ test_crash_loop(void)
 {
 	check_pod("exit code and message of a crash",
 	    CRASH("\"terminated\":{\"exitCode\":64,\"reason\":\"Error\",\"message\":\"no "
-	          "patroni\\nin PATH\"}"),
+		  "patroni\\nin PATH\"}"),
 	    REASON_CRASH_LOOP, "container postgres ended with code 64: no patroni in PATH");
 	check_pod("without a message, the reason",
 	    CRASH("\"terminated\":{\"exitCode\":137,\"reason\":\"OOMKilled\"}"), REASON_CRASH_LOOP,
@@ -136,7 +135,7 @@ test_scheduling(void)
 	    REASON_UNSCHEDULABLE, "Insufficient cpu");
 	check_pod("unbound volumes",
 	    UNSCHEDULED("0/1 nodes are available: pod has unbound immediate "
-	                "PersistentVolumeClaims. not eligible"),
+			"PersistentVolumeClaims. not eligible"),
 	    REASON_VOLUME_PENDING, "unbound");
 	check_pod("a claim that is not there yet",
 	    UNSCHEDULED("persistentvolumeclaim \\\"pgdata-demo-0\\\" not found"),
@@ -224,7 +223,7 @@ test_pvcs(void)
 {
 	struct bgcluster c = {.storage_size = STR("1Gi"), .storage_class = STR("fast")};
 	struct pvc_view p = pvc("\"resources\":{\"requests\":{\"storage\":\"1024Mi\"}},"
-	                        "\"storageClassName\":\"fast\",\"volumeName\":\"pv1\"",
+				"\"storageClassName\":\"fast\",\"volumeName\":\"pv1\"",
 	    "Bound");
 
 	CHECK(p.bound && p.volume && !p.pending && observe_pvc_matches(&p, &c),
@@ -265,7 +264,7 @@ test_anchor(void)
 	    "says nothing");
 	CHECK(parse(&j,
 		  "{" META ",\"data\":{\"state\":\"destroying\",\"destroyer\":\"11111111-2222-3333-"
-	                   "4444-555555555555\","
+		  "4444-555555555555\","
 		  "\"adopted\":\"true\",\"credentialsMade\":\"true\",\"appMade\":\"false\"}}") &&
 		  observe_anchor(&j, &arena, &v, NULL) == 0,
 	    "one with data");

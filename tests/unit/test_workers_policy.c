@@ -75,7 +75,6 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 	case CHOICE_verb_ADD_FINALIZER:
 	case CHOICE_verb_ORPHAN_STATEFULSET:
 	case CHOICE_verb_RELEASE:
-	case CHOICE_verb_REPLACE_POD:
 	case CHOICE_verb_REPLACE_PVC:
 		return !st->deleting;
 	case CHOICE_verb_REMOVE_FINALIZER:

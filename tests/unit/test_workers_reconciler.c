@@ -1,6 +1,7 @@
 /*
- * The reconciler without its loop: records in, steps out, answers back; what makes the watcher or the executor hostile; snapshots, credits,
- * queues and timers. Every message that is sent must encode: honest code never sends a breach.
+ * The reconciler without its loop: records in, steps out, answers back; what makes the watcher or
+ * the executor hostile; snapshots, credits, queues and timers. Every message that is sent must
+ * encode: honest code never sends a breach.
  */
 #include <stdio.h>
 #include <string.h>
@@ -160,7 +161,8 @@ test_breaches(void)
 	CHECK(feed_take(&feed, &in, now) != NULL, "a cluster without a uid");
 	CHECK(child("blue", "demo", CHILD_CREDENTIALS, 2) != NULL, "a Secret is never watched");
 	CHECK(child("blue", "demo", CHILD_ANCHOR, 2) != NULL, "nor is a ConfigMap");
-	CHECK(child("blue", "demo", CHILD_STATEFULSET, 2) != NULL, "a StatefulSet has its own record");
+	CHECK(child("blue", "demo", CHILD_STATEFULSET, 2) != NULL,
+	    "a StatefulSet has its own record");
 	CHECK(child("blue", "demo", CHILD_PDB, 2) == NULL, "an honest child");
 	CHECK(snap(IPC_SNAP_BEGIN, "blue", KIND_POD, 1) != NULL, "a snapshot of pods");
 	CHECK(snap(IPC_SNAP_END, "blue", KIND_ROLE, 1) != NULL, "an end without a beginning");
@@ -168,8 +170,10 @@ test_breaches(void)
 	CHECK(snap(IPC_SNAP_END, "blue", KIND_ROLE, 1) != NULL, "the end of another snapshot");
 	CHECK(snap(IPC_SNAP_END, "green", KIND_ROLE, 2) != NULL, "the end in another namespace");
 	CHECK(snap(IPC_SNAP_END, "blue", KIND_ROLE, 2) == NULL, "the right end");
-	CHECK(gone("blue", "demo", KIND_ROLE, CHILD_PDB, 2) != NULL, "a kind in another's place is gone");
-	CHECK(gone("blue", "demo", KIND_SECRET, CHILD_APP, 2) != NULL, "an unwatched object is gone");
+	CHECK(gone("blue", "demo", KIND_ROLE, CHILD_PDB, 2) != NULL,
+	    "a kind in another's place is gone");
+	CHECK(
+	    gone("blue", "demo", KIND_SECRET, CHILD_APP, 2) != NULL, "an unwatched object is gone");
 	CHECK(gone("blue", "nobody", KIND_ROLE, CHILD_ROLE, 2) == NULL, "what nobody knew may go");
 	CHECK(done(77, CHOICE_step_code_DONE, "") != NULL, "an answer to no step");
 	in.type = IPC_PING;
@@ -185,7 +189,8 @@ test_snapshots(void)
 	start();
 	CHECK(!table_synced(&table.namespaces[0]), "at first no list is complete");
 	list_nothing("blue");
-	CHECK(table_synced(&table.namespaces[0]) && !table_synced(&table.namespaces[1]), "one namespace is, the other is not");
+	CHECK(table_synced(&table.namespaces[0]) && !table_synced(&table.namespaces[1]),
+	    "one namespace is, the other is not");
 	cluster("blue", "demo", 1);
 	cluster("blue", "other", 2);
 	cluster("green", "demo", 3);
@@ -194,15 +199,17 @@ test_snapshots(void)
 	snap(IPC_SNAP_BEGIN, "blue", KIND_PDB, 9);
 	CHECK(!table_synced(&table.namespaces[0]), "a list that begins anew is not complete");
 	snap(IPC_SNAP_END, "blue", KIND_PDB, 9);
-	CHECK(!entry("blue", "demo")->plan.child[CHILD_PDB].present, "what it did not name is gone");
+	CHECK(
+	    !entry("blue", "demo")->plan.child[CHILD_PDB].present, "what it did not name is gone");
 	CHECK(entry("green", "demo")->plan.child[CHILD_PDB].present, "in that namespace only");
 	snap(IPC_SNAP_BEGIN, "blue", KIND_BGCLUSTER, 10);
 	cluster("blue", "demo", 1);
 	snap(IPC_SNAP_END, "blue", KIND_BGCLUSTER, 10);
-	CHECK(entry("blue", "demo")->plan.present && !entry("blue", "other")->plan.present, "what it named stays");
+	CHECK(entry("blue", "demo")->plan.present && !entry("blue", "other")->plan.present,
+	    "what it named stays");
 	table_unsync(&table);
 	CHECK(!table_synced(&table.namespaces[0]) && entry("blue", "demo")->plan.present &&
-		(table.namespaces[0].listed & 1u << KIND_PDB) != 0,
+		  (table.namespaces[0].listed & 1u << KIND_PDB) != 0,
 	    "without a watcher all is kept, but no list is complete");
 	table_free(&table);
 }
@@ -233,13 +240,17 @@ test_credits(void)
 		ids += sent[i].step.id != sent[0].step.id && sent[i].step.id != 0;
 	CHECK(ids == STEPS_IN_FLIGHT - 1, "each with its own number");
 	CHECK(sent[0].type == IPC_STEP && sent[0].step.verb == CHOICE_verb_ADD_FINALIZER &&
-		strcmp(sent[0].step.namespace, "blue") == 0 && strcmp(sent[0].step.name, "c0") == 0 &&
-		uid_eq(&sent[0].step.uid, &(struct uid){{1, 0, 7}}) && sent[0].step.generation == 1,
+		  strcmp(sent[0].step.namespace, "blue") == 0 &&
+		  strcmp(sent[0].step.name, "c0") == 0 &&
+		  uid_eq(&sent[0].step.uid, &(struct uid){{1, 0, 7}}) &&
+		  sent[0].step.generation == 1,
 	    "a step names the object that it serves");
 	CHECK(done(sent[0].step.id, CHOICE_step_code_DONE, "") == NULL, "an answer");
-	CHECK(done(sent[0].step.id, CHOICE_step_code_DONE, "") != NULL, "the same answer twice is a breach");
+	CHECK(done(sent[0].step.id, CHOICE_step_code_DONE, "") != NULL,
+	    "the same answer twice is a breach");
 	steps_pump(&steps, now);
-	CHECK(sent_n == STEPS_IN_FLIGHT + 1 && strcmp(sent[STEPS_IN_FLIGHT].step.name, "c16") == 0, "the next in the queue has its turn");
+	CHECK(sent_n == STEPS_IN_FLIGHT + 1 && strcmp(sent[STEPS_IN_FLIGHT].step.name, "c16") == 0,
+	    "the next in the queue has its turn");
 	table_free(&table);
 }
 
@@ -251,15 +262,19 @@ test_edges(void)
 	cluster("blue", "demo", 1);
 	room = false;
 	steps_pump(&steps, now);
-	CHECK(steps.flights_n == 0 && table.dirty.head == entry("blue", "demo"), "what can not be sent stays in the queue");
+	CHECK(steps.flights_n == 0 && table.dirty.head == entry("blue", "demo"),
+	    "what can not be sent stays in the queue");
 	room = true;
 	steps_pump(&steps, now);
 	CHECK(sent_n == 1 && steps.flights_n == 1, "and is sent when there is room");
 	steps_lost(&steps);
-	CHECK(steps.flights_n == 0 && !entry("blue", "demo")->busy, "the executor died: nothing is in flight");
+	CHECK(steps.flights_n == 0 && !entry("blue", "demo")->busy,
+	    "the executor died: nothing is in flight");
 	steps_pump(&steps, now);
-	CHECK(sent_n == 2 && sent[1].step.verb == CHOICE_verb_ADD_FINALIZER, "and it is planned again");
-	CHECK(done(sent[0].step.id, CHOICE_step_code_DONE, "") != NULL, "an answer to the dead one's step is a breach");
+	CHECK(sent_n == 2 && sent[1].step.verb == CHOICE_verb_ADD_FINALIZER,
+	    "and it is planned again");
+	CHECK(done(sent[0].step.id, CHOICE_step_code_DONE, "") != NULL,
+	    "an answer to the dead one's step is a breach");
 	table_free(&table);
 }
 
@@ -275,16 +290,18 @@ test_refusal_text(void)
 	done(sent[0].step.id, CHOICE_step_code_DENIED, "bgclusters is forbidden");
 	steps_pump(&steps, now);
 	CHECK(sent[1].type == IPC_STEP_STATUS && strcmp(s->phase, "RightsMissing") == 0 &&
-		strcmp(s->conditions.at[0].text, "bgclusters is forbidden") == 0,
+		  strcmp(s->conditions.at[0].text, "bgclusters is forbidden") == 0,
 	    "the executor's words come into the condition");
 	done(s->id, CHOICE_step_code_DONE, "");
 	steps_pump(&steps, now);
-	CHECK(sent[2].type == IPC_STEP_EVENT && sent[2].step_event.reason == REASON_RIGHTS_MISSING, "and into an Event");
+	CHECK(sent[2].type == IPC_STEP_EVENT && sent[2].step_event.reason == REASON_RIGHTS_MISSING,
+	    "and into an Event");
 	done(sent[2].step_event.id, CHOICE_step_code_DONE, "");
 	CHECK(steps_pump(&steps, now).v > now.v && sent_n == 3, "then it waits");
 	now = steps_pump(&steps, now);
 	steps_pump(&steps, now);
-	CHECK(sent_n == 4 && sent[3].step.verb == CHOICE_verb_ADD_FINALIZER, "and tries again by its timer");
+	CHECK(sent_n == 4 && sent[3].step.verb == CHOICE_verb_ADD_FINALIZER,
+	    "and tries again by its timer");
 	table_free(&table);
 }
 
@@ -303,7 +320,8 @@ test_impatience(void)
 	steps.impatient = true;
 	table_dirty_all(&table);
 	steps_pump(&steps, now);
-	CHECK(sent_n == 1 && sent[0].step.verb == CHOICE_verb_ENSURE, "but for ever it does not wait");
+	CHECK(sent_n == 1 && sent[0].step.verb == CHOICE_verb_ENSURE,
+	    "but for ever it does not wait");
 	table_free(&table);
 }
 
@@ -319,7 +337,8 @@ test_quarantine(void)
 	feed_quarantine(&feed, &q);
 	cluster("blue", "demo", 1);
 	steps_pump(&steps, now);
-	CHECK(sent_n == 1 && sent[0].type == IPC_STEP_STATUS && sent[0].step_status.conditions.n == 5,
+	CHECK(
+	    sent_n == 1 && sent[0].type == IPC_STEP_STATUS && sent[0].step_status.conditions.n == 5,
 	    "a quarantine that came before its object holds");
 	cluster("blue", "other", 2);
 	q.uid = uid(2);
@@ -338,9 +357,11 @@ test_too_many(void)
 	cluster("blue", "b", 2);
 	cluster("blue", "c", 3);
 	CHECK(refused_n == 1 && table.n == 2 && sent_n == 1 && sent[0].type == IPC_STEP_STATUS &&
-		strcmp(sent[0].step_status.phase, "TooManyClusters") == 0,
+		  strcmp(sent[0].step_status.phase, "TooManyClusters") == 0,
 	    "one cluster too many is refused, and told so");
-	CHECK(done(sent[0].step_status.id, CHOICE_step_code_DONE, "") == NULL && steps.flights_n == 0, "its answer is awaited");
+	CHECK(
+	    done(sent[0].step_status.id, CHOICE_step_code_DONE, "") == NULL && steps.flights_n == 0,
+	    "its answer is awaited");
 	in.rec_cluster.uid = uid(2);
 	CHECK(child("blue", "zzz", CHILD_PDB, 4) == NULL, "its children are no breach");
 	table_free(&table);
@@ -389,7 +410,8 @@ test_timers(void)
 		table_wake_at(&table, e[i], (struct msec){1 + (int64_t)(i * 7919 % 1009)});
 	}
 	for (unsigned i = 0; i < 200; i += 2)
-		table_wake_at(&table, e[i], (struct msec){i % 4 == 0 ? PLAN_NEVER : 5000 + (int64_t)i});
+		table_wake_at(
+		    &table, e[i], (struct msec){i % 4 == 0 ? PLAN_NEVER : 5000 + (int64_t)i});
 	for (unsigned i = 0; i < 150; i++) {
 		struct msec at = table_next_wake(&table);
 
@@ -403,7 +425,8 @@ test_timers(void)
 	table_wake(&table, (struct msec){9});
 	CHECK(table.dirty.head == NULL, "not too early");
 	table_wake(&table, (struct msec){10});
-	CHECK(table_pop_dirty(&table) == e[0] && table_pop_dirty(&table) == NULL, "who is woken is in the queue");
+	CHECK(table_pop_dirty(&table) == e[0] && table_pop_dirty(&table) == NULL,
+	    "who is woken is in the queue");
 	table_free(&table);
 }
 
@@ -419,7 +442,8 @@ test_forgetting(void)
 	steps_pump(&steps, now);
 	CHECK(table.n == 1, "what a cluster left behind is remembered");
 	gone("blue", "demo", KIND_PDB, CHILD_PDB, 9);
-	CHECK(entry("blue", "demo")->plan.child[CHILD_PDB].present, "another one of that name is gone, not this");
+	CHECK(entry("blue", "demo")->plan.child[CHILD_PDB].present,
+	    "another one of that name is gone, not this");
 	gone("blue", "demo", KIND_PDB, CHILD_PDB, 2);
 	steps_pump(&steps, now);
 	CHECK(table.n == 0, "and forgotten when it is gone");

@@ -1,0 +1,326 @@
+/*
+ * When pods are looked at and replaced, what refusals lead to, and what users are told: the rest of
+ * plan/'s rules as scripts.
+ */
+#include "tests/unit/plan_script.h"
+
+/* --- Pods. */
+
+static void
+look(enum choice_reason reason, bool ready, uint64_t inputs, uint8_t pod)
+{
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE,
+	    .present = pod != 0,
+	    .child_uid = uid(pod),
+	    .reason = (uint8_t)reason,
+	    .ready = ready,
+	    .inputs = inputs});
+}
+
+static void
+test_looking(void)
+{
+	int64_t seen[5], since;
+	unsigned patience = 0;
+
+	start(1);
+	play();
+	since = world.now.v;
+	plan_next(&c, &world, &step);
+	CHECK(step.again.v == since + 2000, "an unready pod has two seconds");
+	for (unsigned i = 0; i < 5; i++) {
+		do {
+			if (step.sent.verb == CHOICE_verb_NONE)
+				world.now = step.again;
+			plan_next(&c, &world, &step);
+			if (step.sent.verb == CHOICE_verb_STATUS ||
+			    step.sent.verb == CHOICE_verb_EVENT)
+				answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+		} while (step.sent.verb != CHOICE_verb_OBSERVE_POD && patience++ < 100);
+		seen[i] = world.now.v - since;
+		look(REASON_IMAGE_PULL_FAILED, false, model_pod_inputs(wanted.hash), 200);
+	}
+	CHECK(seen[0] == 2000 && seen[1] == 4000 && seen[2] == 8000 && seen[3] == 16000 &&
+		  seen[4] == 32000,
+	    "it is looked at after 2, then 2, 4, 8, 16 seconds");
+}
+
+static void
+test_mistake_taken_back(void)
+{
+	start(1);
+	play();
+	world.now.v += 2000;
+	script[0] = '\0';
+	next();
+	look(REASON_IMAGE_PULL_FAILED, false, model_pod_inputs(wanted.hash), 200);
+	world.now.v += 5000;
+	plan_next(&c, &world, &step);
+	while (step.sent.verb == CHOICE_verb_STATUS || step.sent.verb == CHOICE_verb_OBSERVE_POD) {
+		if (step.sent.verb == CHOICE_verb_STATUS)
+			CHECK(strcmp(step.status.phase, "ImagePullFailed") == 0 &&
+				  strncmp(step.status.at[0].text, "demo-0: ", 8) == 0,
+			    "the condition has the pod's reason and names it");
+		if (step.sent.verb == CHOICE_verb_STATUS)
+			answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+		else
+			look(REASON_IMAGE_PULL_FAILED, false, model_pod_inputs(wanted.hash), 200);
+		plan_next(&c, &world, &step);
+	}
+	wanted.generation++;
+	wanted.hash[GROUP_POD] = 7;
+	world.now.v += 2000;
+	note_wanted();
+	script[0] = '\0';
+	next();
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE,
+	    .child_uid = c.child[CHILD_STATEFULSET].uid,
+	    .version = ++versions,
+	    .generation = 9});
+	next();
+	look(REASON_IMAGE_PULL_FAILED, false, 1, 200);
+	next();
+	is(script, "ensure StatefulSet demo; observe-pod 0; replace-pod 0; ",
+	    "the spec is corrected: the pod is looked at and replaced");
+	CHECK(step.sent.target.b[0] == 200, "by uid");
+	c.instance[0].report = report(0, CHOICE_instance_role_PRIMARY);
+	plan_next(&c, &world, &step);
+	CHECK(step.sent.verb != CHOICE_verb_REPLACE_POD, "but not if PostgreSQL runs in it");
+}
+
+static void
+test_rollout(void)
+{
+	const struct plan_condition *k;
+
+	serve(1);
+	wanted.generation++;
+	wanted.hash[GROUP_POD] = 7;
+	wanted.status = c.wanted.status;
+	note_wanted();
+	script[0] = '\0';
+	next();
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE,
+	    .child_uid = c.child[CHILD_STATEFULSET].uid,
+	    .version = ++versions,
+	    .generation = 9});
+	note_statefulset(1, 1);
+	while (next() && step.sent.verb != CHOICE_verb_STATUS)
+		if (step.sent.verb == CHOICE_verb_OBSERVE_POD)
+			look(REASON_NONE, true, 1, 200);
+		else
+			answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	CHECK(strstr(script, "replace") == NULL, "a serving pod is not replaced");
+	k = condition(CHOICE_condition_type_PROGRESSING);
+	CHECK(k != NULL && k->reason == REASON_ROLLOUT_PENDING && strstr(k->text, "demo-0") != NULL,
+	    "RolloutPending names it");
+	k = condition(CHOICE_condition_type_READY);
+	CHECK(k != NULL && k->status == CHOICE_condition_status_TRUE, "Ready stays");
+}
+
+static void
+test_lost_pod(void)
+{
+	serve(2);
+	note_statefulset(2, 1);
+	world.now.v += 2000;
+	script[0] = '\0';
+	while (next() && step.sent.verb != CHOICE_verb_OBSERVE_POD)
+		answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	look(REASON_NONE, true, 0, 99);
+	CHECK(next() && step.sent.verb == CHOICE_verb_UNREACHABLE && step.sent.target.b[0] == 200,
+	    "a report of another pod than the present one counts no more");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	world.now.v += 10000;
+	CHECK(strstr(play(), "unreachable 0") == NULL, "and is marked once");
+}
+
+static void
+test_volumes(void)
+{
+	start(1);
+	play();
+	world.now.v += 2000;
+	script[0] = '\0';
+	next();
+	look(REASON_VOLUME_PENDING, false, model_pod_inputs(wanted.hash), 200);
+	next();
+	answer(&(struct plan_answer){
+	    .code = CHOICE_step_code_DONE, .present = true, .child_uid = uid(150), .ready = false});
+	next();
+	CHECK(step.sent.verb == CHOICE_verb_REPLACE_PVC && step.sent.target.b[0] == 150,
+	    "a volume that can never be is replaced by uid");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	next();
+	CHECK(step.sent.verb == CHOICE_verb_REPLACE_POD && step.sent.target.b[0] == 200,
+	    "then its pod");
+	is(script, "observe-pod 0; observe-pvc 0; replace-pvc 0; replace-pod 0; ",
+	    "after a look at both");
+}
+
+/* --- Answers. */
+
+static void
+test_refusals(void)
+{
+	start(1);
+	next();
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	next();
+	answer(&(struct plan_answer){.code = CHOICE_step_code_INVALID, .text = true});
+	is(play(), "status SpecRefused; event SpecRefused; ",
+	    "what the API server refuses is said");
+	world.now.v += 40000;
+	CHECK(!next(), "and not tried again for long");
+	wanted.generation++;
+	wanted.finalizer = true;
+	wanted.status = c.wanted.status;
+	note_wanted();
+	CHECK(next() && step.sent.verb == CHOICE_verb_ENSURE, "but at once with another spec");
+	answer(&(struct plan_answer){
+	    .code = CHOICE_step_code_INVALID, .reason = REASON_CREDENTIALS_MISSING});
+	play();
+	world.now.v += 8000;
+	CHECK(next() && step.sent.verb == CHOICE_verb_ENSURE,
+	    "a Secret that is missed is looked for soon");
+}
+
+static void
+test_back_off(void)
+{
+	int64_t waits[10];
+	bool grows = true;
+
+	start(1);
+	for (unsigned i = 0; i < 10; i++) {
+		plan_next(&c, &world, &step);
+		while (step.sent.verb == CHOICE_verb_STATUS) {
+			answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+			plan_next(&c, &world, &step);
+		}
+		if (step.sent.verb == CHOICE_verb_NONE) {
+			world.now = step.again;
+			plan_next(&c, &world, &step);
+		}
+		answer(&(struct plan_answer){.code = CHOICE_step_code_RETRY});
+		waits[i] = c.self.until.v - world.now.v;
+		grows &= i == 0 || waits[i] > waits[i - 1] || waits[i] >= 45000;
+	}
+	CHECK(waits[0] >= 375 && waits[0] <= 625, "the first failure waits half a second or so");
+	CHECK(grows && waits[9] >= 45000 && waits[9] <= 75000,
+	    "each further one longer, up to a minute or so");
+	start(1);
+	next();
+	answer(&(struct plan_answer){.code = CHOICE_step_code_CONFLICT});
+	CHECK(!next() || step.sent.verb == CHOICE_verb_STATUS,
+	    "after a conflict, records are waited for");
+	note_wanted();
+	CHECK(next() && step.sent.verb == CHOICE_verb_ADD_FINALIZER,
+	    "and the next one ends the wait");
+}
+
+/* --- What is said. */
+
+static void
+test_quiet_restart(void)
+{
+	serve(2);
+	wanted.status = c.wanted.status;
+	forget();
+	for (unsigned child = CHILD_SERVICEACCOUNT; child < CHILD_COUNT; child++) {
+		struct plan_object o = object(child, 0);
+
+		for (unsigned i = 0; i < (child == CHILD_INSTANCE ? 2 : 1); i++)
+			plan_note_child(&c, child, i, &o, true);
+	}
+	note_wanted();
+	note_statefulset(2, 2);
+	note_report(0, CHOICE_instance_role_PRIMARY);
+	note_report(1, CHOICE_instance_role_REPLICA);
+	is(play(), "",
+	    "a new life of the reconciler that finds all well writes nothing and says nothing");
+	CHECK(step.spare, "but would compare what is there when there is time");
+	world.spare = true;
+	is(play(),
+	    "ensure ConfigMap demo-data; ensure Secret demo-credentials; ensure Secret demo-app; "
+	    "ensure ServiceAccount demo-instance; ensure Role demo-instance; ensure RoleBinding "
+	    "demo-instance; "
+	    "ensure Service demo-rw; ensure Service demo-ro; ensure Service demo-pods; ensure "
+	    "PodDisruptionBudget demo; "
+	    "ensure BGInstance demo-0; ensure BGInstance demo-1; ensure StatefulSet demo; ",
+	    "each once");
+}
+
+static void
+test_primary_change(void)
+{
+	serve(2);
+	note_report(0, CHOICE_instance_role_REPLICA);
+	note_report(1, CHOICE_instance_role_PRIMARY);
+	world.now.v += 10000;
+	is(play(), "observe-pod 0; observe-pod 1; status Ready; event PrimaryChanged; ",
+	    "a new primary is told of once");
+}
+
+static void
+test_left_alone(void)
+{
+	serve(1);
+	plan_note_child_gone(&c, CHILD_SERVICE_RW, 0, &c.child[CHILD_SERVICE_RW].uid);
+	plan_note_quarantine(&c, wanted.generation);
+	world.now.v += 10000;
+	script[0] = '\0';
+	play();
+	CHECK(strstr(script, "ensure") == NULL && strstr(script, "status") != NULL &&
+		  strstr(script, "event Quarantined") != NULL,
+	    "what crashed a worker is left alone, and that is said");
+	CHECK(condition(CHOICE_condition_type_QUARANTINED) != NULL, "by its own condition");
+	wanted.generation++;
+	note_wanted();
+	CHECK(starts(play(), "ensure Service demo-rw; "), "until the spec changes");
+
+	serve(1);
+	wanted.generation++;
+	wanted.invalid = true;
+	wanted.instances = 0;
+	note_wanted();
+	world.now.v += 10000;
+	is(play(), "status SpecInvalid; event SpecInvalid; ",
+	    "a spec that can not be read: nothing else is done");
+
+	serve(1);
+	world.degraded = true;
+	world.now.v += 10000;
+	play();
+	CHECK(condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_WORKER_DEGRADED &&
+		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_TRUE,
+	    "a degraded worker is said under Progressing");
+}
+
+static void
+test_blind(void)
+{
+	start(1);
+	wanted.status = 5;
+	note_wanted();
+	world.listed = 0;
+	CHECK(strstr(play(), "status") == NULL, "who has not seen everything says nothing");
+	CHECK(strstr(script, "ServiceAccount") == NULL, "and takes nothing for missing");
+}
+
+int
+main(void)
+{
+	test_looking();
+	test_mistake_taken_back();
+	test_rollout();
+	test_lost_pod();
+	test_volumes();
+	test_refusals();
+	test_back_off();
+	test_quiet_restart();
+	test_primary_change();
+	test_left_alone();
+	test_blind();
+	return tap_done();
+}
