@@ -19,6 +19,7 @@ SRC_supervisor := $(COMMON) $(call src,supervisor)
 SRC_reconciler := $(COMMON) $(call src,plan) $(filter workers/reconciler%,$(call src,workers)) workers/worker.c
 SRC_worker := $(COMMON) $(call src,kube) $(call src,objects) $(filter-out workers/reconciler%,$(call src,workers))
 SRC_instance := $(COMMON) $(call src,kube) $(call src,instance)
+SRC_redteam := $(COMMON) workers/worker.c tests/redteam/redteam.c
 PROGRAMS := supervisor reconciler worker instance
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 
@@ -37,6 +38,7 @@ LIBS_supervisor := -lev -lm
 LIBS_reconciler := -lev -lm
 LIBS_worker := -lcurl -lmbedtls -lmbedx509 -lmbedcrypto -lev -lm
 LIBS_instance := $(LIBS_worker)
+LIBS_redteam := $(LIBS_reconciler)
 # Tests: the machine's libc under the sanitizers.
 ASAN_CFLAGS := -std=c11 -O1 -g $(WARN) -DTESTING -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CC := clang
@@ -67,7 +69,7 @@ $(B)/bin/$(1).full: $(call musl_objs,$(SRC_$(1)))
 $(B)/bin/$(1): $(B)/bin/$(1).full
 	$$(Q)strip -o $$@ $$< && chmod 0755 $$@
 endef
-$(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+$(foreach p,$(PROGRAMS) redteam,$(eval $(call program,$(p))))
 
 # --- Unit tests: tests/unit/test_<room>_<file>.c, each linked with what it needs of the rooms' archives -------------------
 asan_objs = $(patsubst %.c,$(B)/asan/%.o,$(1))
@@ -134,6 +136,11 @@ KUBE := $(B)/kube
 $(B)/bestgres.tar: $(BINARIES) deploy/oci.py
 	@python3 deploy/oci.py $(IMAGE) $@ '["/supervisor"]' 64123:64123 0111:$(B)/bin/supervisor:/supervisor \
 		0111:$(B)/bin/reconciler:/reconciler 0111:$(B)/bin/worker:/worker 0555:$(B)/bin/instance:/instance
+# For tests/e2e/test_redteam.py: the supervisor as it ships beside workers that attack. Not in /, so that no test takes it for the
+# operator's; readable, so that it is not the file's mode that refuses to open it.
+$(B)/redteam.tar: $(B)/bin/supervisor $(B)/bin/redteam deploy/oci.py
+	@python3 deploy/oci.py localhost/bestgres-redteam:dev $@ '["/redteam/supervisor"]' 64123:64123 \
+		0555:$(B)/bin/supervisor:/redteam/supervisor 0111:$(B)/bin/redteam:/redteam/worker 0111:$(B)/bin/redteam:/redteam/reconciler
 image: $(B)/bestgres.tar ## the operator's image as an OCI archive: build/bestgres.tar (IMAGE=name:tag)
 	@ls -l $<
 $(B)/images/postgres-patroni.tar: tests/cluster/image.sh tests/cluster/archive.py
@@ -149,6 +156,6 @@ demo: ## from nothing to a running, replicated database, step by step
 demo-down: ## remove what the demo made (its data included)
 	@deploy/demo/demo.sh down
 clean: ## remove what was built here, but not the libraries and the test cluster
-	rm -rf $(B)/musl $(B)/bin $(B)/asan $(B)/unit $(B)/fuzz $(B)/bestgres.tar
+	rm -rf $(B)/musl $(B)/bin $(B)/asan $(B)/unit $(B)/fuzz $(B)/bestgres.tar $(B)/redteam.tar
 
 -include $(shell find $(B)/musl $(B)/asan $(B)/fuzz -name "*.d" 2> /dev/null)

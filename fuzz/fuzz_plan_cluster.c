@@ -183,7 +183,7 @@ check_step(void)
 	if (c.wanted.deleting)
 		MUST(s->verb != CHOICE_verb_ENSURE && s->verb != CHOICE_verb_ADD_FINALIZER &&
 		     s->verb != CHOICE_verb_RELEASE && s->verb != CHOICE_verb_HOLD);
-	else
+	else if (!c.namespace_ends)
 		MUST(s->verb != CHOICE_verb_REMOVE_FINALIZER);
 	if (s->verb == CHOICE_verb_ENSURE && s->child != CHILD_INSTANCE)
 		MUST(s->ordinal == 0);

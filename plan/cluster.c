@@ -62,7 +62,7 @@ situation_of(const struct plan_cluster *c)
 		return NOBODY;
 	if (c->quarantined != 0 && c->quarantined == c->wanted.generation)
 		return QUARANTINED;
-	if (c->wanted.deleting && c->namespace_ends)
+	if (c->namespace_ends && (c->wanted.deleting || c->wanted.finalizer))
 		return ENDING;
 	if (c->wanted.deleting)
 		/*

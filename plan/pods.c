@@ -87,23 +87,31 @@ rule_look_all(struct plan_at *a)
 	return PASS;
 }
 
+static bool
+has_run(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (c->instance[i].report.timeline > 0)
+			return true;
+	return false;
+}
+
+/*
+ * At once when running pods stop being ready, and then now and again: a namespace that is being
+ * deleted takes its pods first, and our rights go right after them.
+ */
 enum verdict
 rule_namespace_lost(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
+	int64_t first = c->unready_since.v + (has_run(c) ? 0 : NAMESPACE_MS);
+	bool asked =
+	    c->namespace_at.v != 0 && c->namespace_at.v - NAMESPACE_MS >= c->unready_since.v;
 
-	if (!is_unready(a))
+	if (!is_unready(a) || rule_waits_until(a, asked ? c->namespace_at : (struct msec){first}) ||
+	    rule_waits(a, &c->self))
 		return PASS;
-	for (unsigned i = 0; i < rule_instances(c); i++) {
-		const struct plan_instance *p = &c->instance[i];
-
-		if (!p->looked || (p->pod_present && !p->pod_terminating))
-			continue;
-		if (rule_waits_until(a, c->namespace_at) || rule_waits(a, &c->self))
-			return PASS;
-		return rule_step(a, CHOICE_verb_OBSERVE_NAMESPACE, CHILD_ANCHOR, 0, NULL);
-	}
-	return PASS;
+	return rule_step(a, CHOICE_verb_OBSERVE_NAMESPACE, CHILD_ANCHOR, 0, NULL);
 }
 
 /* --- The report of a pod that is no more. */

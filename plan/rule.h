@@ -12,7 +12,7 @@
 #define LOOK_FIRST_MS 2000 /* then twice that each time */
 #define LOOK_MAX_MS 30000
 #define LOOK_FRESH_MS 1000         /* nothing is replaced on older knowledge */
-#define NAMESPACE_MS 30000         /* how often a cluster that loses pods asks for its namespace */
+#define NAMESPACE_MS 10000         /* how often a cluster that loses pods asks for its namespace */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
 #define STATUS_MS 3000             /* between two writes of status, unless Ready changes */
 #define STATUS_AGAIN_MS 60000      /* the same status twice: someone undid it */

@@ -31,22 +31,65 @@ on_written(struct step *s, const struct kube_reply *r)
 
 /* --- ADD_FINALIZER, REMOVE_FINALIZER */
 
-void
-verb_finalizer(struct step *s)
+static void
+write_finalizer(struct step *s, bool add)
 {
-	bool add = s->req.verb == CHOICE_verb_ADD_FINALIZER;
 	struct guard guard = patch_guard(&s->cluster.meta);
 	struct buf body;
 
-	if (s->cluster.meta.finalizer == add) {
-		step_saw(s, &s->cluster.meta);
-		step_end_done(s);
-		return;
-	}
 	buf_init(&body, HTTP_BODY_MAX);
 	patch_finalizers(&body, &guard, &s->json,
 	    json_path(&s->json, json_root(&s->json), "metadata.finalizers"), add);
 	step_patch(s, KIND_BGCLUSTER, s->req.name, NULL, &body, on_written);
+}
+
+/* The object's text goes with its reply; its finalizers are needed after the next one. */
+static bool
+keep_object(struct step *s)
+{
+	char *copy = arena_strndup(&s->arena, s->json.text.p, s->json.text.len);
+	struct err e;
+
+	if (copy == NULL)
+		err_set(&e, ERR_LIMIT, "the object is too large to be kept");
+	else if (json_parse(&s->json, (struct str){copy, s->json.text.len}, &s->arena, &e) == 0)
+		return true;
+	step_end_err(s, &e);
+	return false;
+}
+
+static void
+on_finalizer_namespace(struct step *s, const struct kube_reply *r)
+{
+	struct json j;
+
+	if (!step_parse(s, r, &j))
+		return;
+	if (observe_namespace_terminating(&j))
+		write_finalizer(s, false);
+	else
+		step_end(s, CHOICE_step_code_DENIED, REASON_NONE,
+		    "policy, remove finalizer: neither it nor its namespace is being deleted");
+}
+
+/*
+ * A namespace that is being deleted takes its pods first, then all else at once, our rights with
+ * it: so our finalizer goes while the pods do, before the BGCluster itself is deleted (DESIGN
+ * 9.13).
+ */
+void
+verb_finalizer(struct step *s)
+{
+	bool add = s->req.verb == CHOICE_verb_ADD_FINALIZER;
+
+	if (s->cluster.meta.finalizer == add) {
+		step_saw(s, &s->cluster.meta);
+		step_end_done(s);
+	} else if (add || s->cluster.meta.deleting) {
+		write_finalizer(s, add);
+	} else if (keep_object(s)) {
+		step_get_namespace(s, on_finalizer_namespace);
+	}
 }
 
 /* --- HOLD, RELEASE, UNREACHABLE: a BGInstance. */

@@ -22,7 +22,8 @@
 /* Secrets are in no row of DELETE: only garbage collection may remove them (DESIGN 8). */
 static const struct policy_row rows[] = {
     {"add finalizer", CHOICE_verb_ADD_FINALIZER, 0, 0, NEED_LIVE | NEED_NAME},
-    {"remove finalizer", CHOICE_verb_REMOVE_FINALIZER, 0, 0, NEED_DELETING},
+    /* And it or its namespace is being deleted: verb_finalizer looks. */
+    {"remove finalizer", CHOICE_verb_REMOVE_FINALIZER, 0, 0, 0},
     {"ensure data", CHOICE_verb_ENSURE, DATA, 0, MAKES},
     /* A mistake in env must not keep RBAC and Services from being healed. */
     {"ensure runtime", CHOICE_verb_ENSURE, HEALED, 0, MAKES},

@@ -23,7 +23,7 @@ test_creation(void)
 	CHECK(uid_none(&step.sent.target), "what is made is believed absent");
 	note_report(0, CHOICE_instance_role_PRIMARY);
 	world.now.v += 1000;
-	is(play(), "", "what is only progress is not written at once");
+	is(play(), "observe-namespace; ", "what is only progress is not written at once");
 	note_report(1, CHOICE_instance_role_REPLICA);
 	note_statefulset(2, 2);
 	is(play(), "status Ready; event Ready; ", "Ready is written at once, with one Event");
@@ -245,6 +245,23 @@ test_namespace_ends(void)
 	CHECK(!next(), "nothing is made in a namespace that ends");
 }
 
+/* Its pods went first; the BGCluster itself is not deleted yet. */
+static void
+test_namespace_takes_pods(void)
+{
+	serve(1);
+	c.statefulset.ready = 0;
+	c.unready_since = world.now;
+	script[0] = '\0';
+	next();
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE, .terminating = true});
+	next();
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	is(script, "observe-namespace; remove-finalizer; ",
+	    "the finalizer goes while the pods do, as our rights go next");
+	is(play(), "", "and is not put back");
+}
+
 static void
 test_forced_finalizer(void)
 {
@@ -286,6 +303,7 @@ main(void)
 	    "remove-finalizer; ",
 	    "Delete: the data too, after its anchor was marked");
 	test_namespace_ends();
+	test_namespace_takes_pods();
 	test_forced_finalizer();
 	CHECK(sizeof(struct plan_cluster) + 3 * sizeof(struct plan_instance) <= 2048,
 	    "three instances fit two kilobytes");

@@ -34,7 +34,8 @@ test_looking(void)
 				world.now = step.again;
 			plan_next(&c, &world, &step);
 			if (step.sent.verb == CHOICE_verb_STATUS ||
-			    step.sent.verb == CHOICE_verb_EVENT)
+			    step.sent.verb == CHOICE_verb_EVENT ||
+			    step.sent.verb == CHOICE_verb_OBSERVE_NAMESPACE)
 				answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
 		} while (step.sent.verb != CHOICE_verb_OBSERVE_POD && patience++ < 100);
 		seen[i] = world.now.v - since;

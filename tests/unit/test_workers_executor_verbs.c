@@ -47,7 +47,18 @@ test_remove_finalizer(void)
 
 	take(CHOICE_verb_REMOVE_FINALIZER, 0, 0, NULL);
 	answer_cluster();
+	asks("GET /api/v1/namespaces/prod");
+	answer(200, "{\"metadata\":{\"name\":\"prod\"},\"status\":{\"phase\":\"Active\"}}");
 	ends(DENIED, NONE, "it stays as long as nobody deletes");
+	take(CHOICE_verb_REMOVE_FINALIZER, 0, 0, NULL);
+	answer_cluster();
+	asks("GET /api/v1/namespaces/prod");
+	answer(200,
+	    "{\"metadata\":{\"name\":\"prod\",\"deletionTimestamp\":\"2026-11-23T11:47:45Z\"},"
+	    "\"status\":{\"phase\":\"Terminating\"}}");
+	asks("PATCH " OWN "bgclusters/demo" WRITE);
+	answer(200, cluster_json("", ""));
+	ends(DONE, NONE, "it goes before the BGCluster is deleted where the namespace is");
 	take(CHOICE_verb_REMOVE_FINALIZER, 0, 0, NULL);
 	answer_deleting(",\"terminationGracePeriodSeconds\":\"unreadable\"");
 	body = asks("PATCH " OWN "bgclusters/demo" WRITE);

@@ -77,8 +77,6 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 	case CHOICE_verb_RELEASE:
 	case CHOICE_verb_REPLACE_PVC:
 		return !st->deleting;
-	case CHOICE_verb_REMOVE_FINALIZER:
-		return st->deleting;
 	case CHOICE_verb_ENSURE:
 		return !st->deleting && st->finalizer &&
 		       (child != CHILD_INSTANCE || st->ordinal < 3);
