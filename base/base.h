@@ -110,6 +110,7 @@ struct buf {
 	char *p;
 	size_t len, size, max;
 	bool full;
+	bool wipe; /* set after buf_init where secrets pass: memory is wiped before it goes back */
 };
 void buf_init(struct buf *b, size_t max);
 void buf_put(struct buf *b, const void *p, size_t n);

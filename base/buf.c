@@ -12,6 +12,20 @@ buf_init(struct buf *b, size_t max)
 	*b = (struct buf){.max = max};
 }
 
+static void
+grow(struct buf *b, size_t size)
+{
+	char *p = xrealloc(b->wipe ? NULL : b->p, size, 1);
+
+	if (b->wipe && b->p != NULL) {
+		memcpy(p, b->p, b->len + 1);
+		explicit_bzero(b->p, b->size);
+		xfree(b->p);
+	}
+	b->p = p;
+	b->size = size;
+}
+
 /* Makes room for n more bytes and the NUL; false: full, now or before. */
 static bool
 make_room(struct buf *b, size_t n)
@@ -31,8 +45,7 @@ make_room(struct buf *b, size_t n)
 		size *= 2;
 	if (size < need)
 		size = need;
-	b->p = xrealloc(b->p, size, 1);
-	b->size = size;
+	grow(b, size);
 	return true;
 }
 
@@ -100,8 +113,10 @@ buf_reset(struct buf *b)
 void
 buf_free(struct buf *b)
 {
+	if (b->wipe && b->p != NULL)
+		explicit_bzero(b->p, b->size);
 	xfree(b->p);
-	*b = (struct buf){.max = b->max};
+	*b = (struct buf){.max = b->max, .wipe = b->wipe};
 }
 
 struct str

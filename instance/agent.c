@@ -76,11 +76,14 @@ void
 agent_look(struct agent *a)
 {
 	a->now = clock_boot();
+	if (a->view.known && a->view.running)
+		a->adopting = false;
 	release(a);
 	spec_send(a);
 	patroni_look(a);
 	ask_bootstrap(a);
 	config_look(a);
+	stale_look(a);
 	api_look(a);
 }
 

@@ -1,8 +1,8 @@
 /*
  * agent: the one process in the pod that talks to the API server and to Patroni's REST API;
  * sandboxed. agent.c its start, init and pgctl; agent_api.c what it reads and writes in Kubernetes;
- * agent_patroni.c the polls and the switchover; agent_config.c Patroni's dynamic configuration.
- * view.c, report.c and dynamic.c hold what is pure.
+ * agent_patroni.c the polls and the switchover; agent_config.c Patroni's dynamic configuration;
+ * agent_stale.c a bootstrap that died. view.c, report.c, stale.c and dynamic.c hold what is pure.
  */
 #ifndef INSTANCE_AGENT_H
 #define INSTANCE_AGENT_H
@@ -46,6 +46,15 @@ struct writer {
 	int64_t wait_ms;
 };
 
+/* Taking back an `initialize` whose bootstrap died: one request after the other. */
+struct stale_job {
+	bool busy;
+	unsigned ordinal; /* whose turn it is */
+	struct uid pod;   /* of that instance's report */
+	char version[24]; /* of the ConfigMap that has said so since then; empty = it has not */
+	struct msec since, next;
+};
+
 struct agent {
 	struct self self;
 	const char *cluster, *namespace, *pod, *pod_uid;
@@ -75,6 +84,7 @@ struct agent {
 
 	/* Our BGInstance. */
 	bool instance_named, instance_known, hold;
+	bool adopting; /* it was held, and PostgreSQL has not run since */
 	struct uid instance_uid;
 	uint64_t instance_version;
 	struct report stored, sent;
@@ -90,6 +100,7 @@ struct agent {
 	unsigned polls;
 	struct msec poll_next, leaderless_since;
 	struct config_job config;
+	struct stale_job stale;
 	bool switching;
 };
 
@@ -116,5 +127,8 @@ void patroni_switchover(struct agent *a);
 
 /* agent_config.c */
 void config_look(struct agent *a);
+
+/* agent_stale.c */
+void stale_look(struct agent *a);
 
 #endif

@@ -87,6 +87,8 @@ take_instance(struct agent *a, const struct feed_item *item)
 	a->instance_uid = i->meta.uid;
 	a->instance_version = i->meta.resource_version;
 	a->hold = i->hold;
+	if (a->hold && !a->released)
+		a->adopting = true;
 	memset(r, 0, sizeof(*r));
 	copy(r->pod_uid, sizeof(r->pod_uid), i->pod_uid);
 	copy(r->system_identifier, sizeof(r->system_identifier), i->system_identifier);
@@ -233,6 +235,9 @@ make_report(const struct agent *a, struct report *out)
 	    .bootstrap_reason = a->bootstrap.reason,
 	    .bootstrap_text = a->bootstrap.text,
 	    .held = a->hold && !a->released,
+	    .adopting = a->adopting,
+	    .was_primary = a->disk.was_primary,
+	    .disk_timeline = a->disk.timeline,
 	    .sync_wanted = agent_wants_sync(a),
 	    .bootstrapped = a->bootstrapped,
 	    .max_lag = c != NULL ? c->max_lag : 0};

@@ -176,20 +176,54 @@ checks_data_major(const char *pgdata, unsigned *major, struct err *e)
 	return 0;
 }
 
+/* The value on the line that begins with that name; empty if there is none. */
+static struct str
+controldata_value(struct str text, const char *name)
+{
+	const char *at = memmem(text.p, text.len, name, strlen(name)), *end = text.p + text.len;
+	size_t n = 0;
+
+	if (at == NULL || (at != text.p && at[-1] != '\n'))
+		return STR("");
+	for (at += strlen(name); at < end && *at == ' '; at++)
+		continue;
+	while (at + n < end && at[n] != '\n')
+		n++;
+	return (struct str){at, n};
+}
+
 int
 checks_system_identifier(struct str text, uint64_t *out)
 {
-	static const char mark[] = "Database system identifier:";
-	const char *at = memmem(text.p, text.len, mark, sizeof(mark) - 1), *end = text.p + text.len;
-	size_t n = 0;
+	return str_to_u64(controldata_value(text, "Database system identifier:"), out);
+}
 
-	if (at == NULL)
-		return -1;
-	for (at += sizeof(mark) - 1; at < end && *at == ' '; at++)
-		continue;
-	while (at + n < end && at[n] >= '0' && at[n] <= '9')
-		n++;
-	return str_to_u64((struct str){at, n}, out);
+static uint32_t
+timeline_value(struct str text, const char *name)
+{
+	uint64_t v;
+
+	return str_to_u64(controldata_value(text, name), &v) == 0 && v <= UINT32_MAX ? (uint32_t)v
+	                                                                             : 0;
+}
+
+/*
+ * A standby's checkpoint may be older than what it replayed. A standby says "in archive recovery"
+ * or "shut down in recovery"; a primary that crashed, "in production".
+ */
+void
+checks_standing(struct str text, bool *was_primary, uint32_t *timeline)
+{
+	static const char *const primary[] = {
+	    "shut down", "shutting down", "in crash recovery", "in production"};
+	struct str state = controldata_value(text, "Database cluster state:");
+	uint32_t checkpoint = timeline_value(text, "Latest checkpoint's TimeLineID:");
+	uint32_t replayed = timeline_value(text, "Min recovery ending loc's timeline:");
+
+	*timeline = replayed > checkpoint ? replayed : checkpoint;
+	*was_primary = false;
+	for (size_t i = 0; i < sizeof(primary) / sizeof(primary[0]); i++)
+		*was_primary = *was_primary || str_is(state, primary[i]);
 }
 
 static int

@@ -53,6 +53,36 @@ init_kill_all(const struct init *i, int sig)
 	return others;
 }
 
+/* found[k] is a helper, or descends from one. */
+static bool
+of_helper(const struct init *i, const struct proc *found, unsigned n, unsigned k)
+{
+	for (unsigned step = 0; step < n; step++) {
+		unsigned parent = 0;
+
+		if (found[k].pid == i->helper[HELPER_AGENT].pid ||
+		    found[k].pid == i->helper[HELPER_PGCTL].pid)
+			return true;
+		while (parent < n && found[parent].pid != found[k].ppid)
+			parent++;
+		if (parent == n)
+			return false;
+		k = parent;
+	}
+	return false;
+}
+
+void
+init_kill_orphans(const struct init *i)
+{
+	static struct proc found[KILLED_MAX];
+	unsigned n = procs_below(getpid(), found, KILLED_MAX);
+
+	for (unsigned k = 0; k < n; k++)
+		if (!of_helper(i, found, n, k))
+			(void)kill(found[k].pid, SIGKILL);
+}
+
 static struct msg_pod_state
 state_now(const struct init *i)
 {
@@ -103,6 +133,7 @@ take_lock(struct init *i)
 	switch (lock_try(LOCK_PATH, &i->lock_fd, &e)) {
 	case LOCK_HELD:
 		i->locked = true;
+		keeper_prepare(i); /* before the helpers hear of the lock and look at PGDATA */
 		log_info("locked", NULL, "this container has the volume's lock");
 		break;
 	case LOCK_BUSY:

@@ -53,6 +53,7 @@ struct init {
 	int lock_fd, fifo_fd, stdout_fd,
 	    stderr_fd; /* the last two: as the container got them, for Patroni */
 	bool locked, released, configured;
+	bool fresh; /* PGDATA is marked as never started */
 	char lock_text[IPC_TEXT_MAX + 1], owned_variable[65];
 	struct msg_config_written config;
 	uint32_t fences; /* in this pod's life */
@@ -67,7 +68,8 @@ void init_tick_needed(struct init *i); /* starts or stops the tick */
 _Noreturn void init_end(int code, const char *fmt, ...)
     __attribute__((format(printf, 2, 3))); /* says why, ends the container */
 unsigned init_kill_all(
-    const struct init *i, int sig); /* all but the helpers; how many there were */
+    const struct init *i, int sig);           /* all but the helpers; how many there were */
+void init_kill_orphans(const struct init *i); /* all but the helpers and what they started */
 
 /* spawn.c */
 void spawn_setup(struct init *i);
@@ -80,6 +82,7 @@ void spawn_reset_signals(void);                         /* in a child, before ex
 
 /* keeper.c */
 void keeper_setup(struct init *i);
+void keeper_prepare(struct init *i); /* the lock is ours, Patroni does not run */
 void keeper_try_start(struct init *i);
 void keeper_ended(struct init *i, int status);
 void keeper_configured(struct init *i, const struct msg_config_written *m);

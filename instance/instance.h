@@ -127,6 +127,18 @@ enum lock_result { LOCK_HELD, LOCK_BUSY, LOCK_BROKEN };
  */
 enum lock_result lock_try(const char *path, int *fd, struct err *e);
 
+/* --- fresh.c: a data directory in which no postmaster ever ran. mount holds it as "data". */
+enum fresh {
+	FRESH_EMPTY,      /* there is none yet: mark that, then Patroni may fill it */
+	FRESH_RAN,        /* a postmaster did; no mark is left */
+	FRESH_UNFINISHED, /* filled since the mark was set, but never started: of no use to anybody */
+	FRESH_UNKNOWN,    /* never started, but complete, or without our mark: leave it */
+};
+enum fresh fresh_look(const char *mount);
+int fresh_mark(const char *mount, struct err *e);
+int fresh_discard(const char *mount, struct err *e); /* FRESH_UNFINISHED only */
+bool fresh_is_empty(const char *pgdata);
+
 /* --- procs.c: processes by /proc. */
 struct proc {
 	pid_t pid, ppid;

@@ -74,6 +74,38 @@ config_inode(void)
 	return stat(CONFIG_PATH, &st) == 0 ? st.st_ino : 0;
 }
 
+/*
+ * What a killed initdb or base backup left behind goes before anybody looks at it; what is left of
+ * their processes first, since they remove what they began.
+ */
+void
+keeper_prepare(struct init *i)
+{
+	struct err e = {0};
+
+	i->fresh = false;
+	switch (fresh_look(PGDATA_MOUNT)) {
+	case FRESH_UNFINISHED:
+		init_kill_orphans(i);
+		if (fresh_discard(PGDATA_MOUNT, &e) == -1) {
+			log_error("fresh", NULL, "%s", e.text);
+			break;
+		}
+		log_warn("fresh", NULL,
+		    "the data directory was never finished and never started: put aside");
+		i->fresh = true;
+		break;
+	case FRESH_EMPTY:
+		i->fresh = fresh_mark(PGDATA_MOUNT, &e) == 0;
+		if (!i->fresh)
+			log_warn("fresh", NULL, "%s", e.text);
+		break;
+	case FRESH_RAN:
+	case FRESH_UNKNOWN:
+		break;
+	}
+}
+
 static bool
 may_start(const struct init *i)
 {
@@ -95,6 +127,7 @@ keeper_try_start(struct init *i)
 
 	if (!may_start(i))
 		return;
+	keeper_prepare(i);
 	if (chmod(PGDATA_DIR, 0700) == -1 && errno != ENOENT)
 		log_warn("patroni", NULL, "chmod %s: %s", PGDATA_DIR, strerror(errno));
 	watchdog_look(i); /* what it will write is newer than this look */
@@ -182,6 +215,8 @@ keeper_seen(struct init *i, const struct msg_patroni_seen *m)
 	if (i->keeper.pid == 0 || i->stop.phase != STOP_OFF)
 		return;
 	if (m->answered) {
+		if (i->fresh)
+			i->fresh = fresh_look(PGDATA_MOUNT) != FRESH_RAN;
 		if (now.v - i->keeper.started.v < DEAF_MS)
 			return;
 		silence_heard(&i->keeper.silence, now);

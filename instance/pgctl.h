@@ -75,6 +75,8 @@ const struct candidate *checks_choose(const struct candidate *c, unsigned n, uns
 int checks_data_major(
     const char *pgdata, unsigned *major, struct err *e); /* PG_VERSION; 0: no PGDATA yet */
 int checks_system_identifier(struct str controldata, uint64_t *out);
+/* As what it stopped: a primary or a standby, and the highest timeline it knows of; 0 = unknown. */
+void checks_standing(struct str controldata, bool *was_primary, uint32_t *timeline);
 bool checks_find_program(const char *name, const char *path_variable, char out[256]);
 bool checks_uid_known(void);
 

@@ -89,6 +89,18 @@ make_waiting(const struct report_input *in, struct report *out)
 		out->state = CHOICE_instance_state_STARTING;
 }
 
+/*
+ * On adopted data, until PostgreSQL runs: as what it stopped. The operator starts the last primary
+ * first (DESIGN 9.5).
+ */
+static void
+make_adopting(const struct report_input *in, struct report *out)
+{
+	out->timeline = in->disk_timeline;
+	if (in->was_primary)
+		out->role = CHOICE_instance_role_PRIMARY;
+}
+
 void
 report_make(const struct report_input *in, struct report *out)
 {
@@ -114,8 +126,11 @@ report_make(const struct report_input *in, struct report *out)
 	out->config_generation = in->config_generation;
 	if (in->locked && v->known && v->running)
 		make_running(in, out);
-	else
+	else {
 		make_waiting(in, out);
+		if (in->locked && in->adopting)
+			make_adopting(in, out);
+	}
 }
 
 bool

@@ -107,11 +107,14 @@ view_read_cluster(struct view *v, const struct json *j, const char *self, struct
 	if (json_type(j, members) != JSON_T_ARRAY)
 		return err_set(e, ERR_INVALID, "Patroni's cluster has no members");
 	v->has_leader = v->leads = v->has_sync = false;
+	v->members = 0;
 	v->lowest_live = true;
 	v->leader_timeline = 0;
 	v->lag = -1;
-	for (int k = json_first(j, members); k != JSON_NONE; k = json_next(j, k))
+	for (int k = json_first(j, members); k != JSON_NONE; k = json_next(j, k)) {
 		read_member(v, j, k, self);
+		v->members++;
+	}
 	v->cluster_known = true;
 	return 0;
 }

@@ -20,9 +20,10 @@ struct view {
 	bool cluster_known, has_leader, leads; /* leads: the lock is ours */
 	/* a replica that Patroni would let take over in synchronous mode */
 	bool has_sync;
-	bool lowest_live;                      /* no live member has a lower name */
+	bool lowest_live; /* no live member has a lower name */
 	uint32_t leader_timeline;
 	int64_t lag; /* of this member; -1 = unknown */
+	unsigned members;
 };
 /* near: GET /replica?lag=N said 200; its body is /patroni's. */
 int view_read_patroni(struct view *v, const struct json *j, bool near, struct err *e);
@@ -30,6 +31,21 @@ int view_read_cluster(struct view *v, const struct json *j, const char *self, st
 void view_silent(struct view *v); /* nothing is known any more */
 /* May this replica serve reads? */
 bool view_serves_reads(const struct view *v, int64_t max_lag);
+
+/*
+ * --- stale.c: an `initialize` whose bootstrap died (DESIGN 9.6).
+ *
+ * Of ConfigMap <cluster>-config: a bootstrap was begun and not finished. version: its
+ * resourceVersion.
+ */
+bool stale_is_begun(const struct json *j, char version[24]);
+/* This BGInstance says that its volume is empty; pod: the uid of the pod that says so. */
+bool stale_is_empty(const struct json *j, struct arena *a, struct uid *pod);
+/* This is that pod, it stays, and its Patroni has nothing and does nothing. */
+bool stale_is_idle(const struct json *j, struct arena *a, const struct uid *pod);
+/* How long all that must have been so: a Patroni that lives shows its work once per loop. */
+int64_t stale_after_ms(int64_t loop_wait_s);
+void stale_patch(struct buf *out, const char *version);
 
 /* What stands in BGInstance.status. */
 struct report {
@@ -48,6 +64,8 @@ struct report_input {
 	uint32_t patroni_exits, fences;
 	const char *init_text;
 	bool disk_known, pgdata_empty; /* pgctl's DISK */
+	bool was_primary;
+	uint32_t disk_timeline;
 	uint64_t system_identifier;
 	const char *postgres_version, *bin_dir;
 	struct uid anchor;
@@ -55,6 +73,7 @@ struct report_input {
 	const char *disk_text, *spec_text, *bootstrap_text;
 	/* sync_wanted: by the spec, with replicas to be had */
 	bool held, bootstrapped, sync_wanted;
+	bool adopting; /* this pod was held, and PostgreSQL has not run in it since */
 	int64_t config_generation, max_lag;
 };
 void report_make(const struct report_input *in, struct report *out);

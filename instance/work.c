@@ -86,7 +86,7 @@ stage_look(struct pgctl *p)
 		problem(p, REASON_PATRONI_MISSING, "the image has no patroni in PATH");
 	if (checks_data_major(PGDATA_DIR, &p->data_major, &e) == -1)
 		problem(p, REASON_VERSION_MISMATCH, e.text);
-	p->found.pgdata_empty = p->data_major == 0;
+	p->found.pgdata_empty = p->data_major == 0 && fresh_is_empty(PGDATA_DIR);
 	look_credentials(p);
 	if (p->candidates_n == 0)
 		p->candidates_n = checks_candidates(p->candidates, p->path);
@@ -146,6 +146,8 @@ on_controldata(void *arg, const struct run_result *r)
 
 	if (r->status != 0 || checks_system_identifier(r->out, &p->found.system_identifier) == -1)
 		log_warn("controldata", NULL, "pg_controldata: status %d: %s", r->status, r->err.p);
+	else
+		checks_standing(r->out, &p->found.was_primary, &p->found.timeline);
 	resume(p, STAGE_REPORT);
 }
 

@@ -144,7 +144,7 @@ request_free(struct request *r)
 		r->next->prev = r->prev;
 	k->requests_n--;
 	buf_free(&r->reply);
-	xfree(r->body);
+	wipe_free(r->body);
 	xfree(r);
 }
 
@@ -207,7 +207,7 @@ set_body(struct request *r, struct str body)
 		    HTTP_BODY_MAX);
 		return;
 	}
-	r->body = xcalloc(1, body.len + 1);
+	r->body = wipe_malloc(body.len + 1);
 	if (body.len > 0)
 		memcpy(r->body, body.p, body.len);
 	r->t.body = (struct str){r->body, body.len};
@@ -231,6 +231,7 @@ kube_send(struct kube *k, const struct kube_request *q,
 	    str_copy(r->t.path, sizeof(r->t.path), str_of(q->path)) != 0)
 		die("kube_send: a path that kube_path did not make");
 	buf_init(&r->reply, HTTP_REPLY_MAX);
+	r->reply.wipe = true; /* the reply to a new Secret holds it, a TokenRequest's the token */
 	set_body(r, q->body);
 	if (k->requests_n >= HTTP_QUEUE_MAX)
 		err_set(&r->refused, ERR_LIMIT, "%d requests wait already", HTTP_QUEUE_MAX);

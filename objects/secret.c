@@ -77,6 +77,7 @@ put_uris(struct render *r, struct str host, struct str dbname, struct str userna
 
 	buf_init(&uri, HTTP_PATH_MAX);
 	buf_init(&jdbc, HTTP_PATH_MAX);
+	uri.wipe = jdbc.wipe = true; /* they hold a password */
 	buf_puts(&uri, "postgresql://");
 	put_percent(&uri, username);
 	buf_puts(&uri, ":");
@@ -93,8 +94,6 @@ put_uris(struct render *r, struct str host, struct str dbname, struct str userna
 	jw_kv_str(&r->w, "jdbc-uri", buf_view(&jdbc));
 	if (uri.full || jdbc.full)
 		die("render: a connection URI of bounded parts is too long");
-	memset(uri.p, 0, uri.len); /* they hold a password */
-	memset(jdbc.p, 0, jdbc.len);
 	buf_free(&uri);
 	buf_free(&jdbc);
 }

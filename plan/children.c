@@ -304,7 +304,45 @@ rule_storage(struct plan_at *a)
 	return rule_step(a, CHOICE_verb_ORPHAN_STATEFULSET, CHILD_STATEFULSET, 0, &s->uid);
 }
 
-/* --- Adopted data: Patroni's own optime says who may lead, so all start together. */
+/*
+ * --- Adopted data (DESIGN 9.5). Patroni lets any replica within maximum_lag_on_failover take over
+ * that is up first, so the instance that was primary when all stopped starts before the others: its
+ * timeline is the highest and nobody else on that says so of itself. Where none is so, or it starts
+ * as a replica after all, Patroni decides among all of them.
+ */
+
+/* Does x come before y? 0 = neither. */
+static int
+compare_standing(const struct plan_report *x, const struct plan_report *y)
+{
+	if (x->timeline != y->timeline)
+		return x->timeline > y->timeline ? 1 : -1;
+	return (x->role == CHOICE_instance_role_PRIMARY) -
+	       (y->role == CHOICE_instance_role_PRIMARY);
+}
+
+/* The last primary: before every other. */
+static bool
+is_foremost(const struct plan_cluster *c, unsigned ordinal)
+{
+	const struct plan_report *r = &c->instance[ordinal].report;
+
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (i != ordinal && compare_standing(r, &c->instance[i].report) <= 0)
+			return false;
+	return r->role == CHOICE_instance_role_PRIMARY;
+}
+
+/* It is released, but has not started yet. A lost pod's report loses its role. */
+static bool
+starts_alone(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!c->instance[i].report.hold && is_foremost(c, i) &&
+		    c->instance[i].report.state < CHOICE_instance_state_RUNNING)
+			return true;
+	return false;
+}
 
 enum verdict
 rule_release(struct plan_at *a)
@@ -321,10 +359,10 @@ rule_release(struct plan_at *a)
 			continue;
 		if (p->report.state != CHOICE_instance_state_HELD || !status_current(c, i))
 			return PASS;
-		if (first == n)
+		if (first == n || compare_standing(&p->report, &c->instance[first].report) > 0)
 			first = i;
 	}
-	if (first == n || rule_waits(a, &c->instance[first].child.try))
+	if (first == n || starts_alone(c) || rule_waits(a, &c->instance[first].child.try))
 		return PASS;
 	return rule_step(
 	    a, CHOICE_verb_RELEASE, CHILD_INSTANCE, first, &c->instance[first].child.uid);

@@ -41,7 +41,7 @@ static const struct rule {
 	"anchor, Secrets, rights, Services, instances, StatefulSet are made and kept, in this "
 	"order"},
     {ALIVE, rule_storage, "other volumes need another StatefulSet, once all else is well"},
-    {ALIVE, rule_release, "instances on adopted data start when all of them have reported"},
+    {ALIVE, rule_release, "on adopted data the last primary starts first, once all have reported"},
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
     {ALIVE, rule_replace, "a pod that never started is replaced once the mistake is taken back"},
     {ALIVE | SAY, rule_unreachable, "a lost pod's last words are not the present"},

@@ -62,7 +62,7 @@ pytest_run() {
 	shift 2
 	say "$what (log: $log)"
 	/usr/bin/python3 -m pytest -p no:cacheprovider tests/e2e ${TESTS:-} -v --tb=short "$@" 2>&1 | tee "$log" |
-		grep --line-buffered -E 'PASSED|FAILED|ERROR' | cut -c1-160
+		sed -un '/PASSED\|FAILED\|ERROR/s/^\(.\{0,160\}\).*/\1/p'
 	rc=${PIPESTATUS[0]}
 	[ "$rc" = 5 ] && return # none selected
 	p=$(sed -nE 's/.*[ =]([0-9]+) passed.*/\1/p' "$log" | tail -n 1)

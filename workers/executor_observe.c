@@ -236,7 +236,7 @@ observe_pvc_matches(const struct pvc_view *p, const struct bgcluster *c)
 	int order;
 
 	return quantity_compare(p->size, c->storage_size, &order) == 0 && order == 0 &&
-	       (c->storage_class.len == 0 ? p->inputs == c->hash[GROUP_STORAGE]
+	       (c->storage_class.len == 0 ? p->inputs == 0 || p->inputs == c->hash[GROUP_STORAGE]
 					  : str_eq(p->class, c->storage_class));
 }
 

@@ -223,10 +223,15 @@ step_items(struct step *s, const struct kube_reply *r,
 
 /* --- Whose is it? */
 
+/*
+ * By its owner, even if someone took our label off; or by the label, if an earlier cluster of this
+ * name left it.
+ */
 bool
 step_owns(const struct step *s, const struct object_meta *m)
 {
-	return str_is(m->cluster, s->req.name) && !uid_none(&m->owner);
+	return uid_eq(&m->owner, &s->req.uid) ||
+	       (str_is(m->cluster, s->req.name) && !uid_none(&m->owner));
 }
 
 void

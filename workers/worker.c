@@ -380,16 +380,19 @@ on_term(struct ev_loop *loop, ev_signal *sig, int revents)
 	w->ops->stop(w);
 }
 
-/* Edges that are there from the start lie at fixed numbers; everything else is closed. */
-static void
-open_edges(struct worker *w)
+/*
+ * Edges that are there from the start lie at fixed numbers; everything else is closed. Asked before
+ * anything is opened: the loop's own descriptors take the numbers of edges that are not there.
+ */
+static unsigned
+find_edges(unsigned peers)
 {
-	for (unsigned p = 0; p < IPC_ROLE_COUNT; p++) {
-		int fd = IPC_FD_EDGE + (int)p;
+	unsigned there = 0;
 
-		if ((w->ops->peers & (1u << p)) != 0 && fcntl(fd, F_GETFD) != -1)
-			open_edge(w, p, fd);
-	}
+	for (unsigned p = 0; p < IPC_ROLE_COUNT; p++)
+		if ((peers & (1u << p)) != 0 && fcntl(IPC_FD_EDGE + (int)p, F_GETFD) != -1)
+			there |= 1u << p;
+	return there;
 }
 
 /* The loop, its epoll and its signal pipe exist before the sandbox; EPOLL by name, as others need
@@ -398,6 +401,7 @@ int
 worker_run(const struct worker_ops *ops, enum sandbox_profile profile, void *state)
 {
 	struct worker *w = &worker;
+	unsigned there = find_edges(ops->peers);
 
 	if (fcntl(IPC_FD_CONTROL, F_GETFD) == -1) {
 		log_error("config", NULL, "%s is started by the supervisor only",
@@ -416,7 +420,9 @@ worker_run(const struct worker_ops *ops, enum sandbox_profile profile, void *sta
 	ev_signal_start(w->loop, &own.on_term);
 	ev_timer_init(&own.stop_timer, on_stop_timer, STOP_MS / 1000., 0.);
 	own.stop_timer.data = w;
-	open_edges(w);
+	for (unsigned p = 0; p < IPC_ROLE_COUNT; p++)
+		if ((there & (1u << p)) != 0)
+			open_edge(w, p, IPC_FD_EDGE + (int)p);
 	w->control =
 	    ipc_chan_open(w->loop, IPC_FD_CONTROL, ops->role, ROLE_SUPERVISOR, &control_ops, w);
 	ev_run(w->loop, 0);

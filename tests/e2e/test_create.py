@@ -49,6 +49,7 @@ def test_application_credentials_and_owner(ns):
 def test_no_password_no_entry(ns):
     apply(bgcluster(), ns)
     wait_ready("demo", ns)
+    sql("demo", ns, "SELECT 1")  # the Service answers
     with pytest.raises(psycopg2.OperationalError, match="password|authentication|rejected|pg_hba"):
         psycopg2.connect(host=get("service", "demo-rw", ns)["spec"]["clusterIP"], user="postgres", password="wrong", dbname="postgres",
                          connect_timeout=3)

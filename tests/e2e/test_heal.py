@@ -4,7 +4,7 @@ import pytest
 from cluster import apply, bgcluster, delete, get, kubectl, patch, sql, wait, wait_ready
 
 CHILDREN = [("service", "demo-rw"), ("service", "demo-ro"), ("service", "demo-pods"), ("pdb", "demo"), ("rolebinding", "demo-instance"),
-            ("role", "demo-instance"), ("serviceaccount", "demo-instance"), ("bgi", "demo-0"), ("statefulset", "demo")]
+            ("role", "demo-instance"), ("bgi", "demo-0"), ("statefulset", "demo")]
 
 
 def test_deleted_children_come_back(ns):
@@ -17,6 +17,15 @@ def test_deleted_children_come_back(ns):
         wait(f"{kind} {name} to come back", lambda: (lambda o: o and o["metadata"]["uid"] != before[kind, name])(get(kind, name, ns)), 20)
     wait_ready("demo", ns)
     wait("the row, through the new Service", lambda: sql("demo", ns, "SELECT n FROM kept") == [(1,)], 20)
+
+
+def test_deleted_service_account_comes_back(ns):
+    """The tokens that its pods hold stay invalid, as Kubernetes binds them to the old one: only that the object is back is promised."""
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    uid = get("serviceaccount", "demo-instance", ns)["metadata"]["uid"]
+    delete("serviceaccount", "demo-instance", ns)
+    wait("it to come back", lambda: (lambda o: o and o["metadata"]["uid"] != uid)(get("serviceaccount", "demo-instance", ns)), 20)
 
 
 EDITS = [

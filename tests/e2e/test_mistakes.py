@@ -10,7 +10,8 @@ def ready_reason(ns, *reasons, seconds=60):
 
 
 def warnings(ns, reason):
-    return [e for e in get("events", ns=ns) if e["reason"] == reason and e["type"] == "Warning" and e["involvedObject"]["kind"] == "BGCluster"]
+    uid = get("bgc", "demo", ns)["metadata"]["uid"]
+    return [e for e in get("events", ns=ns) if e["reason"] == reason and e["type"] == "Warning" and e["involvedObject"]["uid"] == uid]
 
 
 @pytest.fixture(scope="module")

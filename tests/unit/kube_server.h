@@ -188,6 +188,7 @@ server_take_socket(void *arg)
 	server.at[server.sockets++] = c;
 	c->fd = fds[0];
 	buf_init(&c->in, 4u << 20);
+	c->in.wipe = true; /* so that what is found in freed memory is kube's */
 	ev_io_init(&c->io, on_conn, c->fd, EV_READ);
 	ev_init(&c->later, on_later);
 	c->io.data = c->later.data = c;

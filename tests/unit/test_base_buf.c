@@ -1,8 +1,10 @@
 /*
- * Buffers: growth to the maximum and not one byte further, full that stays, drop, reset.
+ * Buffers: growth to the maximum and not one byte further, full that stays, drop, reset; and that
+ * one for secrets leaves nothing behind.
  */
 #include "base/base.h"
 #include "tests/unit/forked.h"
+#include "tests/unit/freed.h"
 #include "tests/unit/tap.h"
 
 static int
@@ -105,6 +107,35 @@ test_empty(void)
 	buf_free(&b);
 }
 
+/* Grown several times with a password in it, used again, freed. */
+static void
+fill_and_free(bool wipe)
+{
+	struct buf b;
+
+	buf_init(&b, 100000);
+	b.wipe = wipe;
+	buf_puts(&b, "password=hunter2");
+	for (int i = 0; i < 1000; i++)
+		buf_puts(&b, "more");
+	if (!wipe)
+		buf_drop(&b, b.len); /* the growth alone is enough */
+	CHECK(!b.full && b.len == (wipe ? 4016u : 0u), "all of it is there");
+	buf_free(&b);
+	CHECK(b.wipe == wipe, "it stays what it is");
+}
+
+static void
+test_wipe(void)
+{
+	CHECK(freed_watch("hunter2"), "a hook on free");
+	fill_and_free(false);
+	CHECK(freed_found > 0, "growing leaves copies behind");
+	freed_found = 0;
+	fill_and_free(true);
+	CHECK(freed_found == 0, "unless the buffer wipes");
+}
+
 int
 main(void)
 {
@@ -112,6 +143,7 @@ main(void)
 	test_parts_never_written();
 	test_growth();
 	test_empty();
+	test_wipe();
 	CHECK(forked(drop_too_much, NULL) == EXIT_BUG, "dropping more than there is: a bug");
 	return tap_done();
 }

@@ -93,6 +93,42 @@ test_data(void)
 }
 
 static void
+standing(const char *state, const char *checkpoint, const char *replayed, bool *primary,
+    uint32_t *timeline)
+{
+	char text[512];
+
+	(void)snprintf(text, sizeof(text),
+	    "Database system identifier:           7\n"
+	    "Database cluster state:               %s\n"
+	    "Latest checkpoint's TimeLineID:       %s\n"
+	    "Latest checkpoint's PrevTimeLineID:   9\n"
+	    "Min recovery ending loc's timeline:   %s\n",
+	    state, checkpoint, replayed);
+	checks_standing(str_of(text), primary, timeline);
+}
+
+static void
+test_standing(void)
+{
+	uint32_t timeline;
+	bool primary;
+
+	standing("shut down", "3", "0", &primary, &timeline);
+	CHECK(primary && timeline == 3, "a primary that was stopped");
+	standing("in production", "12", "0", &primary, &timeline);
+	CHECK(primary && timeline == 12, "one that crashed");
+	standing("shut down in recovery", "3", "4", &primary, &timeline);
+	CHECK(!primary && timeline == 4, "a standby that had replayed a later timeline");
+	standing("in archive recovery", "3", "3", &primary, &timeline);
+	CHECK(!primary && timeline == 3, "a standby that crashed");
+	standing("something new", "x", "99999999999", &primary, &timeline);
+	CHECK(!primary && timeline == 0, "what is not understood says nothing");
+	checks_standing(STR(""), &primary, &timeline);
+	CHECK(!primary && timeline == 0, "nothing says nothing");
+}
+
+static void
 test_programs(void)
 {
 	char found[256], path[300];
@@ -171,6 +207,7 @@ main(void)
 	test_version();
 	test_choose();
 	test_data();
+	test_standing();
 	test_programs();
 	test_credentials();
 	clean();

@@ -214,10 +214,42 @@ test_lag(void)
 	CHECK(all, "lag classes at their bounds");
 }
 
+static void
+test_adopting(void)
+{
+	begin();
+	in.held = in.adopting = in.was_primary = true;
+	in.pgdata_empty = false;
+	in.disk_timeline = 4;
+	CHECK(at_once() && r.state == CHOICE_instance_state_HELD &&
+		  r.role == CHOICE_instance_role_PRIMARY && r.timeline == 4,
+	    "a held one says as what it stopped");
+	stored = r;
+	in.held = false;
+	in.patroni_running = true;
+	report_make(&in, &r);
+	CHECK(r.state == CHOICE_instance_state_STARTING && r.role == CHOICE_instance_role_PRIMARY,
+	    "and while it starts");
+	runs(false);
+	CHECK(at_once() && r.role == CHOICE_instance_role_REPLICA && r.timeline == 1,
+	    "what runs says what it is");
+	begin();
+	in.was_primary = true;
+	in.disk_timeline = 4;
+	report_make(&in, &r);
+	CHECK(r.role == CHOICE_instance_role_NONE && r.timeline == 0,
+	    "one that starts again was not adopted: what it was does not count");
+	in.adopting = true;
+	in.locked = false;
+	report_make(&in, &r);
+	CHECK(r.role == CHOICE_instance_role_NONE, "nor without the lock");
+}
+
 int
 main(void)
 {
 	test_primary();
+	test_adopting();
 	test_replica();
 	test_roles();
 	test_trouble();

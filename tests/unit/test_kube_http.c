@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "tests/unit/freed.h"
 #include "tests/unit/kube_server.h"
 #include "tests/unit/tap.h"
 
@@ -545,6 +546,35 @@ test_path(void)
 	CHECK(path_dies("ns", lots, NULL, NULL), "too long a name dies");
 }
 
+/* --- Secrets. */
+
+static void
+reply_echo(struct conn *c, const char *request)
+{
+	char body[16384];
+	snprintf(body, sizeof(body), "%s", strstr(request, "\r\n\r\n") + 4);
+	conn_reply(c, 201, body);
+}
+
+/* A password that is posted, and comes back in the reply; large enough for buffers to grow. */
+static void
+test_secret(void)
+{
+	char body[3000];
+	int n = snprintf(body, sizeof(body), "{\"password\":\"hunter2\",\"more\":\"");
+	memset(body + n, 'x', sizeof(body) - (size_t)n);
+	memcpy(body + sizeof(body) - 3, "\"}", 3);
+	begin(1, reply_echo);
+	CHECK(freed_watch("hunter2"), "a hook on free");
+	send_one(KUBE_POST, body, 0);
+	run_until(&got.n, 1, 2);
+	CHECK(got.status == 201 && got.body_len == strlen(body), "the password came back");
+	kube_free(kube);
+	kube = NULL;
+	CHECK(freed_found == 0, "no memory that was given back has it");
+	freed_needle = NULL;
+}
+
 int
 main(void)
 {
@@ -561,6 +591,7 @@ main(void)
 	test_bucket();
 	test_reply_error();
 	test_path();
+	test_secret();
 	kube_free(kube);
 	server_reset(NULL);
 	ev_loop_destroy(server.loop);

@@ -5,6 +5,7 @@
  */
 
 #include "tests/unit/tap.h"
+#include "tests/unit/freed.h"
 #include "tests/unit/objects_case.h"
 
 #define DIR_GOLDEN "tests/golden/objects/"
@@ -277,11 +278,34 @@ run_case(const char *name)
 	buf_free(&out);
 }
 
+/* With an owner so long in a URI that the buffers for both URIs have to grow. */
+static void
+test_no_password_is_left(void)
+{
+	struct objects_case c;
+	struct buf input, out;
+
+	buf_init(&input, TEXT_MAX);
+	buf_init(&out, HTTP_BODY_MAX);
+	out.wipe = true;
+	CHECK(read_file(DIR_GOLDEN "minimal.json", &input) == 0 &&
+		  case_decode(&c, buf_view(&input)) == 0,
+	    "a cluster");
+	c.cluster.owner = STR("///////////////////////////////////////////////////////////////");
+	CHECK(freed_watch("Superuser0000000000000000000000A"), "a hook on free");
+	CHECK(case_render(&c, CHILD_APP, 0, STR(""), &out) == 0 && out.len > 1024, "its Secret");
+	arena_free(&c.arena);
+	buf_free(&input);
+	buf_free(&out);
+	CHECK(freed_found == 0, "no memory that was given back has the password");
+}
+
 int
 main(void)
 {
 	update = getenv("GOLDEN_UPDATE") != NULL;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		run_case(cases[i]);
+	test_no_password_is_left();
 	return tap_done();
 }

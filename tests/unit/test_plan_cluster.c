@@ -75,6 +75,64 @@ test_adoption(void)
 	is(play(), "release 0; release 1; ", "held instances are released when all have reported");
 }
 
+/* Three held instances that stopped as reports say; what follows is released in play(). */
+static void
+hold_three(const uint32_t timeline[3], const bool primary[3])
+{
+	start(3);
+	anchor = CHOICE_anchor_state_ADOPTED;
+	play();
+	for (unsigned i = 0; i < 3; i++) {
+		const struct plan_report r = {.pod_uid = uid(200 + i),
+		    .hold = true,
+		    .reason = REASON_HELD,
+		    .timeline = timeline[i],
+		    .role = primary[i] ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_NONE,
+		    .state = CHOICE_instance_state_HELD};
+
+		plan_note_report(&c, i, &r);
+	}
+	world.now.v += 500;
+}
+
+static void
+say(unsigned i, uint8_t state, uint8_t role)
+{
+	struct plan_report r = c.instance[i].report;
+
+	r.state = state;
+	r.role = role;
+	plan_note_report(&c, i, &r);
+	world.now.v += 500;
+}
+
+static void
+test_last_primary(void)
+{
+	hold_three((const uint32_t[]){4, 4, 4}, (const bool[]){false, true, false});
+	is(play(), "release 1; observe-namespace; ", "the last primary starts alone");
+	say(1, CHOICE_instance_state_STARTING, CHOICE_instance_role_PRIMARY);
+	is(play(), "", "the others wait while it starts");
+	say(1, CHOICE_instance_state_FAILED, CHOICE_instance_role_PRIMARY);
+	CHECK(strstr(play(), "release") == NULL, "and when it can not");
+	say(1, CHOICE_instance_state_RUNNING, CHOICE_instance_role_PRIMARY);
+	CHECK(strstr(play(), "release 0; release 2; ") != NULL, "they start once it runs");
+
+	hold_three((const uint32_t[]){3, 4, 4}, (const bool[]){true, false, true});
+	is(play(), "release 2; observe-namespace; ",
+	    "of two that were primary, the one on the higher timeline");
+	say(2, CHOICE_instance_state_UNKNOWN, CHOICE_instance_role_NONE);
+	CHECK(strstr(play(), "release 1; release 0; ") != NULL,
+	    "when its pod is lost, the others start");
+
+	hold_three((const uint32_t[]){4, 4, 5}, (const bool[]){true, false, false});
+	is(play(), "release 2; release 0; release 1; observe-namespace; ",
+	    "where a replica knows a higher timeline, Patroni decides among all");
+	hold_three((const uint32_t[]){4, 4, 4}, (const bool[]){true, true, false});
+	CHECK(strncmp(play(), "release 0; release 1; ", 22) == 0,
+	    "of two on one timeline, Patroni decides");
+}
+
 /* --- A running cluster. */
 
 static void
@@ -290,6 +348,7 @@ main(void)
 	test_creation();
 	test_creation_stops();
 	test_adoption();
+	test_last_primary();
 	test_healing();
 	test_stale_records();
 	test_scale();

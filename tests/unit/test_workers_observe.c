@@ -231,10 +231,11 @@ test_pvcs(void)
 	c.storage_class = STR("slow");
 	CHECK(!observe_pvc_matches(&p, &c), "another class");
 	c.storage_class = STR("");
-	CHECK(observe_pvc_matches(&p, &c), "any class, with this spec's mark");
-	c.hash[GROUP_STORAGE] = 7;
+	CHECK(observe_pvc_matches(&p, &c), "any class, without a mark");
+	p.inputs = 7;
 	CHECK(!observe_pvc_matches(&p, &c), "any class, made for another spec");
-	c.hash[GROUP_STORAGE] = 0;
+	c.hash[GROUP_STORAGE] = 7;
+	CHECK(observe_pvc_matches(&p, &c), "any class, made for this one");
 	c.storage_size = STR("2Gi");
 	CHECK(!observe_pvc_matches(&p, &c), "another size");
 	p = pvc("\"storageClassName\":\"none\"", "Pending");
