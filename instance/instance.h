@@ -131,8 +131,8 @@ enum lock_result lock_try(const char *path, int *fd, struct err *e);
 enum fresh {
 	FRESH_EMPTY,      /* there is none yet: mark that, then Patroni may fill it */
 	FRESH_RAN,        /* a postmaster did; no mark is left */
-	FRESH_UNFINISHED, /* filled since the mark was set, but never started: of no use to anybody */
-	FRESH_UNKNOWN,    /* never started, but complete, or without our mark: leave it */
+	FRESH_UNFINISHED, /* filled since it was marked, but never started: of no use */
+	FRESH_UNKNOWN,    /* never started, but complete or without our mark: leave it */
 };
 enum fresh fresh_look(const char *mount);
 int fresh_mark(const char *mount, struct err *e);

@@ -10,13 +10,12 @@ connection and every reply:
   blackhole     nothing comes back, the connection stays open
   ("reply", b)  every request is answered with these bytes and never reaches the API server
 """
+import asyncio
 import os
 import pathlib
-import socket
 import ssl
 import subprocess
 import threading
-import time
 
 from cluster import STATE
 
@@ -36,116 +35,103 @@ def certificate(tmp):
 
 
 class Proxy:
+    """Everything runs in one thread with an event loop of its own: TLS objects are not shared between threads."""
+
     def __init__(self, tmp):
         self.mode = "pass"
-        self.connections = set()
+        self.writers = set()
         crt, key = certificate(tmp)
         self.server_ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.server_ctx.load_cert_chain(crt, key)
         self.client_ctx = ssl.create_default_context(cafile=str(STATE / "pki/ca.crt"))
-        self.listener = socket.create_server((HOST, PORT))
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.server = self.call(asyncio.start_server(self.serve, HOST, PORT, ssl=self.server_ctx))
+
+    def call(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
     def set(self, mode, cut=True):
         """A new mode; cut: existing connections are closed, so that it is felt at once."""
         self.mode = mode
         if cut:
-            for s in list(self.connections):
-                try:
-                    s.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
+            self.call(self.abort_all())
+
+    async def abort_all(self):
+        for w in list(self.writers):
+            w.transport.abort()
 
     def close(self):
-        self.listener.close()
+        self.server.close()
         self.set("pass")
+        self.loop.call_soon_threadsafe(self.loop.stop)
 
-    def accept(self):
-        while True:
-            try:
-                raw, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(raw,), daemon=True).start()
-
-    def serve(self, raw):
-        self.connections.add(raw)
+    async def serve(self, reader, writer):
+        self.writers.add(writer)
         try:
-            client = self.server_ctx.wrap_socket(raw, server_side=True)
-            self.connections.add(client)
             if isinstance(self.mode, tuple):
-                self.canned(client)
+                await self.canned(reader, writer)
             else:
-                self.relay(client)
-        except (OSError, ssl.SSLError):
+                await self.relay(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
-            raw.close()
-            self.connections.discard(raw)
+            self.writers.discard(writer)
+            writer.transport.abort()
 
-    def canned(self, client):
-        data = b""
-        while True:
+    async def canned(self, reader, writer):
+        """Each head of a request (bodies are small and come with it) is answered with the same bytes."""
+        while isinstance(self.mode, tuple):
+            data = b""
             while b"\r\n\r\n" not in data:
-                got = client.recv(65536)
+                got = await reader.read(65536)
                 if not got:
                     return
                 data += got
-            data = b""
-            mode = self.mode
-            if not isinstance(mode, tuple):
-                return
-            client.sendall(mode[1])
+            if isinstance(self.mode, tuple):
+                writer.write(self.mode[1])
+                await writer.drain()
 
-    def relay(self, client):
-        upstream = self.client_ctx.wrap_socket(socket.create_connection((HOST, 6443)), server_hostname=HOST)
-        self.connections.add(upstream)
-
-        def up():
-            try:
-                while True:
-                    data = client.recv(65536)
-                    if not data:
-                        break
-                    upstream.sendall(data)
-            except OSError:
-                pass
-            for s in (upstream,):
-                try:
-                    s.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-        threading.Thread(target=up, daemon=True).start()
+    async def relay(self, reader, writer):
+        up_reader, up_writer = await asyncio.open_connection(HOST, 6443, ssl=self.client_ctx, server_hostname=HOST)
+        self.writers.add(up_writer)
+        up = asyncio.ensure_future(self.requests(reader, up_writer))
         sent = 0
         try:
             while True:
-                data = upstream.recv(65536)
+                data = await up_reader.read(65536)
                 if not data:
-                    break
-                mode = self.mode
-                if mode == "garbage":
-                    client.sendall(os.urandom(len(data)))
-                elif mode == "truncate":
-                    client.sendall(data[:max(0, 300 - sent)])
+                    return
+                if self.mode == "garbage":
+                    writer.write(os.urandom(len(data)))
+                elif self.mode == "truncate":
+                    writer.write(data[:max(0, 300 - sent)])
                     sent += len(data)
                     if sent >= 300:
-                        break
-                elif mode == "swallow":
+                        await writer.drain()
+                        return
+                elif self.mode == "swallow":
+                    return
+                elif self.mode == "dribble":
+                    for k in range(len(data)):
+                        writer.write(data[k:k + 1])
+                        await asyncio.sleep(0.005)
+                elif self.mode != "blackhole":
+                    writer.write(data)
+                await writer.drain()
+        finally:
+            up.cancel()
+            self.writers.discard(up_writer)
+            up_writer.transport.abort()
+
+    async def requests(self, reader, up_writer):
+        try:
+            while True:
+                data = await reader.read(65536)
+                if not data:
                     break
-                elif mode == "blackhole":
-                    continue
-                elif mode == "dribble":
-                    for b in data:
-                        client.sendall(bytes([b]))
-                        time.sleep(0.005)
-                else:
-                    client.sendall(data)
+                up_writer.write(data)
+                await up_writer.drain()
         except OSError:
             pass
-        finally:
-            for s in (client, upstream):
-                self.connections.discard(s)
-                try:
-                    s.close()
-                except OSError:
-                    pass
+        up_writer.transport.abort()

@@ -1,4 +1,4 @@
-/* When may an `initialize` be taken back? Only when every word says that nobody has or makes data. */
+/* An `initialize` is taken back only when every word says that nobody has or makes data. */
 #include "instance/view.h"
 #include "tests/unit/tap.h"
 
