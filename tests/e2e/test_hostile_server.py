@@ -87,7 +87,7 @@ def test_misbehaving_server(cluster, proxy, mode):
     proxy.set(MODES[mode])
     try:
         patch("bgc", "demo", ns, {"spec": {"services": {"readWrite": {"annotations": {"mode": mode}}}}})
-        end = time.monotonic() + 6
+        end = time.monotonic() + 3
         while time.monotonic() < end:
             peak = max(peak, rss_kb())
             time.sleep(0.1)
