@@ -80,6 +80,10 @@ objects_put_statefulset(struct render *r)
 	jw_key(&r->w, "updateStrategy");
 	jw_object(&r->w);
 	jw_kv(&r->w, "type", "OnDelete");
+	if (r->seen_root != JSON_NONE) { /* what RollingUpdate had, OnDelete may not have */
+		jw_key(&r->w, "rollingUpdate");
+		jw_null(&r->w);
+	}
 	jw_end(&r->w);
 	/*
 	 * The default, said aloud so that an edit of it is healed: the other value destroys data.
