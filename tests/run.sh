@@ -13,7 +13,8 @@ tap() { # NAME COMMAND...: counts the TAP lines of a test program; a crash or a 
 	out=$(timeout 300 "$@" 2>&1); rc=$?
 	planned=$(sed -n 's/^1\.\.\([0-9]*\)$/\1/p' <<< "$out" | tail -n 1)
 	seen=$(grep -cE '^(not )?ok ' <<< "$out")
-	passed=$((passed + $(grep -cE '^ok ' <<< "$out")))
+	passed=$((passed + $(grep -E '^ok ' <<< "$out" | grep -vc '# SKIP')))
+	grep -E '^ok .*# SKIP' <<< "$out" | sed "s/^/$name: skipped, not counted: /"
 	while read -r line; do bad "$name: $line"; done < <(grep -E '^not ok ' <<< "$out")
 	if [ "${planned:-x}" != "$seen" ] || { [ $rc -ne 0 ] && ! grep -qE '^not ok ' <<< "$out"; }; then
 		bad "$name: exit code $rc, $seen of ${planned:-no plan} tests"
@@ -62,7 +63,7 @@ pytest_run() {
 	shift 2
 	say "$what (log: $log)"
 	/usr/bin/python3 -m pytest -p no:cacheprovider tests/e2e ${TESTS:-} -v --tb=short "$@" 2>&1 | tee "$log" |
-		sed -un '/PASSED\|FAILED\|ERROR/s/^\(.\{0,160\}\).*/\1/p'
+		sed -un '/PASSED\|FAILED\|ERROR\|SKIPPED/s/^\(.\{0,160\}\).*/\1/p'
 	rc=${PIPESTATUS[0]}
 	[ "$rc" = 5 ] && return # none selected
 	p=$(sed -nE 's/.*[ =]([0-9]+) passed.*/\1/p' "$log" | tail -n 1)

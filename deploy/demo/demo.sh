@@ -102,7 +102,7 @@ start_client() {
 }
 
 show_failover() {
-	local old uid
+	local old uid rows
 	old=$(leader) uid=$(leader_uid)
 	say "the leader is $old; deleting its pod by force, under the writing client"
 	$kubectl -n $space delete pod "$old" --force --grace-period=0 --wait=false > /dev/null 2>&1
@@ -112,7 +112,8 @@ show_failover() {
 	sleep 2 # let the client write on
 	$kubectl -n $space logs demo-client --tail=200 |
 		awk -F'"gap_s": ' '/gap_s/ {split($2, a, ","); if (a[1] > m) m = a[1]} END {printf "  longest time between two acknowledged writes: %.2f s\n", m}'
-	printf '  rows: %s\n' "$(client python3 /client/writer.py check)" || fail "acknowledged rows are lost"
+	rows=$(client python3 /client/writer.py check) || fail "acknowledged rows are lost: $rows"
+	printf '  rows: %s\n' "$rows"
 }
 
 worker_pid() { ps -o pid=,args= --ppid "$(pgrep -x supervisor | tail -n 1)" | awk -v role="$1" '$2 == role {print $1}'; }
@@ -129,7 +130,7 @@ show_workers() {
 		kill -9 "$pid"
 		for _ in $(seq 50); do
 			sleep 0.1
-			line=$($kubectl -n $system logs deployment/bestgres-operator --tail=60 | grep "proc=$role " | grep -A3 'event=died' | grep 'event=ready' | tail -n 1)
+			line=$($kubectl -n $system logs deployment/bestgres-operator --tail=60 | grep "proc=$role " | grep -A6 'event=died' | grep 'event=ready' | tail -n 1)
 			[ -n "$line" ] && break
 		done
 		[ -n "$line" ] || fail "$role did not come back"
@@ -180,8 +181,12 @@ demo() {
 down() {
 	$kubectl -n $space delete bgc --all --timeout=120s 2> /dev/null || true
 	$kubectl delete namespace $space $system --ignore-not-found --timeout=180s
-	$kubectl delete -k crds --ignore-not-found
 	rm -f build/.deployed
+	if [ -n "$($kubectl get bgc --all-namespaces -o name 2> /dev/null)" ]; then
+		say "the demo, its data and the operator are removed; the CRDs stay: there are BGClusters in other namespaces, which would go with them"
+		return
+	fi
+	$kubectl delete -k crds --ignore-not-found
 	say "the demo, its data, the operator and the CRDs are removed"
 }
 
