@@ -127,35 +127,57 @@ on_role(void *arg, const struct run_result *r)
 }
 
 static int
-verifier(char out[SCRAM_SIZE], struct err *e)
+verifier(const struct secret *password, char out[SCRAM_SIZE], struct err *e)
+{
+	uint8_t salt[16];
+
+	(void)rand_bytes(salt, sizeof(salt));
+	return scram_verifier(password, salt, ITERATIONS, out, e);
+}
+
+static int
+app_verifier(char out[SCRAM_SIZE], struct err *e)
 {
 	struct secret password = {0};
-	uint8_t salt[16];
 	int r;
 
 	if (secret_read_file(&password, APP_DIR "/password", 4096, e) == -1)
 		return -1;
-	(void)rand_bytes(salt, sizeof(salt));
-	r = scram_verifier(&password, salt, ITERATIONS, out, e);
+	r = verifier(&password, out, e);
 	secret_free(&password);
 	return r;
+}
+
+/* 0, or -1 with e. */
+static int
+put_roles(struct pgctl *p, struct buf *sql, struct err *e)
+{
+	const struct msg_spec *s = &p->spec->m;
+	const struct credentials *c = &p->credentials;
+	char app[SCRAM_SIZE], replication[SCRAM_SIZE], rewind[SCRAM_SIZE];
+
+	if (verifier(&c->replication.password, replication, e) == -1 ||
+	    verifier(&c->rewind.password, rewind, e) == -1 || app_verifier(app, e) == -1)
+		return -1;
+	bootstrap_patroni_sql(
+	    &(struct bootstrap_role){str_of(c->replication.username), replication},
+	    &(struct bootstrap_role){str_of(c->rewind.username), rewind}, sql);
+	bootstrap_role_sql(
+	    &(struct bootstrap_role){str_of(s->owner), app}, str_of(s->database), sql);
+	return 0;
 }
 
 static void
 begin(struct pgctl *p)
 {
-	const struct msg_spec *s = &p->spec->m;
-	char secret[SCRAM_SIZE];
 	struct buf sql;
 	struct err e;
 
-	if (verifier(secret, &e) == -1 || write_passfile(&p->credentials.superuser, &e) == -1) {
-		finish(p, REASON_CREDENTIALS_MISSING, e.text);
-		return;
-	}
 	buf_init(&sql, SQL_MAX);
-	bootstrap_role_sql(str_of(s->owner), str_of(s->database), secret, &sql);
-	psql(p, "postgres", buf_view(&sql), ROLE_MS, on_role);
+	if (put_roles(p, &sql, &e) == -1 || write_passfile(&p->credentials.superuser, &e) == -1)
+		finish(p, REASON_CREDENTIALS_MISSING, e.text);
+	else
+		psql(p, "postgres", buf_view(&sql), ROLE_MS, on_role);
 	buf_free(&sql);
 }
 

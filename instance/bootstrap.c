@@ -1,5 +1,6 @@
 /*
- * The application's role and database, and postInitSQL (DESIGN 9.7), as input for psql. Idempotent:
+ * The application's role and database, Patroni's roles where it could not make them itself, and
+ * postInitSQL (DESIGN 9.7), as input for psql. Idempotent:
  * what is there stays as it is, and the statements run in one transaction with a marker (a setting
  * of the database, which survives dump and upgrade). Nothing here waits for a synchronous replica:
  * were it lost in a failover, the next leader would do it again.
@@ -33,20 +34,61 @@ static const char prologue[] = "\\set ON_ERROR_STOP on\n"
  * psql sends what a query under \gexec returns as it is, without reading it for its own commands;
  * format(%I) quotes names as this server wants them.
  */
+static void
+put_role(struct buf *out, const struct bootstrap_role *role, const char *options)
+{
+	buf_printf(out, "SELECT format('CREATE ROLE %%I %s PASSWORD %%L', ", options);
+	sql_literal(out, role->name);
+	buf_puts(out, ", ");
+	sql_literal(out, str_of(role->verifier));
+	buf_puts(out, ") WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ");
+	sql_literal(out, role->name);
+	buf_puts(out, ") \\gexec\n");
+}
+
+static void
+put_right(struct buf *out, struct str role, const char *function)
+{
+	buf_printf(out, "SELECT format('GRANT EXECUTE ON FUNCTION %s TO %%I', ", function);
+	sql_literal(out, role);
+	buf_puts(out, ") WHERE NOT has_function_privilege(");
+	sql_literal(out, role);
+	buf_printf(out, ", '%s', 'EXECUTE') \\gexec\n", function);
+}
+
+/*
+ * Patroni makes these between the server's first start and the moment it tells the cluster of its
+ * bootstrap. A crash in between leaves a server that Patroni takes for a finished one, without
+ * them, and no replica could ever join.
+ */
 void
-bootstrap_role_sql(struct str owner, struct str database, const char *verifier, struct buf *out)
+bootstrap_patroni_sql(
+    const struct bootstrap_role *replication, const struct bootstrap_role *rewind, struct buf *out)
+{
+	/* PostgreSQL documentation, pg_rewind, "Notes"; patroni/postgresql/bootstrap.py. */
+	static const char *const functions[] = {
+	    "pg_catalog.pg_ls_dir(text, boolean, boolean)",
+	    "pg_catalog.pg_stat_file(text, boolean)",
+	    "pg_catalog.pg_read_binary_file(text)",
+	    "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
+	};
+
+	buf_puts(out, prologue);
+	put_role(out, replication, "LOGIN REPLICATION");
+	put_role(out, rewind, "LOGIN");
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+		put_right(out, rewind->name, functions[i]);
+}
+
+void
+bootstrap_role_sql(const struct bootstrap_role *owner, struct str database, struct buf *out)
 {
 	buf_puts(out, prologue);
-	buf_puts(out, "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L', ");
-	sql_literal(out, owner);
-	buf_puts(out, ", ");
-	sql_literal(out, str_of(verifier));
-	buf_puts(out, ") WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ");
-	sql_literal(out, owner);
-	buf_puts(out, ") \\gexec\nSELECT format('CREATE DATABASE %I OWNER %I', ");
+	put_role(out, owner, "LOGIN");
+	buf_puts(out, "SELECT format('CREATE DATABASE %I OWNER %I', ");
 	sql_literal(out, database);
 	buf_puts(out, ", ");
-	sql_literal(out, owner);
+	sql_literal(out, owner->name);
 	buf_puts(out, ") WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = ");
 	sql_literal(out, database);
 	buf_puts(out, ") \\gexec\n");

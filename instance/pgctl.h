@@ -123,9 +123,19 @@ int scram_verifier(const struct secret *password, const uint8_t salt[16], unsign
 
 /* --- bootstrap.c */
 void sql_literal(struct buf *b, struct str s); /* 'it''s'; with E'' where it has a backslash */
+/* A role's name and its password as scram_verifier writes it. */
+struct bootstrap_role {
+	struct str name;
+	const char *verifier;
+};
+/*
+ * For psql -f -: the roles that Patroni makes at the end of its own bootstrap, replication's and
+ * rewind's; each, and each right, only if it is not there.
+ */
+void bootstrap_patroni_sql(
+    const struct bootstrap_role *replication, const struct bootstrap_role *rewind, struct buf *out);
 /* For psql -f -: role and database, each made only if it is not there. */
-void bootstrap_role_sql(
-    struct str owner, struct str database, const char *verifier, struct buf *out);
+void bootstrap_role_sql(const struct bootstrap_role *owner, struct str database, struct buf *out);
 /* For psql in that database: the statements once, in one transaction with the marker. */
 void bootstrap_once_sql(
     struct str database, const struct str_list *sql, const struct uid *anchor, struct buf *out);

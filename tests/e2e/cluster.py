@@ -249,6 +249,11 @@ def parent(pid):
         return 0
 
 
+def ancestors(pid):
+    while pid := parent(pid):
+        yield pid
+
+
 def all_pids():
     return [int(p.name) for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()]
 

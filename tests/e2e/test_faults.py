@@ -1,4 +1,5 @@
 """kill -9 of any operator process at any time, the operator away, the API server restarted, tokens revoked: the same end state."""
+import json
 import random
 import signal
 import subprocess
@@ -6,7 +7,7 @@ import time
 
 import pytest
 
-from cluster import (ROOT, STATE, SYSTEM, Writer, apply, bgcluster, delete, get, is_ready, kill, kubectl, operator_log, patch, pod_pids, pod_process, primary, sql,
+from cluster import (ROOT, STATE, SYSTEM, Writer, all_pids, ancestors, apply, bgcluster, cmdline, delete, get, is_ready, kill, kubectl, operator_log, patch, pod_pids, pod_process, primary, sql,
                      supervisor_pid, wait, wait_ready, worker_pid)
 
 ROLES = ["broker", "watcher", "reconciler", "executor"]
@@ -154,19 +155,41 @@ def test_crash_in_the_middle_of_bootstrap(ns):
     assert sql("demo", ns, "SELECT 1") == [(1,)]
 
 
-def test_bad_objects_by_the_dozen_do_not_stop_others(ns):
-    """Objects that can not work: conditions on those, others are served meanwhile."""
-    bad = []
-    for n in range(100):
-        o = bgcluster(f"bad{n}a", image="localhost/no-such:1")
-        o["spec"]["scheduling"] = {"nodeSelector": {"no": "such"}, "affinity": {"nonsense": n}}
-        bad.append(o)
-    apply(bad, ns)
+def test_crash_between_first_start_and_end_of_bootstrap(ns):
+    """PID 1 of both pods killed while PostgreSQL runs already but Patroni has told nobody: its roles are made all the same, and replicas join."""
+    apply(bgcluster(instances=2, patroni={"synchronousMode": "on"}), ns)
+    init = [wait(f"{pod}'s PID 1", lambda: get("pod", pod, ns) and pod_process(ns, pod, "init"), 60, 0.05) for pod in ("demo-0", "demo-1")]
+
+    def runs_server():
+        return [pid for pid in all_pids() if b"/bin/postgres -D" in b" ".join(cmdline(pid)[:2]) and any(p in init for p in ancestors(pid))]
+    wait("PostgreSQL's first start", runs_server, 60, 0.005)
+    for pid in init:
+        kill(pid)
+    begun = get("configmap", "demo-config", ns)["metadata"]["annotations"]
+    assert begun.get("initialize") == "", "the bootstrap was over already: this test came too late"
+    wait_ready("demo", ns, 180)
+    assert len([i for i in get("bgi", ns=ns) if i["status"]["role"] == "Replica"]) == 1
+    config = json.loads(get("configmap", "demo-config", ns)["metadata"]["annotations"]["config"])
+    assert config["synchronous_mode"] and config["ttl"] == 20, config
+
+
+def test_a_thousand_bad_objects_do_not_stop_others(ns):
+    """Objects that can not work, 900 that can not be read and 100 that the API server refuses: conditions on those, others are served meanwhile."""
+    deep = {"a": 1}
+    for _ in range(70):
+        deep = {"a": deep}
+    bad = [bgcluster(f"deep{n}a", patroni={"dynamicConfiguration": deep}) for n in range(900)]
+    bad += [bgcluster(f"bad{n}a", scheduling={"affinity": {"nonsense": n}}) for n in range(100)]
+    start = len(operator_log(-1).splitlines())
+    for n in range(0, 1000, 250):
+        apply(bad[n:n + 250], ns)
     apply(bgcluster("good"), ns)
     wait_ready("good", ns)
-    c = wait("a condition on each", lambda: all((o.get("status") or {}).get("conditions") for o in get("bgc", ns=ns)), 120)
-    assert c
-    assert "event=died" not in operator_log(100).split("event=ready")[-1]
-    for o in bad:
-        delete("bgc", o["metadata"]["name"], ns)
-    wait("they go", lambda: len(get("bgc", ns=ns)) == 1, 180)
+
+    def reasons():
+        ready = [[c["reason"] for c in (o.get("status") or {}).get("conditions", []) if c["type"] == "Ready"] for o in get("bgc", ns=ns)]
+        return {r: ready.count([r]) for r in ("SpecInvalid", "SpecRefused", "Ready", "AsWanted")}
+    wait("a condition on each", lambda: (lambda r: r["SpecInvalid"] == 900 and r["SpecRefused"] == 100)(reasons()), 300, 2)
+    assert not [line for line in operator_log(-1).splitlines()[start:] if "event=died" in line]
+    kubectl("delete", "bgc", "-n", ns, *(o["metadata"]["name"] for o in bad), "--wait=false", timeout=300)
+    wait("they go", lambda: len(get("bgc", ns=ns)) == 1, 180, 2)

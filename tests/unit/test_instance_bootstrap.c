@@ -18,23 +18,24 @@ has(const char *text)
 	return memmem(out.p, out.len, text, strlen(text)) != NULL;
 }
 
-int
-main(void)
+static void
+test_literals(void)
 {
-	struct str statements[] = {
-	    STR("SELECT 'a'"), STR("\\! touch /tmp/x"), STR("x'); DROP TABLE t; --\n:var")};
-	const struct str_list sql = {statements, 3}, none = {NULL, 0};
-	struct uid anchor = {{1}};
-	char text[IPC_TEXT_MAX + 1];
-
-	buf_init(&out, 1u << 20);
 	CHECK(literal(STR("app"), "'app'") && literal(STR(""), "''"), "plain ones");
 	CHECK(literal(STR("o'brien"), "'o''brien'") && literal(STR("'; DROP"), "'''; DROP'"),
 	    "quotes are doubled");
 	CHECK(literal(STR("a\\'b"), " E'a\\\\''b'"),
 	    "a backslash makes it an escape string, and is doubled");
+}
+
+static void
+test_roles(void)
+{
+	const struct bootstrap_role owner = {STR("o'w\\n"), "SCRAM-SHA-256$4096:x$y:z"};
+	const struct bootstrap_role standby = {STR("standby"), "V1"}, rewind = {STR("rew"), "V2"};
+
 	buf_reset(&out);
-	bootstrap_role_sql(STR("o'w\\n"), STR("d\"b"), "SCRAM-SHA-256$4096:x$y:z", &out);
+	bootstrap_role_sql(&owner, STR("d\"b"), &out);
 	CHECK(has("format('CREATE ROLE %I LOGIN PASSWORD %L',  E'o''w\\\\n', "
 		  "'SCRAM-SHA-256$4096:x$y:z')"),
 	    "the role, its name and verifier literals for format()");
@@ -45,6 +46,31 @@ main(void)
 	CHECK(has("SET log_statement = 'none'") && has("SET log_min_error_statement = 'panic'") &&
 		  has("SET search_path = pg_catalog"),
 	    "unlogged, with pinned names");
+	buf_reset(&out);
+	bootstrap_patroni_sql(&standby, &rewind, &out);
+	CHECK(has("format('CREATE ROLE %I LOGIN REPLICATION PASSWORD %L', 'standby', 'V1') WHERE "
+		  "NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'standby') \\gexec\n") &&
+		  has("format('CREATE ROLE %I LOGIN PASSWORD %L', 'rew', 'V2') WHERE NOT EXISTS"),
+	    "Patroni's roles, where a crash kept it from making them");
+	CHECK(has("format('GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean) "
+		  "TO %I', 'rew') WHERE NOT has_function_privilege('rew', "
+		  "'pg_catalog.pg_ls_dir(text, boolean, boolean)', 'EXECUTE') \\gexec\n") &&
+		  has("SET log_statement = 'none'"),
+	    "and what pg_rewind needs");
+}
+
+int
+main(void)
+{
+	struct str statements[] = {
+	    STR("SELECT 'a'"), STR("\\! touch /tmp/x"), STR("x'); DROP TABLE t; --\n:var")};
+	const struct str_list sql = {statements, 3}, none = {NULL, 0};
+	struct uid anchor = {{1}};
+	char text[IPC_TEXT_MAX + 1];
+
+	buf_init(&out, 1u << 20);
+	test_literals();
+	test_roles();
 	buf_reset(&out);
 	bootstrap_once_sql(STR("app"), &sql, &anchor, &out);
 	CHECK(has("SELECT 'SELECT ''a''' \\gexec\n") &&
