@@ -73,13 +73,13 @@ void fence_disarm_self(struct fence *f);
  */
 enum fence_act fence_next(struct fence *f, bool alive, struct msec now);
 
-/* --- silence.c: Patroni that does not answer on loopback though it did before. */
+/* --- silence.c: Patroni that does not answer on loopback. */
 struct silence {
 	bool spoke; /* in this life of Patroni */
 	unsigned missed;
-	struct msec last;
+	struct msec last; /* when it did, or when its life began */
 };
-void silence_reset(struct silence *s);
+void silence_reset(struct silence *s, struct msec now);
 void silence_heard(struct silence *s, struct msec now);
 void silence_missed(struct silence *s);
 /*

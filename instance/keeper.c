@@ -145,7 +145,7 @@ keeper_try_start(struct init *i)
 	i->keeper.config = config;
 	i->keeper.ran = true;
 	i->keeper.started = clock_boot();
-	silence_reset(&i->keeper.silence);
+	silence_reset(&i->keeper.silence, i->keeper.started);
 	log_info("patroni", NULL, "started %s, pid %d", i->config.patroni, (int)pid);
 }
 
@@ -229,5 +229,5 @@ keeper_seen(struct init *i, const struct msg_patroni_seen *m)
 	log_warn("patroni", NULL, "silent for %lld ms: killed, to be started again",
 	    (long long)(now.v - i->keeper.silence.last.v));
 	(void)kill(i->keeper.pid, SIGKILL);
-	silence_reset(&i->keeper.silence);
+	silence_reset(&i->keeper.silence, now);
 }

@@ -8,11 +8,16 @@
 #define POLLS_MIN_MS 3000
 /* A new Patroni has started and renewed its lock within about 2 s (measured); twice that. */
 #define RESTART_MS 4000
+/*
+ * Patroni opens its REST API before it restores or clones, but after it has reached the API server,
+ * for which it waits as long as it takes: killed for that it has lost nothing.
+ */
+#define START_MS 60000
 
 void
-silence_reset(struct silence *s)
+silence_reset(struct silence *s, struct msec now)
 {
-	memset(s, 0, sizeof(*s));
+	*s = (struct silence){.last = now};
 }
 
 void
@@ -23,12 +28,10 @@ silence_heard(struct silence *s, struct msec now)
 	s->last = now;
 }
 
-/* Before its first answer a Patroni may take long: it starts, restores or clones. */
 void
 silence_missed(struct silence *s)
 {
-	if (s->spoke)
-		s->missed++;
+	s->missed++;
 }
 
 bool
@@ -37,8 +40,10 @@ silence_over(const struct silence *s, const struct fence *f, unsigned loop_wait_
 	int64_t limit = (int64_t)loop_wait_s * 1000;
 	int64_t silent = now.v - s->last.v;
 
-	if (!s->spoke || s->missed < POLLS_MIN)
+	if (s->missed < POLLS_MIN)
 		return false;
+	if (!s->spoke)
+		return silent >= START_MS;
 	if (limit < POLLS_MIN_MS)
 		limit = POLLS_MIN_MS;
 	if (silent >= limit)

@@ -27,9 +27,14 @@ main(void)
 	fence_init(&off, at(0));
 	fence_init(&armed, at(0));
 	fence_feed(&armed, "Ctimeout=18\n", 12, at(0));
-	silence_reset(&s);
+	silence_reset(&s, at(1000));
 	miss(100);
-	CHECK(!silence_over(&s, &off, 10, at(1000000)), "never before its first answer");
+	CHECK(!silence_over(&s, &off, 10, at(60999)), "before its first answer it has a minute");
+	CHECK(!silence_over(&s, &armed, 10, at(17999)), "with the fence armed as well");
+	CHECK(silence_over(&s, &off, 10, at(61000)), "and no more: it may have been frozen");
+	silence_reset(&s, at(1000));
+	miss(2);
+	CHECK(!silence_over(&s, &off, 10, at(100000)), "nor without three misses");
 	silence_heard(&s, at(1000));
 	miss(2);
 	CHECK(!silence_over(&s, &off, 1, at(100000)), "not after two misses, however long");
@@ -47,7 +52,7 @@ main(void)
 	CHECK(!silence_over(&s, &armed, 100, at(15000)), "an answer takes it back");
 	miss(3);
 	CHECK(!silence_over(&s, &armed, 100, at(16900)), "and three seconds must pass again");
-	silence_reset(&s);
+	silence_reset(&s, at(17000));
 	miss(50);
 	CHECK(!silence_over(&s, &armed, 1, at(17999)), "a new life has all its time");
 	return tap_done();
