@@ -111,9 +111,6 @@ parse_instance(struct step *s, const struct kube_reply *r, struct json *j, struc
 	step_saw(s, &m);
 	if (!step_owns(s, &m))
 		step_end_foreign(s, KIND_BGINSTANCE, s->name);
-	else if (!uid_none(&s->req.target) && !uid_eq(&m.uid, &s->req.target))
-		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
-		    "BGInstance %s is another one now", s->name);
 	else if (decode_bginstance(j, json_root(j), &s->arena, i, &e) == -1)
 		step_end(
 		    s, CHOICE_step_code_INVALID, REASON_NONE, "BGInstance %s: %s", s->name, e.text);
@@ -201,6 +198,11 @@ on_instance_to_hold(struct step *s, const struct kube_reply *r)
 
 	if (!parse_instance(s, r, &j, &i))
 		return;
+	if (!uid_none(&s->req.target) && !uid_eq(&i.meta.uid, &s->req.target)) {
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "BGInstance %s is another one now", s->name);
+		return;
+	}
 	if (i.hold == hold) {
 		after_hold(s);
 		return;
@@ -218,6 +220,7 @@ verb_hold(struct step *s)
 	step_get(s, KIND_BGINSTANCE, s->name, on_instance_to_hold);
 }
 
+/* The target is the pod whose report it is, not the BGInstance. */
 static void
 on_lost_instance(struct step *s, const struct kube_reply *r)
 {
@@ -230,8 +233,7 @@ on_lost_instance(struct step *s, const struct kube_reply *r)
 
 	if (!parse_instance(s, r, &j, &i))
 		return;
-	if (!uid_none(&s->req.target) &&
-	    (uid_parse(i.pod_uid, &pod) == -1 || !uid_eq(&pod, &s->req.target))) {
+	if (uid_parse(i.pod_uid, &pod) == -1 || !uid_eq(&pod, &s->req.target)) {
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
 		    "another pod speaks for BGInstance %s now", s->name);
 		return;

@@ -45,7 +45,7 @@ static const struct policy_row rows[] = {
     {"destroy anchor", CHOICE_verb_DESTROY_ANCHOR, 0, 0, PURGES},
     {"delete pvcs", CHOICE_verb_DELETE_PVCS, 0, 0, PURGES | NEED_DESTROYING},
     {"delete configmaps", CHOICE_verb_DELETE_CONFIGMAPS, 0, 0, PURGES | NEED_DESTROYING},
-    {"unreachable", CHOICE_verb_UNREACHABLE, 0, 0, 0},
+    {"unreachable", CHOICE_verb_UNREACHABLE, 0, SHAPE_TARGET, 0},
     {"status", CHOICE_verb_STATUS, 0, 0, 0},
     {"event", CHOICE_verb_EVENT, 0, 0, 0},
 };

@@ -478,10 +478,11 @@ test_unreachable(void)
 {
 	const char *body;
 
-	take(CHOICE_verb_UNREACHABLE, 0, 1, NULL);
+	take(CHOICE_verb_UNREACHABLE, 0, 1, UID_C);
 	answer_cluster();
 	asks("GET " OWN "bginstances/demo-1");
-	answer(200, instance("false", ",\"status\":{\"role\":\"Primary\",\"state\":\"Running\","
+	answer(200, instance("false", ",\"status\":{\"podUID\":\"" UID_C
+				      "\",\"role\":\"Primary\",\"state\":\"Running\","
 				      "\"conditions\":[{\"type\":\"Other\",\"status\":\"True\"},"
 				      "{\"type\":\"Reachable\",\"status\":\"True\"}]}"));
 	body = asks("PATCH " OWN "bginstances/demo-1/status" WRITE);
@@ -491,12 +492,12 @@ test_unreachable(void)
 	    "role and state are cleared, the other conditions kept");
 	answer(200, instance("false", ""));
 	ends(DONE, NONE, "and that is all");
-	take(CHOICE_verb_UNREACHABLE, 0, 1, NULL);
+	take(CHOICE_verb_UNREACHABLE, 0, 1, UID_C);
 	answer_cluster();
 	asks("GET " OWN "bginstances/demo-1");
-	answer(200,
-	    instance("false",
-		",\"status\":{\"conditions\":[{\"type\":\"Reachable\",\"status\":\"False\"}]}"));
+	answer(200, instance("false",
+			",\"status\":{\"podUID\":\"" UID_C
+			"\",\"conditions\":[{\"type\":\"Reachable\",\"status\":\"False\"}]}"));
 	ends(DONE, NONE, "said already");
 	take(CHOICE_verb_UNREACHABLE, 0, 1, UID_B);
 	answer_cluster();

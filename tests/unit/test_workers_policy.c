@@ -54,7 +54,8 @@ static bool
 needs_target(uint8_t verb)
 {
 	return verb == CHOICE_verb_DELETE || verb == CHOICE_verb_ORPHAN_STATEFULSET ||
-	       verb == CHOICE_verb_REPLACE_POD || verb == CHOICE_verb_REPLACE_PVC;
+	       verb == CHOICE_verb_REPLACE_POD || verb == CHOICE_verb_REPLACE_PVC ||
+	       verb == CHOICE_verb_UNREACHABLE;
 }
 
 struct state {
