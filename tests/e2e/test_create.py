@@ -39,7 +39,8 @@ def test_application_credentials_and_owner(ns):
     app = secret("demo-app", ns)
     assert (app["username"], app["dbname"], app["port"]) == ("shop-keeper", "shop", "5432")
     assert app["host"] == "demo-rw" or app["host"].startswith("demo-rw.")
-    conn = psycopg2.connect(app["uri"].replace(app["host"], get("service", "demo-rw", ns)["spec"]["clusterIP"]))
+    uri = app["uri"].replace(app["host"], get("service", "demo-rw", ns)["spec"]["clusterIP"])
+    conn = wait("the node to know the Service's endpoints", lambda: psycopg2.connect(uri), 5)
     cur = conn.cursor()
     cur.execute("SELECT current_user, (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()),"
                 " (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)")
@@ -62,8 +63,9 @@ def test_no_password_no_entry(ns):
 def test_post_init_sql_runs_once_in_one_transaction(ns):
     apply(bgcluster(bootstrap={"postInitSQL": ["CREATE TABLE once (n int)", "INSERT INTO once VALUES (1)"]}), ns)
     wait_ready("demo", ns)
+    uid = get("pod", "demo-0", ns)["metadata"]["uid"]
     kubectl("delete", "pod", "demo-0", "-n", ns, "--wait=false")
-    wait("a new pod", lambda: get("bgi", "demo-0", ns)["status"].get("podUID") == (get("pod", "demo-0", ns) or {"metadata": {"uid": 0}})["metadata"]["uid"], 60)
+    wait("a new pod to report", lambda: get("bgi", "demo-0", ns)["status"].get("podUID") not in (None, uid), 60)
     wait_ready("demo", ns)
     assert superuser_sql("demo", ns, "SELECT count(*) FROM once") == "1"
 
