@@ -13,26 +13,13 @@
 #include "instance/dynamic.h"
 #include "instance/view.h"
 
-/* Applying the dynamic configuration: one request after the other. */
-enum config_step {
-	CONFIG_IDLE,
-	CONFIG_LOOK_MARK,
-	CONFIG_LOOK,
-	CONFIG_MARK,
-	CONFIG_PATCH,
-	CONFIG_UNMARK
-};
+/* Applying the dynamic configuration: a look, and a write if something differs. */
 struct config_job {
-	enum config_step step;
+	bool busy;
 	uint64_t generation;
 	struct uid cluster;
 	struct arena arena;
-	struct buf wanted, keys, kept,
-	    patch;         /* kept: keys that stood there before and those of wanted */
-	struct str marked; /* the keys in the annotation now */
-	struct uid marked_uid;
-	uint64_t marked_generation;
-	char version[24];
+	struct buf wanted, keys, merged;
 	struct msec next; /* not before */
 	int64_t wait_ms;
 	uint64_t applied; /* generation, of the cluster applied_uid */

@@ -219,46 +219,61 @@ put_leaves(struct jw *w, struct pair *p, const struct json *j, int node, struct 
 	return 0;
 }
 
-/*
- * a over b: what a has as a_leaf (empty: as it stands), what only b has as b_leaf. Both nodes are
- * objects.
- */
+/* How two objects become one. */
+struct union_rule {
+	bool merge;         /* what a says null of is left out */
+	struct str missing; /* what only b has: its leaves become this; empty = as it stands */
+};
+
+static int put_both(struct jw *w, struct pair *p, int a, int b, const struct union_rule *u);
+
 static int
-put_both(struct jw *w, struct pair *p, int a, int b, struct str a_leaf, struct str b_leaf)
+put_first(struct jw *w, struct pair *p, int a, int b, const struct union_rule *u)
+{
+	if (json_type(&p->a, a) != JSON_T_OBJECT)
+		return jw_json(w, &p->a, a, p->arena, p->e);
+	if (is_branch(&p->b, b) || u->merge)
+		return put_both(w, p, a, json_type(&p->b, b) == JSON_T_OBJECT ? b : JSON_NONE, u);
+	return jw_json(w, &p->a, a, p->arena, p->e);
+}
+
+/* a over b. Both nodes are objects; b may be JSON_NONE. */
+static int
+put_both(struct jw *w, struct pair *p, int a, int b, const struct union_rule *u)
 {
 	struct str key;
-	int r = 0;
 
 	jw_object(w);
-	for (int k = json_first(&p->a, a); k != JSON_NONE && r == 0; k = json_next(&p->a, k)) {
-		int va = json_value(&p->a, k), vb;
+	for (int k = json_first(&p->a, a); k != JSON_NONE; k = json_next(&p->a, k)) {
+		int va = json_value(&p->a, k);
 
+		if (u->merge && json_absent(&p->a, va))
+			continue;
 		if (key_of(p, &p->a, k, &key) == -1)
 			return -1;
-		vb = json_get(&p->b, b, key);
 		jw_key_str(w, key);
-		if (json_type(&p->a, va) == JSON_T_OBJECT && is_branch(&p->b, vb))
-			r = put_both(w, p, va, vb, a_leaf, b_leaf);
-		else if (a_leaf.len > 0)
-			r = put_leaves(w, p, &p->a, va, a_leaf);
-		else
-			r = jw_json(w, &p->a, va, p->arena, p->e);
+		if (put_first(w, p, va, json_get(&p->b, b, key), u) == -1)
+			return -1;
 	}
-	for (int k = json_first(&p->b, b); k != JSON_NONE && r == 0; k = json_next(&p->b, k)) {
+	for (int k = json_first(&p->b, b); k != JSON_NONE; k = json_next(&p->b, k)) {
+		int vb = json_value(&p->b, k);
+
 		if (key_of(p, &p->b, k, &key) == -1)
 			return -1;
 		if (json_get(&p->a, a, key) != JSON_NONE)
 			continue;
 		jw_key_str(w, key);
-		r = put_leaves(w, p, &p->b, json_value(&p->b, k), b_leaf);
+		if ((u->missing.len > 0 ? put_leaves(w, p, &p->b, vb, u->missing)
+					: jw_json(w, &p->b, vb, p->arena, p->e)) == -1)
+			return -1;
 	}
 	jw_end(w);
-	return r;
+	return 0;
 }
 
 static int
-walk(struct str a, struct str b, struct str a_leaf, struct str b_leaf, struct arena *arena,
-    struct buf *out, struct err *e)
+unite(struct str a, struct str b, const struct union_rule *u, struct arena *arena, struct buf *out,
+    struct err *e)
 {
 	struct pair p = {.arena = arena, .e = e};
 	struct jw w;
@@ -270,13 +285,31 @@ walk(struct str a, struct str b, struct str a_leaf, struct str b_leaf, struct ar
 	    json_type(&p.b, json_root(&p.b)) != JSON_T_OBJECT)
 		return err_set(e, ERR_INVALID, "not an object");
 	jw_init(&w, out);
-	if (put_both(&w, &p, json_root(&p.a), json_root(&p.b), a_leaf, b_leaf) == -1)
+	if (put_both(&w, &p, json_root(&p.a), json_root(&p.b), u) == -1)
 		return -1;
 	return finish(out, e);
 }
 
+static int
+put_keys(struct str rendered, struct arena *a, struct buf *out, struct err *e)
+{
+	struct pair p = {.arena = a, .e = e};
+	struct jw w;
+
+	if (json_parse(&p.a, rendered, a, e) == -1)
+		return -1;
+	if (json_type(&p.a, json_root(&p.a)) != JSON_T_OBJECT)
+		return err_set(e, ERR_INVALID, "not an object");
+	if (json_count(&p.a, json_root(&p.a)) == 0) {
+		buf_puts(out, "{}");
+		return 0;
+	}
+	jw_init(&w, out);
+	return put_leaves(&w, &p, &p.a, json_root(&p.a), STR("1")) == -1 ? -1 : finish(out, e);
+}
+
 int
-dynamic_keys(struct str rendered, struct str more, struct arena *a, struct buf *out, struct err *e)
+dynamic_keys(struct str rendered, struct arena *a, struct buf *out, struct err *e)
 {
 	struct buf any_order;
 	struct json j;
@@ -284,7 +317,7 @@ dynamic_keys(struct str rendered, struct str more, struct arena *a, struct buf *
 	int r;
 
 	buf_init(&any_order, out->max);
-	r = walk(rendered, more, STR("1"), STR("1"), a, &any_order, e);
+	r = put_keys(rendered, a, &any_order, e);
 	if (r == 0)
 		r = json_parse(&j, buf_view(&any_order), a, e);
 	jw_init(&w, out);
@@ -297,5 +330,11 @@ dynamic_keys(struct str rendered, struct str more, struct arena *a, struct buf *
 int
 dynamic_drop(struct str rendered, struct str keys, struct arena *a, struct buf *out, struct err *e)
 {
-	return walk(rendered, keys, STR(""), STR("null"), a, out, e);
+	return unite(rendered, keys, &(struct union_rule){.missing = STR("null")}, a, out, e);
+}
+
+int
+dynamic_merge(struct str patch, struct str seen, struct arena *a, struct buf *out, struct err *e)
+{
+	return unite(patch, seen, &(struct union_rule){.merge = true}, a, out, e);
 }

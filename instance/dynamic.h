@@ -1,6 +1,6 @@
 /*
- * Patroni's dynamic configuration as Bestgres wants it. Pure; the agent compares and patches, pgctl
- * writes it into the first file.
+ * Patroni's dynamic configuration as Bestgres wants it. Pure; the agent compares and writes, pgctl
+ * puts it into the first file.
  */
 #ifndef INSTANCE_DYNAMIC_H
 #define INSTANCE_DYNAMIC_H
@@ -26,14 +26,15 @@ int dynamic_render(const struct dynamic_wanted *w, struct arena *a, struct buf *
  */
 int dynamic_parameters(struct str rendered, struct arena *a, struct str_map *out, struct err *e);
 /*
- * Which keys a configuration has, as an object of the same shape whose leaves are 1; those of
- * `more` (a result of before, or empty) as well. Canonical: two sets of keys are equal if their
- * texts are. A leaf is whatever is no object, or an empty one.
+ * Which keys a configuration has, as an object of the same shape whose leaves are 1. Canonical: two
+ * sets of keys are equal if their texts are. A leaf is whatever is no object, or an empty one.
  */
-int dynamic_keys(
-    struct str rendered, struct str more, struct arena *a, struct buf *out, struct err *e);
+int dynamic_keys(struct str rendered, struct arena *a, struct buf *out, struct err *e);
 /* rendered, and null for each leaf of keys that it has not. */
 int dynamic_drop(
     struct str rendered, struct str keys, struct arena *a, struct buf *out, struct err *e);
+/* What seen becomes by this merge patch (RFC 7396); both are objects. */
+int dynamic_merge(
+    struct str patch, struct str seen, struct arena *a, struct buf *out, struct err *e);
 
 #endif

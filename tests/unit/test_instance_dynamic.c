@@ -97,17 +97,21 @@ walks(int (*f)(struct str, struct str, struct arena *, struct buf *, struct err 
 	return f(str_of(x), str_of(y), &a, &out, &e) == 0 && str_is(buf_view(&out), text);
 }
 
+static bool
+keys_are(const char *x, const char *text)
+{
+	arena_reset(&a);
+	buf_reset(&out);
+	return dynamic_keys(str_of(x), &a, &out, &e) == 0 && str_is(buf_view(&out), text);
+}
+
 static void
 test_keys(void)
 {
-	CHECK(walks(dynamic_keys, "{\"b\":1,\"a\":{\"y\":[1,2],\"x\":\"s\"},\"c\":{}}", "",
+	CHECK(keys_are("{\"b\":1,\"a\":{\"y\":[1,2],\"x\":\"s\"},\"c\":{}}",
 		  "{\"a\":{\"x\":1,\"y\":1},\"b\":1,\"c\":1}"),
 	    "the shape, sorted");
-	CHECK(walks(dynamic_keys, "{\"a\":{\"x\":5}}", "{\"a\":{\"z\":1},\"q\":1}",
-		  "{\"a\":{\"x\":1,\"z\":1},\"q\":1}"),
-	    "with those of before");
-	CHECK(walks(dynamic_keys, "{\"p\":{}}", "{\"p\":{\"z\":1}}", "{\"p\":{\"z\":1}}"),
-	    "an empty object keeps those below it");
+	CHECK(keys_are("{}", "{}") && !keys_are("[]", ""), "none, and no object");
 	CHECK(walks(dynamic_drop, "{\"a\":{\"x\":5}}", "{\"a\":{\"x\":1,\"z\":1},\"q\":{\"r\":1}}",
 		  "{\"a\":{\"x\":5,\"z\":null},\"q\":{\"r\":null}}"),
 	    "what was dropped is nulled, leaf by leaf: what others put beside it stays");
@@ -122,6 +126,21 @@ test_keys(void)
 	CHECK(!walks(dynamic_drop, "{}", "[]", ""), "keys that are no object");
 }
 
+static void
+test_merge(void)
+{
+	CHECK(walks(dynamic_merge,
+		  "{\"a\":{\"x\":5,\"z\":null},\"q\":null,\"n\":{\"m\":{\"k\":null}}}",
+		  "{\"pause\":true,\"a\":{\"z\":1,\"y\":[null]},\"q\":{\"r\":1}}",
+		  "{\"a\":{\"x\":5,\"y\":[null]},\"n\":{\"m\":{}},\"pause\":true}"),
+	    "what is null goes, at any depth; what is not named stays");
+	CHECK(walks(dynamic_merge, "{\"a\":{\"x\":1},\"b\":2}", "{\"a\":7,\"b\":{\"c\":1}}",
+		  "{\"a\":{\"x\":1},\"b\":2}"),
+	    "objects and scalars take each other's place");
+	CHECK(walks(dynamic_merge, "{}", "{\"a\":{}}", "{\"a\":{}}"), "nothing to do");
+	CHECK(!walks(dynamic_merge, "{}", "[]", ""), "into what is no object");
+}
+
 int
 main(void)
 {
@@ -130,10 +149,10 @@ main(void)
 	test_render();
 	test_parameters();
 	test_keys();
+	test_merge();
 	buf_free(&out);
 	buf_init(&out, 40);
-	CHECK(!walks(dynamic_keys, "{\"aaaaaaaaaaaaaaaaaaaa\":{\"bbbbbbbbbbbbbbbbbbbbbbb\":1}}", "",
-		  "") &&
+	CHECK(!keys_are("{\"aaaaaaaaaaaaaaaaaaaa\":{\"bbbbbbbbbbbbbbbbbbbbbbb\":1}}", "") &&
 		  e.code == ERR_LIMIT,
 	    "a buffer that is too small is an error, not half an object");
 	buf_free(&out);
