@@ -43,7 +43,8 @@ take_cluster(struct agent *a, const struct feed_item *item)
 	c = arena_alloc(into, sizeof(*c));
 	a->spec_bad = c == NULL || decode_bgcluster(item->j, item->object, into, c, &e) == -1;
 	if (a->spec_bad) {
-		str_copy_text(a->spec_text, sizeof(a->spec_text), str_of(e.text));
+		str_copy_text(a->spec_text, sizeof(a->spec_text),
+		    str_of(item->limit != NULL ? item->limit : e.text));
 		return;
 	}
 	if (!str_is(c->meta.name, a->cluster))

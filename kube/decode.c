@@ -398,6 +398,18 @@ read_condition(const struct json *j, int node, struct arena *a, struct condition
 	return out->type.len > 0;
 }
 
+/* An outline has none, and must not be taken for an object of defaults. */
+static int
+check_spec(const struct json *j, int object, void *out, size_t size, struct err *e)
+{
+	struct object_meta *meta = out;
+
+	if (json_type(j, json_get(j, object, STR("spec"))) == JSON_T_OBJECT)
+		return 0;
+	memset(meta + 1, 0, size - sizeof *meta);
+	return err_set(e, ERR_INVALID, "spec: is missing");
+}
+
 int
 decode_bgcluster(
     const struct json *j, int object, struct arena *a, struct bgcluster *out, struct err *e)
@@ -405,8 +417,9 @@ decode_bgcluster(
 	struct decoder d = {.j = j, .a = a, .e = e};
 	int list = json_path(j, object, "status.conditions");
 
-	if (decode_object(
-		&d, bgcluster_rows, COUNT(bgcluster_rows), object, out, sizeof *out, out->hash) < 0)
+	if (decode_object(&d, bgcluster_rows, COUNT(bgcluster_rows), object, out, sizeof *out,
+		out->hash) < 0 ||
+	    check_spec(j, object, out, sizeof *out, e) < 0)
 		return -1;
 	for (int k = json_first(j, list); k != JSON_NONE && out->conditions_n < CONDITIONS_MAX;
 	     k = json_next(j, k))
@@ -420,8 +433,10 @@ decode_bginstance(
 {
 	struct decoder d = {.j = j, .a = a, .e = e};
 
-	return decode_object(
-	    &d, bginstance_rows, COUNT(bginstance_rows), object, out, sizeof *out, out->hash);
+	if (decode_object(&d, bginstance_rows, COUNT(bginstance_rows), object, out, sizeof *out,
+		out->hash) < 0)
+		return -1;
+	return check_spec(j, object, out, sizeof *out, e);
 }
 
 int

@@ -46,6 +46,7 @@ feed_init(struct feed *f, enum feed_mode mode, int (*on_item)(void *, const stru
 	*f = (struct feed){.mode = mode, .on_item = on_item, .arg = arg};
 	f->phase = mode == FEED_LIST ? OUTSIDE : IN_LINES;
 	buf_init(&f->buf, JSON_OBJECT_MAX);
+	buf_init(&f->outline, JSON_OBJECT_MAX);
 	buf_init(&f->envelope, ENVELOPE_MAX);
 	arena_init(&f->arena, ARENA_CAP);
 }
@@ -54,6 +55,7 @@ void
 feed_free(struct feed *f)
 {
 	buf_free(&f->buf);
+	buf_free(&f->outline);
 	buf_free(&f->envelope);
 	arena_free(&f->arena);
 	f->phase = FAILED;
@@ -87,19 +89,43 @@ hand_out(struct feed *f, struct feed_item *item, struct err *e)
 	return 0;
 }
 
+/*
+ * 1: j holds f->buf's object; why: the bound that it is past, if j is but its outline. 0: not even
+ * that can be read: it is passed over, since the stream is for others as well. -1: no JSON.
+ */
+static int
+parse(struct feed *f, struct json *j, struct err *why, struct err *e)
+{
+	why->code = ERR_NONE;
+	arena_reset(&f->arena);
+	if (json_parse(j, buf_view(&f->buf), &f->arena, e) == 0)
+		return 1;
+	if (e->code != ERR_LIMIT)
+		return -1;
+	*why = *e;
+	buf_free(&f->outline); /* rare: no need to keep it */
+	arena_reset(&f->arena);
+	if (json_outline(buf_view(&f->buf), &f->outline, e) == 0 &&
+	    json_parse(j, buf_view(&f->outline), &f->arena, e) == 0)
+		return 1;
+	return e->code == ERR_LIMIT ? 0 : -1;
+}
+
 /* f->buf holds one item of a LIST. */
 static int
 take_item(struct feed *f, struct err *e)
 {
 	struct json j;
 	struct feed_item item = {.event = FEED_ITEM, .j = &j, .raw = buf_view(&f->buf)};
+	struct err why;
+	int r;
 
 	item.line_hash = hash_bytes(HASH_INIT, item.raw.p, item.raw.len);
 	if (f->on_text != NULL && !f->on_text(f->arg, item.line_hash))
 		return 0;
-	arena_reset(&f->arena);
-	if (json_parse(&j, item.raw, &f->arena, e) < 0)
-		return -1;
+	if ((r = parse(f, &j, &why, e)) != 1)
+		return r;
+	item.limit = why.code == ERR_LIMIT ? why.text : NULL;
 	return hand_out(f, &item, e);
 }
 
@@ -133,15 +159,18 @@ take_line(struct feed *f, struct err *e)
 	struct json j;
 	struct feed_item item = {.j = &j};
 	struct str line = buf_view(&f->buf);
-	int marker;
+	struct err why;
+	int marker, r;
 
 	if (strspn(line.p, " \t\r") == line.len)
 		return 0;
 	item.line_hash = hash_bytes(HASH_INIT, line.p, line.len);
 	if (f->on_text != NULL && !f->on_text(f->arg, item.line_hash))
 		return 0;
-	arena_reset(&f->arena);
-	if (json_parse(&j, line, &f->arena, e) < 0 || read_event(&j, &item, e) < 0)
+	if ((r = parse(f, &j, &why, e)) != 1)
+		return r;
+	item.limit = why.code == ERR_LIMIT ? why.text : NULL;
+	if (read_event(&j, &item, e) < 0)
 		return -1;
 	item.object = json_get(&j, 0, STR("object"));
 	if (json_type(&j, item.object) != JSON_T_OBJECT)

@@ -1,8 +1,8 @@
 /*
- * kube: JSON, Kubernetes objects, HTTP and watches. Two halves: json_scan.c, json.c, write.c,
- * quantity.c, diff.c, meta.c, decode.c, status.c and feed.c are pure (bytes in, structs out;
- * objects/ and the fuzzers use only those); http.c, auth.c, request.c and watch.c do I/O on libcurl
- * and libev.
+ * kube: JSON, Kubernetes objects, HTTP and watches. Two halves: json_scan.c, json.c, outline.c,
+ * write.c, quantity.c, diff.c, meta.c, decode.c, status.c and feed.c are pure (bytes in, structs
+ * out; objects/ and the fuzzers use only those); http.c, auth.c, request.c and watch.c do I/O on
+ * libcurl and libev.
  */
 #ifndef KUBE_KUBE_H
 #define KUBE_KUBE_H
@@ -29,6 +29,11 @@ int json_parse(struct json *j, struct str text, struct arena *a, struct err *e);
  * memory.
  */
 int json_scan(struct str text, size_t *tokens, struct err *e);
+/*
+ * An object (or a watch line around one) that json_parse refused with ERR_LIMIT, with null for its
+ * spec, annotations, labels and managedFields: what is left can be parsed, and says whose it is.
+ */
+int json_outline(struct str text, struct buf *out, struct err *e);
 enum json_type {
 	JSON_T_NONE,
 	JSON_T_OBJECT,
@@ -179,10 +184,13 @@ struct feed_item {
 	uint64_t version; /* metadata.resourceVersion */
 	bool initial_end;
 	struct api_status status;
+	/* the bound that the object is past: j holds its outline only. NULL: it is whole */
+	const char *limit;
 };
 struct feed {
 	enum feed_mode mode;
 	struct buf buf;      /* the object under way */
+	struct buf outline;  /* of one that is past json_parse's bounds */
 	struct buf envelope; /* FEED_LIST: what stands around the items */
 	struct arena arena;
 	int (*on_item)(void *arg, const struct feed_item *item); /* -1 stops the feed */

@@ -226,19 +226,48 @@ step_replied_to(void *arg, const struct kube_reply *r)
 
 /* --- The user's object. */
 
+/* What is past a parser's bounds is the user's doing; of its outline a condition can be said. */
+static int
+parse_cluster(struct step *s, struct str body, struct err *e)
+{
+	struct buf outline;
+	char *copy;
+	int r;
+
+	if (json_parse(&s->json, body, &s->arena, e) == 0)
+		return 0;
+	if (e->code != ERR_LIMIT)
+		return -1;
+	s->invalid = *e;
+	arena_reset(&s->arena);
+	buf_init(&outline, JSON_OBJECT_MAX);
+	r = json_outline(body, &outline, e);
+	copy = r == 0 ? arena_strndup(&s->arena, outline.p, outline.len) : NULL;
+	if (r == 0 && copy == NULL)
+		r = err_set(e, ERR_LIMIT, "the object is too large to be kept");
+	if (r == 0)
+		r = json_parse(&s->json, (struct str){copy, outline.len}, &s->arena, e);
+	buf_free(&outline);
+	return r;
+}
+
 static int
 decode_cluster(struct step *s, struct str body, struct err *e)
 {
 	const struct object_meta *m = &s->cluster.meta;
+	struct err why;
 
-	if (json_parse(&s->json, body, &s->arena, e) == -1) {
+	s->invalid.code = ERR_NONE;
+	if (parse_cluster(s, body, e) == -1) {
 		if (e->code == ERR_INVALID)
 			e->code =
 			    ERR_RETRY; /* the API server never sends that: garbage on the way */
 		return -1;
 	}
-	s->has_spec = decode_bgcluster(
-			  &s->json, json_root(&s->json), &s->arena, &s->cluster, &s->invalid) == 0;
+	s->has_spec =
+	    decode_bgcluster(&s->json, json_root(&s->json), &s->arena, &s->cluster, &why) == 0;
+	if (!s->has_spec && s->invalid.code == ERR_NONE)
+		s->invalid = why;
 	if (!s->has_spec) {
 		struct object_meta meta = s->cluster.meta;
 

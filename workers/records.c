@@ -104,9 +104,10 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 {
 	struct bgcluster c = {0};
 	struct err why = {0};
+	const char *text = s->limit != NULL ? s->limit : why.text;
 	if (decode_bgcluster(s->j, s->object, a, &c, &why) != 0) {
-		if (record_cluster_invalid(s,
-			why.text[0] != '\0' ? why.text : "the spec can not be read", out, e) != 0)
+		if (record_cluster_invalid(
+			s, text[0] != '\0' ? text : "the spec can not be read", out, e) != 0)
 			return -1;
 		out->rec_cluster.status = decode_cluster_status_hash(s->j, s->object, a);
 		return 0;

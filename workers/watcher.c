@@ -160,7 +160,7 @@ take(struct view *v, const struct feed_item *item, bool gone)
 	struct record r;
 	struct err e = {0};
 	struct object_meta meta = {0};
-	struct record_source s = {v->kind, v->ns, item->j, item->object, &meta};
+	struct record_source s = {v->kind, v->ns, item->j, item->object, &meta, item->limit};
 	char name[NAME_MAX_OBJECT + 128];
 
 	bool known = decode_meta(item->j, item->object, &wr->arena, &meta, &e) == 0;

@@ -31,6 +31,7 @@ struct record_source {
 	const struct json *j;
 	int object;
 	const struct object_meta *meta; /* from decode_meta */
+	const char *limit; /* of a feed_item: why only an outline could be read, or NULL */
 };
 /*
  * 0: out is a record that ipc_encode accepts. -1: there is none; e says why (ERR_GONE: an object

@@ -87,7 +87,7 @@ with_value(const struct row *r, struct str value)
 	size_t levels = 1, from = 0;
 
 	buf_reset(&doc);
-	buf_puts(&doc, META ",\"");
+	buf_puts(&doc, strncmp(r->path, "spec.", 5) == 0 ? META ",\"" : META ",\"spec\":{},\"");
 	for (const char *p = r->path; *p != '\0'; p++) {
 		if (*p != '.') {
 			buf_put(&doc, p, 1);
@@ -437,9 +437,12 @@ test_defaults(void)
 {
 	const struct bgcluster *c = &cluster;
 
-	CHECK(
-	    decode_cluster(STR(META "}")) == 0 && decode_cluster(STR(META ",\"spec\":null}")) == 0,
-	    "nothing but metadata");
+	CHECK(decode_cluster(STR(META "}")) == -1 &&
+		  decode_cluster(STR(META ",\"spec\":null}")) == -1 &&
+		  strcmp(err.text, "spec: is missing") == 0 && uid_eq(&c->meta.uid, &demo_uid) &&
+		  c->hash[GROUP_POD] == 0 && decode_instance(STR(META "}")) == -1,
+	    "without a spec there is no object, and not one of defaults");
+	CHECK(decode_cluster(STR(META ",\"spec\":{}}")) == 0, "an empty one");
 	CHECK(c->instances == 1 && c->grace_seconds == 300 && c->ttl == 30 && c->loop_wait == 10 &&
 		  c->retry_timeout == 10 && c->max_lag == 1048576 && c->sync_count == 1 &&
 		  c->failsafe && c->initdb_checksums && !c->sync_strict &&
@@ -510,8 +513,8 @@ test_errors(void)
 	CHECK(decode_cluster(STR("[]")) == -1 && decode_cluster(STR("1")) == -1 &&
 		  err.code == ERR_INVALID,
 	    "no object at all");
-	CHECK(decode_cluster(STR(META ",\"status\":5}")) == 0 &&
-		  decode_cluster(STR(META ",\"status\":{\"conditions\":{}}}")) == 0,
+	CHECK(decode_cluster(STR(META ",\"spec\":{},\"status\":5}")) == 0 &&
+		  decode_cluster(STR(META ",\"spec\":{},\"status\":{\"conditions\":{}}}")) == 0,
 	    "a malformed status does not make the spec invalid");
 }
 
@@ -519,7 +522,7 @@ static void
 test_many_conditions(void)
 {
 	buf_reset(&doc);
-	buf_puts(&doc, META ",\"status\":{\"conditions\":[{\"type\":\"T\"}");
+	buf_puts(&doc, META ",\"spec\":{},\"status\":{\"conditions\":[{\"type\":\"T\"}");
 	for (int i = 0; i < 3 * CONDITIONS_MAX; i++)
 		buf_puts(&doc, ",{\"type\":\"T\"}");
 	buf_puts(&doc, "]}}");

@@ -363,6 +363,74 @@ test_oversized(void)
 	feed_free(&f);
 }
 
+/* name is also its version. Too deep, or of too many tokens even without its spec. */
+static void
+put_large(struct buf *b, const char *name, bool even_without)
+{
+	buf_printf(
+	    b, "{\"metadata\":{\"name\":\"%s\",\"resourceVersion\":\"%s\"},\"spec\":", name, name);
+	for (int i = 0; i < 2 * JSON_DEPTH_MAX; i++)
+		buf_puts(b, "[");
+	for (int i = 0; i < 2 * JSON_DEPTH_MAX; i++)
+		buf_puts(b, "]");
+	buf_puts(b, ",\"status\":[0");
+	for (int i = 0; even_without && i < JSON_TOKENS_MAX; i++)
+		buf_puts(b, ",0");
+	buf_puts(b, "]}");
+}
+
+static int
+on_large(void *arg, const struct feed_item *item)
+{
+	char name[16];
+
+	(void)arg;
+	json_copy_text(
+	    item->j, json_path(item->j, item->object, "metadata.name"), name, sizeof name);
+	buf_printf(&seen, "%s v%llu %s\n", name, (unsigned long long)item->version,
+	    item->limit != NULL ? "outline" : "whole");
+	return 0;
+}
+
+/* Who may write an object must not be able to end the stream that all others come through. */
+static void
+test_past_the_bounds(void)
+{
+	static const char wanted[] = "1 v1 whole\n2 v2 outline\n4 v4 whole\n";
+	struct feed f;
+	struct buf b;
+
+	for (int mode = 0; mode < 2; mode++) {
+		buf_init(&b, JSON_OBJECT_MAX);
+		begin(&f, mode == 0 ? FEED_LIST : FEED_WATCH);
+		f.on_item = on_large;
+		if (mode == 0)
+			buf_puts(&b, "{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":[");
+		for (int i = 1; i <= 4; i++) {
+			char name[2] = {(char)('0' + i), '\0'};
+
+			buf_puts(&b, mode == 1 ? "{\"type\":\"ADDED\",\"object\":"
+				     : i > 1   ? ","
+					       : "");
+			if (i == 2 || i == 3)
+				put_large(&b, name, i == 3);
+			else
+				buf_printf(&b,
+				    "{\"metadata\":{\"name\":\"%s\",\"resourceVersion\":\"%s\"}}",
+				    name, name);
+			buf_puts(&b, mode == 1 ? "}\n" : "");
+		}
+		if (mode == 0)
+			buf_puts(&b, "]}");
+		CHECK(push(&f, b.p, b.len) == 0 && feed_end(&f, &err) == 0 &&
+			  str_is(buf_view(&seen), wanted),
+		    mode == 0 ? "one item past the bounds is an outline, or passed over"
+			      : "and so is a line");
+		feed_free(&f);
+		buf_free(&b);
+	}
+}
+
 static void
 test_items_twice(void)
 {
@@ -435,6 +503,7 @@ main(void)
 	test_bad(FEED_WATCH, bad_lines, sizeof bad_lines / sizeof *bad_lines);
 	test_failed_stays();
 	test_oversized();
+	test_past_the_bounds();
 	test_items_twice();
 	test_long_list();
 	test_arena_suffices();

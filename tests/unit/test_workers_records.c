@@ -30,7 +30,7 @@ make(enum kind kind, bool gone, const char *text)
 	if (json_parse(&j, str_of(text), &arena, &error) != 0 ||
 	    decode_meta(&j, json_root(&j), &arena, &meta, &error) != 0)
 		return -3;
-	struct record_source s = {kind, "ns", &j, json_root(&j), &meta};
+	struct record_source s = {kind, "ns", &j, json_root(&j), &meta, NULL};
 	int r =
 	    gone ? record_gone(&s, &record, &error) : record_object(&s, &arena, &record, &error);
 	if (r != 0)
