@@ -262,8 +262,8 @@ open_container(struct scan *s, enum want *want)
 	bool array = *s->p == '[';
 
 	if (s->depth == JSON_DEPTH_MAX)
-		return err_set(s->e, ERR_LIMIT, "JSON: more than %d levels at byte %zu",
-		    JSON_DEPTH_MAX, (size_t)(s->p - s->start));
+		/* Without the place: that changes with what is written to a condition about it. */
+		return err_set(s->e, ERR_LIMIT, "nested more than %d levels deep", JSON_DEPTH_MAX);
 	s->depth++;
 	s->arrays = s->arrays << 1 | array;
 	s->p++;
@@ -352,7 +352,9 @@ json_scan(struct str text, size_t *tokens, struct err *e)
 		if (scan_step(&s, action, &want) < 0)
 			return -1;
 		if (s.tokens > JSON_TOKENS_MAX)
-			return err_set(e, ERR_LIMIT, "JSON: more than %d tokens", JSON_TOKENS_MAX);
+			return err_set(e, ERR_LIMIT,
+			    "more than %d keys and values, managedFields included",
+			    JSON_TOKENS_MAX);
 	}
 	if (want != AT_END)
 		return err_set(e, ERR_INVALID, "JSON: expected %s, but the text ends at byte %zu",

@@ -254,6 +254,12 @@ void step_fail(struct step *s, const struct kube_reply *r); /* of a reply that n
 void step_replied_to(void *arg, const struct kube_reply *r);
 bool step_replied(const struct kube_reply *r, int status);
 bool step_ok(const struct kube_reply *r); /* 2xx */
+/*
+ * A BGCluster into j. What is past a parser's bounds is the user's doing, and of its outline a
+ * condition can be said: then j is that, and limit says which bound. -1: e says why not even so.
+ */
+int step_parse_cluster(
+    struct step *s, struct str body, struct json *j, struct err *limit, struct err *e);
 /* True for a 2xx with a body that parses (into j); else the step has ended. */
 bool step_parse(struct step *s, const struct kube_reply *r, struct json *j);
 /* Likewise, for the object of that name. */

@@ -153,19 +153,47 @@ end_unreadable(struct step *s, const struct err *e)
 	    s->sent.what, s->sent.name, e->text);
 }
 
+int
+step_parse_cluster(
+    struct step *s, struct str body, struct json *j, struct err *limit, struct err *e)
+{
+	struct buf outline;
+	char *copy;
+	int r;
+
+	if (json_parse(j, body, &s->arena, e) == 0)
+		return 0;
+	if (e->code != ERR_LIMIT)
+		return -1;
+	*limit = *e;
+	buf_init(&outline, JSON_OBJECT_MAX);
+	r = json_outline(body, &outline, e);
+	copy = r == 0 ? arena_strndup(&s->arena, outline.p, outline.len) : NULL;
+	if (r == 0 && copy == NULL)
+		r = err_set(e, ERR_LIMIT, "the object is too large to be kept");
+	if (r == 0)
+		r = json_parse(j, (struct str){copy, outline.len}, &s->arena, e);
+	buf_free(&outline);
+	return r;
+}
+
 bool
 step_parse(struct step *s, const struct kube_reply *r, struct json *j)
 {
-	struct err e;
+	struct err e, limit;
+	int rc;
 
 	if (!step_ok(r)) {
 		step_fail(s, r);
 		return false;
 	}
-	if (json_parse(j, r->body, &s->arena, &e) == 0)
-		return true;
-	end_unreadable(s, &e);
-	return false;
+	if (s->sent.what == kind_info[KIND_BGCLUSTER].name)
+		rc = step_parse_cluster(s, r->body, j, &limit, &e);
+	else
+		rc = json_parse(j, r->body, &s->arena, &e);
+	if (rc == -1)
+		end_unreadable(s, &e);
+	return rc == 0;
 }
 
 bool

@@ -226,31 +226,6 @@ step_replied_to(void *arg, const struct kube_reply *r)
 
 /* --- The user's object. */
 
-/* What is past a parser's bounds is the user's doing; of its outline a condition can be said. */
-static int
-parse_cluster(struct step *s, struct str body, struct err *e)
-{
-	struct buf outline;
-	char *copy;
-	int r;
-
-	if (json_parse(&s->json, body, &s->arena, e) == 0)
-		return 0;
-	if (e->code != ERR_LIMIT)
-		return -1;
-	s->invalid = *e;
-	arena_reset(&s->arena);
-	buf_init(&outline, JSON_OBJECT_MAX);
-	r = json_outline(body, &outline, e);
-	copy = r == 0 ? arena_strndup(&s->arena, outline.p, outline.len) : NULL;
-	if (r == 0 && copy == NULL)
-		r = err_set(e, ERR_LIMIT, "the object is too large to be kept");
-	if (r == 0)
-		r = json_parse(&s->json, (struct str){copy, outline.len}, &s->arena, e);
-	buf_free(&outline);
-	return r;
-}
-
 static int
 decode_cluster(struct step *s, struct str body, struct err *e)
 {
@@ -258,7 +233,7 @@ decode_cluster(struct step *s, struct str body, struct err *e)
 	struct err why;
 
 	s->invalid.code = ERR_NONE;
-	if (parse_cluster(s, body, e) == -1) {
+	if (step_parse_cluster(s, body, &s->json, &s->invalid, e) == -1) {
 		if (e->code == ERR_INVALID)
 			e->code =
 			    ERR_RETRY; /* the API server never sends that: garbage on the way */
