@@ -193,6 +193,36 @@ test_status(void)
 	ends(INVALID, CRD_OUTDATED, "an outdated CRD");
 }
 
+/* Nested deeper than a parser goes: of such a BGCluster all that is read is whose it is. */
+static void
+test_status_past_the_bounds(void)
+{
+	struct buf deep;
+	const char *body;
+
+	buf_init(&deep, 1u << 16);
+	buf_puts(&deep, ",\"patroni\":{\"dynamicConfiguration\":");
+	for (int i = 0; i < 2 * JSON_DEPTH_MAX; i++)
+		buf_puts(&deep, "{\"a\":");
+	buf_puts(&deep, "1");
+	for (int i = 0; i < 2 * JSON_DEPTH_MAX + 1; i++)
+		buf_puts(&deep, "}");
+	body = keep(cluster_json(FINALIZED, deep.p));
+	take_status("wait");
+	asks(CR);
+	answer(200, body);
+	CHECK(has(asks("PATCH " OWN "bgclusters/demo/status" WRITE), "\"message\":\"wait\""),
+	    "a condition can be said of it");
+	answer(200, body);
+	ends(DONE, NONE, "and the reply, as deep, is no trouble");
+	take(CHOICE_verb_ENSURE, CHILD_STATEFULSET, 0, NULL);
+	asks(CR);
+	answer(200, body);
+	ends(INVALID, SPEC_INVALID, "nothing is made from it");
+	CHECK(has(fake.done.text, "levels"), "the bound is named");
+	buf_free(&deep);
+}
+
 static void
 test_event(void)
 {
@@ -237,6 +267,7 @@ main(void)
 	test_observe_absent_pod();
 	test_observe_others();
 	test_status();
+	test_status_past_the_bounds();
 	test_event();
 	return case_done();
 }
