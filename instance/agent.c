@@ -81,6 +81,7 @@ agent_look(struct agent *a)
 	release(a);
 	spec_send(a);
 	patroni_look(a);
+	patroni_wake(a);
 	ask_bootstrap(a);
 	config_look(a);
 	stale_look(a);

@@ -88,7 +88,7 @@ struct agent {
 	struct msec poll_next, leaderless_since;
 	struct config_job config;
 	struct stale_job stale;
-	bool switching;
+	bool switching, woken; /* woken: Patroni, since it leads */
 };
 
 /* agent.c */
@@ -111,6 +111,7 @@ void api_look(struct agent *a); /* status and label, if due */
 /* agent_patroni.c */
 void patroni_look(struct agent *a); /* poll, if due */
 void patroni_switchover(struct agent *a);
+void patroni_wake(struct agent *a); /* once, when it has come to lead */
 
 /* agent_config.c */
 void config_look(struct agent *a);

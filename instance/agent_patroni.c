@@ -150,6 +150,36 @@ patroni_look(struct agent *a)
 }
 
 static void
+on_woken(void *arg, const struct kube_reply *r)
+{
+	(void)arg;
+	if (r->outcome != KUBE_REPLIED || r->status != 200)
+		log_info("wake", NULL, "Patroni looks when it looks: HTTP %d %s", r->status,
+		    r->outcome != KUBE_REPLIED ? r->err.text : "");
+}
+
+/*
+ * A new leader makes its replicas' slots in its next loop, up to loop_wait later; a replica that
+ * came too soon for its slot asks again after 5 s (wal_retrieve_retry_interval). Dropping a key
+ * that is not there changes nothing, but has Patroni look at once (patroni/api.py).
+ */
+void
+patroni_wake(struct agent *a)
+{
+	const struct kube_request q = {.method = KUBE_PATCH,
+	    .path = "/config",
+	    .content = KUBE_JSON,
+	    .body = STR("{\"bestgres\":null}")};
+
+	if (!agent_leads(a)) {
+		a->woken = false;
+	} else if (!a->woken && a->password_known) {
+		a->woken = true;
+		kube_send(a->rest, &q, on_woken, a);
+	}
+}
+
+static void
 tell_switchover(struct agent *a, bool done, struct str text)
 {
 	struct ipc_msg m = {.type = IPC_SWITCHOVER_DONE, .fds = {-1, -1}};

@@ -13,6 +13,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -63,6 +64,8 @@ def install(namespaces):
     kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objs))
     kubectl("-n", SYSTEM, "rollout", "status", "deployment/bestgres-operator", "--timeout=120s", timeout=130)
     wait("all workers", lambda: all(worker_pid(r) for r in ROLES), 30)
+    for ns in namespaces:
+        conftest.clean(ns)
     time.sleep(5)
 
 
@@ -198,38 +201,45 @@ def bench_pod_now():
     row("instance processes of a pod, idle CPU", f"{share:.2f} %", "<= 0.2 %", met=share <= 0.2)
 
 
-def log_ready_ms(role, life):
-    for line in kubectl("-n", SYSTEM, "logs", "deployment/bestgres-operator", "--tail=200").splitlines():
-        m = re.search(rf"proc={role} life={life} .*event=ready.*?(\d+(?:\.\d+)?) ?ms", line)
-        if m:
-            return float(m.group(1))
-    return None
+class Seen:
+    """When each value of Service demo-rw's annotation n came, by a watch of our own."""
+
+    def __init__(self):
+        self.at = {}
+        self.watch = subprocess.Popen([str(STATE / "bin/kubectl"), "get", "service", "demo-rw", "-n", NS, "--watch", "-o",
+                                       "jsonpath={.metadata.annotations.n}{'\\n'}"], stdout=subprocess.PIPE, text=True,
+                                      env={**os.environ, "KUBECONFIG": str(STATE / "kubeconfig")})
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.watch.stdout:
+            self.at.setdefault(line.strip(), time.monotonic())
+
+    def close(self):
+        self.watch.kill()
+        self.watch.wait()
 
 
 def bench_kill():
-    """kill -9 -> the role's next READY (read from the supervisor's log stamps), and -> the first correct write for a change made meanwhile."""
+    """kill -9 -> the role's next READY (by the supervisor's stamps), and -> the first correct write for a change made while it was stopped."""
     install([NS])
     apply(bgcluster(instances=1, deletionPolicy="Delete"), NS)
     wait_ready("demo", NS)
     ready, write = [], []
-    rng = random.Random(1)
+    rng, seen = random.Random(1), Seen()
     for n in range(200):
         role = ROLES[n % 4]
         pid = wait(role, lambda: worker_pid(role), 10, 0.01)
         kill(pid, signal.SIGSTOP)
         patch("bgc", "demo", NS, {"spec": {"services": {"readWrite": {"annotations": {"n": str(n)}}}}})
-        watcher = subprocess.Popen([str(STATE / "bin/kubectl"), "get", "service", "demo-rw", "-n", NS, "--watch", "-o",
-                                    "jsonpath={.metadata.annotations.n}{'\\n'}"], stdout=subprocess.PIPE, text=True,
-                                   env={**os.environ, "KUBECONFIG": str(STATE / "kubeconfig")})
-        watcher.stdout.readline()
+        time.sleep(0.1)
         begin = time.monotonic()
         kill(pid)
-        while watcher.stdout.readline().strip() != str(n):
-            pass
-        write.append((time.monotonic() - begin) * 1000)
-        watcher.kill()
-        watcher.wait()
+        wait(f"n = {n}, after {role} was killed", lambda: str(n) in seen.at, 30, 0.005)
+        if seen.at[str(n)] > begin:  # else it was not needed for that: the broker, with a socket to spare
+            write.append((seen.at[str(n)] - begin) * 1000)
         time.sleep(rng.uniform(0.05, 0.3))
+    seen.close()
     log = kubectl("-n", SYSTEM, "logs", "deployment/bestgres-operator", "--tail=-1")
     died = {}
     for line in log.splitlines():
