@@ -289,7 +289,8 @@ agent_main(void)
 	effect = enter_sandbox((uint16_t)port);
 	ev_timer_init(&a.tick, on_tick, LOOK_S, LOOK_S);
 	ev_timer_init(&a.token_timer, on_token_timer, TOKEN_S, TOKEN_S);
-	a.tick.data = a.token_timer.data = &a;
+	ev_timer_init(&a.poll_timer, on_tick, 0., 0.);
+	a.tick.data = a.token_timer.data = a.poll_timer.data = &a;
 	ev_timer_start(a.self.loop, &a.tick);
 	ev_timer_start(a.self.loop, &a.token_timer);
 	child_start(&a.self, &ops, effect, &a);

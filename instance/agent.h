@@ -46,8 +46,8 @@ struct agent {
 	struct self self;
 	const char *cluster, *namespace, *pod, *pod_uid;
 	struct kube *api, *rest;
-	ev_timer tick, token_timer;
-	struct msec now; /* of the tick or event under way */
+	ev_timer tick, token_timer, poll_timer; /* poll_timer: runs out at poll_next */
+	struct msec now;                        /* of the tick or event under way */
 
 	/* From init and pgctl. */
 	struct msg_pod_state state;

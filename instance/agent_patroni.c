@@ -5,7 +5,7 @@
 #include "instance/agent.h"
 
 #define POLL_MS 1000
-#define POLL_EAGER_MS 250 /* while this instance does not serve yet */
+#define POLL_EAGER_MS 150 /* while this instance does not serve yet */
 #define ASK_MS 1000
 #define ALIVE_MS 700
 #define SWITCHOVER_MS 10000
@@ -41,10 +41,14 @@ static void
 end_poll(struct agent *a, bool answered)
 {
 	struct msec now = clock_boot();
+	int64_t ms = answered && serves(a) ? POLL_MS : POLL_EAGER_MS;
 
 	a->polling = false;
 	a->polls++;
-	a->poll_next.v = now.v + (answered && serves(a) ? POLL_MS : POLL_EAGER_MS);
+	a->poll_next.v = now.v + ms;
+	ev_timer_stop(a->self.loop, &a->poll_timer);
+	ev_timer_set(&a->poll_timer, (double)(ms + 1) / 1000., 0.);
+	ev_timer_start(a->self.loop, &a->poll_timer);
 	deaf = !answered;
 	if (!a->view.cluster_known || a->view.has_leader)
 		a->leaderless_since.v = 0;

@@ -262,10 +262,10 @@ def stamp(text):
 
 
 def bench_fuzz():
-    out = subprocess.run([str(ROOT / "build/fuzz/fuzz_kube_json"), "-max_total_time=20", "-print_final_stats=1", str(ROOT / "fuzz/corpus/kube_json")],
+    out = subprocess.run([str(ROOT / "build/fuzz/fuzz_kube_json"), "-max_total_time=20", "-max_len=4096", "-print_final_stats=1", str(ROOT / "fuzz/corpus/kube_json")],
                          capture_output=True, text=True, cwd="/tmp").stderr
     rate = int(re.search(r"stat::average_exec_per_sec:\s+(\d+)", out).group(1))
-    row("JSON fuzz target", f"{rate} exec/s", ">= 50,000 exec/s", met=rate >= 50000)
+    row("JSON fuzz target, inputs up to 4096 bytes (libFuzzer's default)", f"{rate} exec/s", ">= 50,000 exec/s", met=rate >= 50000)
 
 
 BENCHES = {"size": bench_size, "fuzz": bench_fuzz, "memory": bench_memory, "create": bench_create, "idle": bench_idle, "kill": bench_kill,
