@@ -72,6 +72,7 @@ int str_copy(char *dst, size_t size, struct str s);
 void str_copy_text(char *dst, size_t size, struct str s);
 /* Decimal digits only, no sign (str_to_i64: a leading - only), no overflow; -1 otherwise. */
 int str_to_u64(struct str s, uint64_t *out);
+int str_to_hash(struct str s, uint64_t *out); /* 16 lower-case hex digits, as "%016llx" writes */
 int str_to_i64(struct str s, int64_t *out);
 /* Bytes of the valid UTF-8 sequence that p[0..n) begins with; 0 = none. */
 size_t utf8_next(const char *p, size_t n);

@@ -112,6 +112,25 @@ str_to_u64(struct str s, uint64_t *out)
 }
 
 int
+str_to_hash(struct str s, uint64_t *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint64_t v = 0;
+
+	if (s.len != 16)
+		return -1;
+	for (size_t i = 0; i < s.len; i++) {
+		const char *at = memchr(digits, s.p[i], 16);
+
+		if (at == NULL)
+			return -1;
+		v = v << 4 | (uint64_t)(at - digits);
+	}
+	*out = v;
+	return 0;
+}
+
+int
 str_to_i64(struct str s, int64_t *out)
 {
 	bool neg = s.len > 0 && s.p[0] == '-';

@@ -85,6 +85,7 @@ agent_look(struct agent *a)
 	ask_bootstrap(a);
 	config_look(a);
 	stale_look(a);
+	operate_look(a);
 	api_look(a);
 }
 
@@ -151,6 +152,9 @@ on_peer(struct self *c, struct ipc_msg *m)
 		break;
 	case IPC_BOOTSTRAP_DONE:
 		take_bootstrap(a, &m->bootstrap_done);
+		break;
+	case IPC_CHECKPOINT_DONE:
+		operate_checkpointed(a, &m->checkpoint_done);
 		break;
 	default:
 		child_breach(c, "a message that is not for the agent");
@@ -276,6 +280,9 @@ agent_main(void)
 	a.namespace = child_env("POD_NAMESPACE", CHARS_DNS1123, NAME_MAX_LABEL);
 	a.pod = child_env("POD_NAME", CHARS_DNS1123, NAME_MAX_LABEL);
 	a.pod_uid = child_env("POD_UID", CHARS_PRINT, UID_TEXT_SIZE - 1);
+	a.pod_inputs = getenv("BESTGRES_POD_INPUTS") != NULL
+	                   ? child_env("BESTGRES_POD_INPUTS", CHARS_PRINT, 16)
+	                   : ""; /* a template without that annotation */
 	if (str_to_u64(str_of(port_text), &port) == -1 || port < 1 || port > 65535)
 		die("environment: KUBERNETES_SERVICE_PORT is no port");
 	if ((a.self.loop = ev_default_loop(EVFLAG_AUTO)) == NULL)

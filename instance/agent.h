@@ -2,7 +2,8 @@
  * agent: the one process in the pod that talks to the API server and to Patroni's REST API;
  * sandboxed. agent.c its start, init and pgctl; agent_api.c what it reads and writes in Kubernetes;
  * agent_patroni.c the polls and the switchover; agent_config.c Patroni's dynamic configuration;
- * agent_stale.c a bootstrap that died. view.c, report.c, stale.c and dynamic.c hold what is pure.
+ * agent_stale.c a bootstrap that died; agent_operate.c what the operator tells it to do once.
+ * view.c, report.c, stale.c and dynamic.c hold what is pure.
  */
 #ifndef INSTANCE_AGENT_H
 #define INSTANCE_AGENT_H
@@ -42,9 +43,20 @@ struct stale_job {
 	struct msec since, next;
 };
 
+/*
+ * What the operator told this pod to do once. It is noted in status before it begins and when it
+ * has ended; a successor of this agent that finds it begun begins it again, since each may be.
+ */
+struct operate_job {
+	char id[UID_TEXT_SIZE]; /* empty: nothing yet */
+	uint8_t kind, phase;    /* choices operation, operation_phase */
+	bool begun;             /* by this agent */
+	char text[IPC_TEXT_MAX + 1];
+};
+
 struct agent {
 	struct self self;
-	const char *cluster, *namespace, *pod, *pod_uid;
+	const char *cluster, *namespace, *pod, *pod_uid, *pod_inputs;
 	struct kube *api, *rest;
 	ev_timer tick, token_timer, poll_timer; /* poll_timer: runs out at poll_next */
 	struct msec now;                        /* of the tick or event under way */
@@ -76,6 +88,7 @@ struct agent {
 	uint64_t instance_version;
 	struct report stored, sent;
 	struct writer status;
+	struct operate_job operate;
 
 	/* Our pod's label. */
 	bool label_known, label_asked, label_is;
@@ -109,9 +122,20 @@ void api_start(struct agent *a);
 void api_look(struct agent *a); /* status and label, if due */
 
 /* agent_patroni.c */
-void patroni_look(struct agent *a); /* poll, if due */
-void patroni_switchover(struct agent *a);
-void patroni_wake(struct agent *a); /* once, when it has come to lead */
+void patroni_look(struct agent *a);       /* poll, if due */
+void patroni_switchover(struct agent *a); /* at init's wish */
+void patroni_wake(struct agent *a);       /* once, when it has come to lead */
+/* POST /switchover, away from this pod. Patroni itself refuses when no replica is fit. */
+void patroni_post_switchover(
+    struct agent *a, void (*done)(struct agent *a, bool ok, struct str text));
+/* POST /restart, if a parameter waits for it; the answer comes when PostgreSQL is up again. */
+void patroni_post_restart(struct agent *a, void (*done)(struct agent *a, bool ok, struct str text));
+
+/* agent_operate.c */
+/* Of our BGInstance: spec.operation, and what status says of it. */
+void operate_take(struct agent *a, const struct bginstance *i);
+void operate_look(struct agent *a);
+void operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m);
 
 /* agent_config.c */
 void config_look(struct agent *a);

@@ -88,6 +88,7 @@ take_instance(struct agent *a, const struct feed_item *item)
 	a->instance_uid = i->meta.uid;
 	a->instance_version = i->meta.resource_version;
 	a->hold = i->hold;
+	operate_take(a, i);
 	if (a->hold && !a->released)
 		a->adopting = true;
 	memset(r, 0, sizeof(*r));
@@ -104,9 +105,14 @@ take_instance(struct agent *a, const struct feed_item *item)
 	r->reason = i->reason;
 	r->timeline = (uint32_t)i->timeline;
 	r->pending_restart = i->pending_restart;
+	r->restart_lowers = i->restart_lowers;
 	r->pgdata_empty = i->pgdata_empty;
 	r->bootstrapped = i->bootstrapped;
 	r->config_generation = i->config_generation;
+	copy(r->pod_inputs, sizeof(r->pod_inputs), i->pod_inputs);
+	copy(r->operation_id, sizeof(r->operation_id), i->done_id);
+	copy(r->operation_message, sizeof(r->operation_message), i->done_message);
+	r->operation_phase = i->done_phase;
 }
 
 static void
@@ -213,6 +219,10 @@ make_report(const struct agent *a, struct report *out)
 	const struct bgcluster *c = a->spec;
 	bool checked = a->checked_known && a->checked.generation == a->spec_generation;
 	struct report_input in = {.pod_uid = a->pod_uid,
+	    .pod_inputs = a->pod_inputs,
+	    .operation_id = a->operate.id,
+	    .operation_message = a->operate.text,
+	    .operation_phase = a->operate.phase,
 	    .view = &a->view,
 	    .pod_known = a->state_known,
 	    .locked = a->state.locked,
@@ -280,6 +290,22 @@ put_uid(struct jw *w, const char *uid)
 	jw_end(w);
 }
 
+/* Empty is null: taken away. */
+static void
+put_operation(struct jw *w, const struct report *r)
+{
+	jw_key(w, "operation");
+	if (r->operation_id[0] == '\0') {
+		jw_null(w);
+		return;
+	}
+	jw_object(w);
+	jw_kv(w, "id", r->operation_id);
+	put_text(w, "phase", choice_text(VOCAB_operation_phase, r->operation_phase));
+	put_text(w, "message", r->operation_message);
+	jw_end(w);
+}
+
 /*
  * What is empty is taken away; so are conditions: somebody's mark that this pod was unreachable
  * ends with its next word.
@@ -303,9 +329,12 @@ put_report(struct buf *out, const struct uid *instance, const struct report *r)
 	put_number(&w, "timeline", r->timeline);
 	put_text(&w, "lag", choice_text(VOCAB_lag_class, r->lag));
 	jw_kv_bool(&w, "pendingRestart", r->pending_restart);
+	jw_kv_bool(&w, "restartLowers", r->restart_lowers);
 	jw_kv_bool(&w, "pgdataEmpty", r->pgdata_empty);
 	jw_kv_bool(&w, "bootstrapped", r->bootstrapped);
 	put_number(&w, "configGeneration", r->config_generation);
+	put_text(&w, "podInputs", r->pod_inputs);
+	put_operation(&w, r);
 	put_text(&w, "postgresVersion", r->postgres_version);
 	put_text(&w, "patroniVersion", r->patroni_version);
 	put_text(&w, "binDir", r->bin_dir);

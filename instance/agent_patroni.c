@@ -9,6 +9,8 @@
 #define ASK_MS 1000
 #define ALIVE_MS 700
 #define SWITCHOVER_MS 10000
+#define RESTART_MS                                                                                 \
+	600000          /* the stop has no bound of its own: patroni/postgresql, Postgresql.stop */
 #define OWN_POD_MS 300  /* the API may be away: it is not needed */
 #define CLUSTER_EVERY 5 /* polls */
 #define MISSES_MAX 3
@@ -153,6 +155,80 @@ patroni_look(struct agent *a)
 		ask_status(a);
 }
 
+/* --- Requests that change something: one at a time of each. */
+
+static struct asked {
+	void (*done)(struct agent *a, bool ok, struct str text);
+} asked_switchover, asked_restart;
+
+static void
+answer(struct agent *a, struct asked *asked, const struct kube_reply *r)
+{
+	void (*done)(struct agent *, bool, struct str) = asked->done;
+
+	asked->done = NULL;
+	if (r->outcome != KUBE_REPLIED)
+		done(a, false, str_of(r->err.text));
+	else
+		done(a, r->status == 200, r->body);
+}
+
+static void
+on_switchover(void *arg, const struct kube_reply *r)
+{
+	answer(arg, &asked_switchover, r);
+}
+
+void
+patroni_post_switchover(struct agent *a, void (*done)(struct agent *a, bool ok, struct str text))
+{
+	struct kube_request r = {.method = KUBE_POST,
+	    .path = "/switchover",
+	    .content = KUBE_JSON,
+	    .timeout_ms = SWITCHOVER_MS};
+	struct buf body;
+	struct jw w;
+
+	if (asked_switchover.done != NULL) {
+		done(a, false, STR("a switchover is under way"));
+		return;
+	}
+	asked_switchover.done = done;
+	buf_init(&body, 512);
+	jw_init(&w, &body);
+	jw_object(&w);
+	jw_kv(&w, "leader", a->pod);
+	jw_end(&w);
+	r.body = buf_view(&body);
+	kube_send(a->rest, &r, on_switchover, a);
+	buf_free(&body);
+}
+
+static void
+on_restart(void *arg, const struct kube_reply *r)
+{
+	answer(arg, &asked_restart, r);
+}
+
+void
+patroni_post_restart(struct agent *a, void (*done)(struct agent *a, bool ok, struct str text))
+{
+	const struct kube_request r = {.method = KUBE_POST,
+	    .path = "/restart",
+	    .content = KUBE_JSON,
+	    .body = STR("{\"restart_pending\":true}"),
+	    .timeout_ms = RESTART_MS};
+
+	if (asked_restart.done != NULL) {
+		done(a, false, STR("a restart is under way"));
+		return;
+	}
+	asked_restart.done = done;
+	kube_send(a->rest, &r, on_restart, a);
+}
+
+/* --- The switchover before a stop. */
+
 static void
 on_woken(void *arg, const struct kube_reply *r)
 {
@@ -194,36 +270,6 @@ tell_switchover(struct agent *a, bool done, struct str text)
 	(void)child_tell(&a->self, &m);
 }
 
-static void
-on_switchover(void *arg, const struct kube_reply *r)
-{
-	if (r->outcome != KUBE_REPLIED)
-		tell_switchover(arg, false, str_of(r->err.text));
-	else
-		tell_switchover(arg, r->status == 200, r->body);
-}
-
-/* Patroni itself refuses (412) when no replica is fit. */
-static void
-post_switchover(struct agent *a)
-{
-	struct kube_request r = {.method = KUBE_POST,
-	    .path = "/switchover",
-	    .content = KUBE_JSON,
-	    .timeout_ms = SWITCHOVER_MS};
-	struct buf body;
-	struct jw w;
-
-	buf_init(&body, 512);
-	jw_init(&w, &body);
-	jw_object(&w);
-	jw_kv(&w, "leader", a->pod);
-	jw_end(&w);
-	r.body = buf_view(&body);
-	kube_send(a->rest, &r, on_switchover, a);
-	buf_free(&body);
-}
-
 /*
  * A pod deleted by force is killed 2 s after its SIGTERM, whatever grace it was given: no time for
  * a switchover, but for Patroni's own stop, which releases the lock. Its object is gone by then, or
@@ -251,7 +297,7 @@ on_own_pod(void *arg, const struct kube_reply *r)
 	if (is_forced(a, r))
 		tell_switchover(a, false, STR("the pod was deleted by force: no time for it"));
 	else
-		post_switchover(a);
+		patroni_post_switchover(a, tell_switchover);
 }
 
 /* No such wish when the cluster goes, or is paused. */

@@ -1,6 +1,6 @@
 /*
- * Runs bootstrap.c's SQL with psql over the unix socket, as the superuser: first role and database,
- * then what is done once in it.
+ * What psql does over the unix socket, as the superuser: bootstrap.c's SQL, first role and
+ * database, then what is done once in it; and a checkpoint before a planned switchover.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,8 @@
 #include "instance/work.h"
 
 #define ROLE_MS 120000
-#define ONCE_MS 1800000 /* the user's statements may load data */
+#define ONCE_MS 1800000      /* the user's statements may load data */
+#define CHECKPOINT_MS 600000 /* all dirty buffers at full speed */
 #define SQL_MAX (4u << 20)
 #define ITERATIONS 4096 /* PostgreSQL's default */
 
@@ -190,4 +191,45 @@ apply_begin(struct pgctl *p)
 	p->bootstrap_wanted = false;
 	p->bootstrapping = true;
 	begin(p);
+}
+
+/* --- CHECKPOINT */
+
+static void
+checkpoint_ended(struct pgctl *p, const char *text)
+{
+	p->checkpointing = false;
+	p->checkpointed = (struct msg_checkpoint_done){0};
+	str_copy_text(p->checkpointed.text, sizeof(p->checkpointed.text), str_of(text));
+	p->checkpointed_due = true;
+	pgctl_flush(p);
+}
+
+static void
+on_checkpoint(void *arg, const struct run_result *r)
+{
+	char text[IPC_TEXT_MAX + 1] = "";
+
+	if (r->timed_out)
+		(void)snprintf(text, sizeof(text), "CHECKPOINT did not end in time");
+	else if (r->status != 0)
+		psql_complaint(r->err, text);
+	checkpoint_ended(arg, text);
+}
+
+void
+apply_checkpoint(struct pgctl *p)
+{
+	struct err e;
+
+	if (p->checkpointing)
+		return; /* its end is an answer to both */
+	if (p->chosen == NULL || !p->have_credentials) {
+		checkpoint_ended(p, "the instance is not set up");
+	} else if (write_passfile(&p->credentials.superuser, &e) == -1) {
+		checkpoint_ended(p, e.text);
+	} else {
+		p->checkpointing = true;
+		psql(p, "postgres", STR("CHECKPOINT;\n"), CHECKPOINT_MS, on_checkpoint);
+	}
 }

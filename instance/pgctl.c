@@ -59,6 +59,7 @@ pgctl_flush(struct pgctl *p)
 {
 	struct ipc_msg checked = {.type = IPC_SPEC_CHECKED, .fds = {-1, -1}};
 	struct ipc_msg done = {.type = IPC_BOOTSTRAP_DONE, .fds = {-1, -1}};
+	struct ipc_msg checkpointed = {.type = IPC_CHECKPOINT_DONE, .fds = {-1, -1}};
 
 	if (p->config_due && child_tell(&p->self, &p->config))
 		p->config_due = false;
@@ -68,6 +69,8 @@ pgctl_flush(struct pgctl *p)
 	send_due(p, &checked, &p->checked_due);
 	done.bootstrap_done = p->done;
 	send_due(p, &done, &p->done_due);
+	checkpointed.checkpoint_done = p->checkpointed;
+	send_due(p, &checkpointed, &p->checkpointed_due);
 }
 
 static void
@@ -108,6 +111,9 @@ on_peer(struct self *c, struct ipc_msg *m)
 		p->bootstrap_wanted = true;
 		apply_begin(p);
 		break;
+	case IPC_CHECKPOINT:
+		apply_checkpoint(p);
+		break;
 	default:
 		if (p->incoming == NULL || !spec_add(p->incoming, m)) {
 			child_breach(c, "a part of a spec without its beginning");
@@ -130,6 +136,7 @@ on_edge(struct self *c)
 	p->password_said = false;
 	p->checked_due = p->checked_spec != NULL && p->checked_spec == p->spec;
 	p->done_due = false;
+	p->checkpointed_due = false;
 	pgctl_flush(p);
 }
 

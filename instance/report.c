@@ -39,6 +39,7 @@ make_running(const struct report_input *in, struct report *out)
 	if (!v->primary && v->cluster_known)
 		out->lag = lag_class(v->near ? 0 : v->lag, in->max_lag);
 	out->pending_restart = v->pending_restart;
+	out->restart_lowers = v->restart_lowers;
 	out->pgdata_empty = false;
 	out->bootstrapped = v->primary && in->bootstrapped;
 	if (in->spec_reason != REASON_NONE)
@@ -47,6 +48,8 @@ make_running(const struct report_input *in, struct report *out)
 		trouble(out, out->state, in->bootstrap_reason, in->bootstrap_text);
 	else if (v->primary && in->sync_wanted && !v->has_sync)
 		trouble(out, out->state, REASON_NO_SYNCHRONOUS_STANDBY, "");
+	else if (in->operation_phase == CHOICE_operation_phase_FAILED)
+		trouble(out, out->state, REASON_OPERATION_FAILED, in->operation_message);
 }
 
 static bool
@@ -112,6 +115,11 @@ report_make(const struct report_input *in, struct report *out)
 	if (!in->pod_known || (in->locked && !in->disk_known))
 		return; /* state UNKNOWN: nothing to say yet */
 	out->certain = v->known;
+	(void)snprintf(out->pod_inputs, sizeof(out->pod_inputs), "%s", in->pod_inputs);
+	(void)snprintf(out->operation_id, sizeof(out->operation_id), "%s", in->operation_id);
+	str_copy_text(
+	    out->operation_message, sizeof(out->operation_message), str_of(in->operation_message));
+	out->operation_phase = in->operation_phase;
 	if (id != 0)
 		(void)snprintf(out->system_identifier, sizeof(out->system_identifier), "%llu",
 		    (unsigned long long)id);
@@ -146,12 +154,22 @@ static bool
 facts_differ(const struct report *a, const struct report *b)
 {
 	return strcmp(a->system_identifier, b->system_identifier) != 0 ||
+	       strcmp(a->pod_inputs, b->pod_inputs) != 0 ||
 	       strcmp(a->postgres_version, b->postgres_version) != 0 ||
 	       strcmp(a->patroni_version, b->patroni_version) != 0 ||
 	       strcmp(a->bin_dir, b->bin_dir) != 0 || strcmp(a->anchor_uid, b->anchor_uid) != 0 ||
 	       a->timeline != b->timeline || a->lag != b->lag ||
-	       a->pending_restart != b->pending_restart || a->pgdata_empty != b->pgdata_empty ||
-	       a->bootstrapped != b->bootstrapped || a->config_generation != b->config_generation;
+	       a->pending_restart != b->pending_restart || a->restart_lowers != b->restart_lowers ||
+	       a->pgdata_empty != b->pgdata_empty || a->bootstrapped != b->bootstrapped ||
+	       a->config_generation != b->config_generation;
+}
+
+static bool
+operation_differs(const struct report *a, const struct report *b)
+{
+	return strcmp(a->operation_id, b->operation_id) != 0 ||
+	       a->operation_phase != b->operation_phase ||
+	       strcmp(a->operation_message, b->operation_message) != 0;
 }
 
 bool
@@ -161,7 +179,7 @@ report_differs(const struct report *stored, const struct report *now)
 		return false;
 	if (strcmp(stored->pod_uid, now->pod_uid) != 0 || stored->state != now->state ||
 	    stored->role != now->role || stored->reason != now->reason ||
-	    strcmp(stored->message, now->message) != 0)
+	    strcmp(stored->message, now->message) != 0 || operation_differs(stored, now))
 		return true;
 	return now->state != CHOICE_instance_state_STARTING && facts_differ(stored, now);
 }
@@ -180,6 +198,8 @@ report_urgent(const struct report *stored, const struct report *now)
 	if (strcmp(stored->pod_uid, now->pod_uid) != 0)
 		return now->state !=
 		       CHOICE_instance_state_WAITING_FOR_LOCK; /* the first word of this pod */
+	if (operation_differs(stored, now))
+		return true;
 	if (stored->role == CHOICE_instance_role_PRIMARY &&
 	    now->role != CHOICE_instance_role_PRIMARY && now->certain)
 		return true;

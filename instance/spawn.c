@@ -36,12 +36,14 @@ static char **
 environment(void)
 {
 	static const char *const names[] = {"POD_NAME", "POD_NAMESPACE", "POD_UID", "POD_IP",
-	    "BESTGRES_CLUSTER", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "PATH"};
-	static char text[8][4096];
-	static char *env[9];
+	    "BESTGRES_CLUSTER", "BESTGRES_POD_INPUTS", "KUBERNETES_SERVICE_HOST",
+	    "KUBERNETES_SERVICE_PORT", "PATH"};
+	enum { NAMES = sizeof(names) / sizeof(names[0]) };
+	static char text[NAMES][4096];
+	static char *env[NAMES + 1];
 	unsigned n = 0;
 
-	for (unsigned k = 0; k < 8; k++) {
+	for (unsigned k = 0; k < NAMES; k++) {
 		const char *v = getenv(names[k]);
 
 		if (v == NULL && strcmp(names[k], "PATH") == 0)

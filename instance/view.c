@@ -37,6 +37,33 @@ is_primary(const struct json *j, int object)
 	return json_string_is(j, role, "primary") || json_string_is(j, role, "master");
 }
 
+/*
+ * {"max_connections": {"old_value": "100", "new_value": "50"}, ...}: of the settings that a standby
+ * must not have less of than its primary, are some lowered and none raised?
+ */
+static bool
+only_lowers(const struct json *j, int reasons)
+{
+	static const char *const settings[] = {"max_connections", "max_locks_per_transaction",
+	    "max_prepared_transactions", "max_wal_senders", "max_worker_processes"};
+	bool lowered = false;
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		int reason = json_get(j, reasons, str_of(settings[i]));
+		char from[24], to[24];
+		uint64_t x, y;
+
+		text_at(j, reason, "old_value", from, sizeof(from));
+		text_at(j, reason, "new_value", to, sizeof(to));
+		if (str_to_u64(str_of(from), &x) == -1 || str_to_u64(str_of(to), &y) == -1)
+			continue;
+		if (y > x)
+			return false;
+		lowered |= y < x;
+	}
+	return lowered;
+}
+
 int
 view_read_patroni(struct view *v, const struct json *j, bool near, struct err *e)
 {
@@ -58,6 +85,8 @@ view_read_patroni(struct view *v, const struct json *j, bool near, struct err *e
 	v->near = near && v->streaming;
 	v->paused = is_true(j, root, "pause");
 	v->pending_restart = is_true(j, root, "pending_restart");
+	v->restart_lowers =
+	    v->pending_restart && only_lowers(j, json_get(j, root, STR("pending_restart_reason")));
 	v->unlocked = is_true(j, root, "cluster_unlocked");
 	v->timeline = u32_at(j, root, "timeline");
 	v->known = true;

@@ -11,7 +11,7 @@ struct view {
 	/* GET /patroni */
 	bool known; /* a body was understood since the last silence */
 	char state[40];
-	bool running, primary, streaming, paused, pending_restart, unlocked;
+	bool running, primary, streaming, paused, pending_restart, restart_lowers, unlocked;
 	bool near; /* a replica within the lag that was asked for: fresher than /cluster's */
 	uint32_t timeline;
 	uint64_t system_identifier;
@@ -51,14 +51,18 @@ void stale_patch(struct buf *out, const char *version);
 struct report {
 	char pod_uid[UID_TEXT_SIZE], system_identifier[21], postgres_version[17],
 	    patroni_version[17], bin_dir[257], anchor_uid[UID_TEXT_SIZE], message[IPC_TEXT_MAX + 1];
-	uint8_t state, role, lag, reason;
+	char pod_inputs[17], operation_id[UID_TEXT_SIZE], operation_message[IPC_TEXT_MAX + 1];
+	uint8_t state, role, lag, reason, operation_phase;
 	uint32_t timeline;
-	bool pending_restart, pgdata_empty, bootstrapped;
+	bool pending_restart, restart_lowers, pgdata_empty, bootstrapped;
 	int64_t config_generation;
 	bool certain; /* not written: Patroni itself says so, rather than its silence */
 };
 struct report_input {
-	const char *pod_uid;
+	const char *pod_uid, *pod_inputs;
+	/* what the operator told this pod to do; an empty id: nothing */
+	const char *operation_id, *operation_message;
+	uint8_t operation_phase;
 	const struct view *view;
 	bool pod_known, locked, patroni_running, stopping; /* init's POD_STATE */
 	uint32_t patroni_exits, fences;

@@ -1,6 +1,6 @@
 /*
- * pgctl's state: pgctl.c (messages), work.c (from image and spec to Patroni's file), apply.c (role
- * and database). Only these include it.
+ * pgctl's state: pgctl.c (messages), work.c (from image and spec to Patroni's file), apply.c (what
+ * psql does). Only these include it.
  */
 #ifndef INSTANCE_WORK_H
 #define INSTANCE_WORK_H
@@ -43,9 +43,13 @@ struct pgctl {
 	bool config_due, config_said, write_failed; /* the last: tried again by the timer */
 
 	bool bootstrap_wanted, bootstrapping;
+
+	bool checkpointing, checkpointed_due;
+	struct msg_checkpoint_done checkpointed;
 };
 void work_begin(struct pgctl *p);  /* look again at everything; harmless at any time */
 void apply_begin(struct pgctl *p); /* BOOTSTRAP, if all that it needs is there */
+void apply_checkpoint(struct pgctl *p);
 void pgctl_flush(struct pgctl *p); /* says what is due, as far as there is room */
 
 #endif

@@ -76,22 +76,13 @@ meta_deletion(struct meta_ctx *c, struct object_meta *out)
 	return 0;
 }
 
-static int
-parse_hex16(const char *text, uint64_t *out)
-{
-	if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
-		return -1;
-	*out = strtoull(text, NULL, 16);
-	return 0;
-}
-
 int
 decode_hex16(const struct json *j, int node, uint64_t *out)
 {
 	char text[18]; /* one more than fits, so that a longer text is seen to be longer */
 
 	json_copy_text(j, node, text, sizeof text);
-	return parse_hex16(text, out);
+	return str_to_hash(str_of(text), out);
 }
 
 /* "<revision>:<16 hex digits>" */
@@ -104,7 +95,7 @@ read_inputs(const struct json *j, int node, struct object_meta *out)
 
 	json_copy_text(j, node, text, sizeof text);
 	colon = strcspn(text, ":");
-	if (text[colon] == '\0' || parse_hex16(text + colon + 1, &hash) < 0)
+	if (text[colon] == '\0' || str_to_hash(str_of(text + colon + 1), &hash) < 0)
 		return;
 	if (str_to_u64((struct str){text, colon}, &revision) < 0 || revision > UINT32_MAX)
 		return;

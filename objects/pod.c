@@ -185,6 +185,8 @@ put_env(struct render *r)
 	put_field_variable(r, "POD_NAMESPACE", "metadata.namespace");
 	put_field_variable(r, "POD_UID", "metadata.uid");
 	put_field_variable(r, "POD_IP", "status.podIP");
+	put_field_variable(
+	    r, "BESTGRES_POD_INPUTS", "metadata.annotations['" ANNOTATION_POD_INPUTS "']");
 	jw_object(&r->w);
 	jw_kv(&r->w, "name", "BESTGRES_CLUSTER");
 	jw_kv(&r->w, "value", r->cluster);

@@ -44,6 +44,8 @@ static const struct rule {
     {ALIVE, rule_release, "on adopted data the last primary starts first, once all have reported"},
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
     {ALIVE, rule_replace, "a pod that never started is replaced once the mistake is taken back"},
+    {ALIVE, rule_roll, "pods older than the spec are replaced one by one, the primary last,"},
+    {ALIVE, rule_restart, "and so are servers restarted whose parameters wait for that"},
     {ALIVE | SAY, rule_unreachable, "a lost pod's last words are not the present"},
     {ALIVE | SAY, rule_look, "a pod that is not ready is looked at"},
     {ALIVE | SAY, rule_namespace_lost, "who loses pods asks whether the namespace is going"},

@@ -228,6 +228,21 @@ still_crashes(const struct plan_instance *p, const struct plan_answer *d)
 	       d->reason == REASON_NONE && p->pod_reason == REASON_CRASH_LOOP;
 }
 
+static void
+on_told(const struct ctx *x) /* SWITCHOVER, RESTART */
+{
+	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
+
+	learn(x);
+	settle(x->c, &p->child.try, x->now);
+	p->told = x->now;
+	if (!uid_eq(&p->report.pod_uid, &x->sent->target))
+		return;
+	p->report.operation = x->sent->verb == CHOICE_verb_SWITCHOVER ? CHOICE_operation_SWITCHOVER
+	                                                              : CHOICE_operation_RESTART;
+	p->report.operation_phase = CHOICE_operation_phase_NONE; /* until its pod says more */
+}
+
 static char **
 on_pod(const struct ctx *x)
 {
@@ -275,10 +290,12 @@ on_replaced(const struct ctx *x) /* REPLACE_POD, REPLACE_PVC */
 {
 	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
 
-	if (x->sent->verb == CHOICE_verb_REPLACE_POD)
+	if (x->sent->verb == CHOICE_verb_REPLACE_POD) {
 		p->pod_terminating = true;
-	else
+		p->replaced = x->sent->target;
+	} else {
 		p->pvc_terminating = true;
+	}
 	p->looks = 0;
 	p->look =
 	    (struct plan_try){.code = CHOICE_step_code_DONE, .until = {x->now.v + LOOK_FIRST_MS}};
@@ -362,6 +379,8 @@ take_done(const struct ctx *x)
 	    [CHOICE_verb_HOLD] = on_written,
 	    [CHOICE_verb_RELEASE] = on_written,
 	    [CHOICE_verb_UNREACHABLE] = on_written,
+	    [CHOICE_verb_SWITCHOVER] = on_told,
+	    [CHOICE_verb_RESTART] = on_told,
 	    [CHOICE_verb_OBSERVE_PODS] = on_pods,
 	    [CHOICE_verb_OBSERVE_PVC] = on_pvc,
 	    [CHOICE_verb_OBSERVE_NAMESPACE] = on_namespace,

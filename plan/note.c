@@ -262,6 +262,12 @@ plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_rep
 		for (unsigned child = CHILD_ANCHOR; child <= CHILD_APP; child++)
 			if (c->checked[child].v != 0)
 				c->checked[child].v = 1;
+	if (!r->pending_restart)
+		p->restarted = false;
+	else if (r->operation == CHOICE_operation_RESTART &&
+		 r->operation_phase == CHOICE_operation_phase_SUCCEEDED &&
+		 p->report.operation_phase != CHOICE_operation_phase_SUCCEEDED)
+		p->restarted = true;
 	p->report = *r;
 	p->known = true;
 }

@@ -2,8 +2,8 @@
  * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) ->
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
- * of rules; children.c, pods.c, delete.c, status.c are what its rows call; note.c takes in what the
- * watcher saw, done.c what came of a step.
+ * of rules; children.c, pods.c, roll.c, delete.c, status.c are what its rows call; note.c takes in
+ * what the watcher saw, done.c what came of a step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -43,9 +43,12 @@ struct plan_child {
 struct plan_report {
 	struct uid pod_uid;
 	uint64_t config_generation;
+	uint64_t pod_inputs; /* of the template that the pod was made from; 0 = not known */
 	uint32_t timeline;
 	uint8_t state, role, lag, reason;
+	uint8_t operation, operation_phase; /* what that pod was told to do, and how far it is */
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
+	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
 };
 
 struct plan_instance {
@@ -61,7 +64,10 @@ struct plan_instance {
 	     * report
 	     */
 	    reports;
-	bool unreachable; /* UNREACHABLE was done for this report's pod */
+	bool unreachable;    /* UNREACHABLE was done for this report's pod */
+	struct uid replaced; /* the pod that was told to end */
+	struct msec told;    /* when its operation was given last */
+	bool restarted;      /* since a parameter began to wait for that */
 
 	/* The pod and its volume, when somebody looked. */
 	struct plan_try look; /* until: when to look again */
@@ -91,7 +97,8 @@ struct plan_wanted {
 	uint64_t status; /* model_status_hash of what is stored; 0 = empty */
 	bool deleting, finalizer;
 	bool invalid; /* the spec can not be read; why is in plan_cluster.invalid_text */
-	uint8_t instances, policy;
+	uint8_t instances, policy,
+	    update; /* policy, update: choices deletion_policy, update_strategy */
 };
 
 enum plan_destruction { /* how far deletionPolicy Delete has come in this life */

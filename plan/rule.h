@@ -85,6 +85,12 @@ enum verdict rule_namespace_lost(struct plan_at *a);
 enum verdict rule_look_pod(struct plan_at *a, unsigned ordinal);
 enum verdict rule_look_all(struct plan_at *a); /* at pods not looked at in this life */
 
+/* --- roll.c */
+enum verdict rule_roll(struct plan_at *a);
+enum verdict rule_restart(struct plan_at *a);
+/* Is this pod made from another template than the spec asks for? */
+bool roll_outdated(const struct plan_cluster *c, unsigned ordinal);
+
 /* --- delete.c */
 enum verdict rule_namespace(struct plan_at *a);
 enum verdict rule_delete_statefulset(struct plan_at *a);

@@ -344,16 +344,6 @@ list_instances(const struct plan_cluster *c, bool (*is)(const struct plan_cluste
 	return n;
 }
 
-/* A running pod that is older than the spec. */
-static bool
-is_outdated(const struct plan_cluster *c, unsigned i)
-{
-	const struct plan_instance *p = &c->instance[i];
-
-	return p->looked && p->pod_present && p->pod_inputs != 0 &&
-	       p->pod_inputs != model_pod_inputs(c->wanted.hash);
-}
-
 static bool
 awaits_restart(const struct plan_cluster *c, unsigned i)
 {
@@ -399,7 +389,7 @@ put_progressing(const struct plan_at *a, struct plan_status *s, const struct tro
 	else if (is_making(a))
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
 		    REASON_CREATING, "");
-	else if (list_instances(c, is_outdated, names, sizeof(names)) > 0)
+	else if (list_instances(c, roll_outdated, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
 		    REASON_ROLLOUT_PENDING, "older than the spec: %s", names);
 	else

@@ -58,6 +58,7 @@ void policy_check_object(const struct policy_row *row, const struct msg_step *s,
 struct pod_view {
 	struct object_meta meta;
 	bool ready;
+	bool primary;    /* by Patroni's label */
 	uint64_t inputs; /* annotation bestgres.io/pod-inputs */
 	enum choice_reason reason;
 	char text[IPC_TEXT_MAX + 1];
@@ -140,6 +141,9 @@ void patch_anchor_data(struct buf *out, const struct guard *g, const char *key, 
  */
 void patch_new_anchor(struct buf *out, struct str rendered, bool data_found);
 void patch_destroying(struct buf *out, const struct guard *g, const struct uid *destroyer);
+/* spec.operation: a new one, for that pod. */
+void patch_operation(
+    struct buf *out, const struct guard *g, enum choice_operation operation, const struct uid *pod);
 void patch_hold(struct buf *out, const struct guard *g, bool hold);
 /* j: the BGInstance; its other conditions are kept. now: RFC 3339 */
 void patch_unreachable(
@@ -308,6 +312,7 @@ void verb_observe_namespace(struct step *s);
 void verb_finalizer(struct step *s); /* executor_write.c: ADD_ and REMOVE_FINALIZER */
 void verb_hold(struct step *s);      /* HOLD and RELEASE */
 void verb_unreachable(struct step *s);
+void verb_operate(struct step *s);
 void verb_status(struct step *s);
 void verb_event(struct step *s);
 

@@ -119,6 +119,50 @@ verb_orphan_statefulset(struct step *s)
  * owner annotation.
  */
 
+/* A pod that serves is replaced only while all the others are there and Ready. */
+struct siblings {
+	struct step *s;
+	unsigned ready;
+};
+
+static int
+on_sibling(void *arg, const struct feed_item *item)
+{
+	struct siblings *x = arg;
+	struct pod_view p;
+
+	if (observe_pod(item->j, &x->s->arena, &p, NULL) == 0)
+		x->ready += p.ready && !p.meta.deleting && !str_is(p.meta.name, x->s->name);
+	return 0;
+}
+
+static void
+on_siblings(struct step *s, const struct kube_reply *r)
+{
+	struct siblings x = {.s = s};
+	struct guard guard = {s->req.target, 0};
+
+	if (!step_items(s, r, on_sibling, &x))
+		return;
+	if (x.ready + 1 < (unsigned)s->cluster.instances)
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "pod %s stays: not all the others are ready", s->name);
+	else
+		step_delete(s, KIND_POD, s->name, &guard, "Background", on_deleted);
+}
+
+static void
+replace_ready(struct step *s, const struct pod_view *p)
+{
+	if (!s->has_spec || p->inputs == 0 || p->inputs == model_pod_inputs(s->cluster.hash))
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "pod %s is ready now", s->name);
+	else if (p->primary && s->cluster.instances > 1)
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "pod %s is the primary: first another one must be", s->name);
+	else
+		step_list_cluster(s, KIND_POD, on_siblings);
+}
+
 static void
 on_pod(struct step *s, const struct kube_reply *r)
 {
@@ -139,9 +183,8 @@ on_pod(struct step *s, const struct kube_reply *r)
 		step_end_err(s, &e);
 		return;
 	}
-	/* It came up since the reconciler looked. */
 	if (p.ready && !s->cluster.meta.deleting) {
-		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "pod %s is ready now", s->name);
+		replace_ready(s, &p);
 		return;
 	}
 	guard = (struct guard){m.uid, 0};

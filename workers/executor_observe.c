@@ -36,21 +36,13 @@ put_text(char out[IPC_TEXT_MAX + 1], const char *fmt, ...)
 	str_copy_text(out, IPC_TEXT_MAX + 1, str_of(text));
 }
 
-/* "16 hex digits", else 0. */
+/* Of an annotation; 0 = there is none, or it is no hash. */
 static uint64_t
-hex_hash(struct str s)
+hash_of(struct str s)
 {
 	uint64_t v = 0;
 
-	if (s.len != 16)
-		return 0;
-	for (size_t i = 0; i < s.len; i++) {
-		const char *digits = "0123456789abcdef", *at = strchr(digits, s.p[i]);
-
-		if (s.p[i] == '\0' || at == NULL)
-			return 0;
-		v = v << 4 | (uint64_t)(at - digits);
-	}
+	(void)str_to_hash(s, &v);
 	return v;
 }
 
@@ -195,7 +187,9 @@ observe_pod(const struct json *j, struct arena *a, struct pod_view *out, struct 
 	memset(out, 0, sizeof(*out));
 	if (decode_meta(j, json_root(j), a, &out->meta, e) == -1)
 		return -1;
-	out->inputs = hex_hash(text_of(j, annotation(j, ANNOTATION_POD_INPUTS), a));
+	out->inputs = hash_of(text_of(j, annotation(j, ANNOTATION_POD_INPUTS), a));
+	out->primary = json_string_is(j,
+	    json_get(j, json_path(j, json_root(j), "metadata.labels"), STR(LABEL_ROLE)), "primary");
 	out->ready =
 	    json_string_is(j, json_get(j, condition_of(j, "Ready"), STR("status")), "True");
 	if (out->ready || look_at_phase(j, a, out) ||
@@ -222,7 +216,7 @@ observe_pvc(const struct json *j, struct arena *a, struct pvc_view *out, struct 
 	out->volume = text_of(j, json_get(j, spec, STR("volumeName")), a).len > 0;
 	out->size = text_of(j, json_path(j, spec, "resources.requests.storage"), a);
 	out->class = text_of(j, json_get(j, spec, STR("storageClassName")), a);
-	out->inputs = hex_hash(text_of(j, annotation(j, ANNOTATION_STORAGE_INPUTS), a));
+	out->inputs = hash_of(text_of(j, annotation(j, ANNOTATION_STORAGE_INPUTS), a));
 	return 0;
 }
 

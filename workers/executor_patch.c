@@ -339,6 +339,32 @@ patch_hold(struct buf *out, const struct guard *g, bool hold)
 	jw_end(&w);
 }
 
+/* Each time a new id: the same again is another one. */
+void
+patch_operation(
+    struct buf *out, const struct guard *g, enum choice_operation operation, const struct uid *pod)
+{
+	char id[UID_TEXT_SIZE], pod_text[UID_TEXT_SIZE];
+	struct uid random;
+	struct jw w;
+
+	rand_bytes(&random, sizeof(random));
+	uid_format(id, &random);
+	uid_format(pod_text, pod);
+	open_patch(&w, out, g);
+	jw_end(&w);
+	jw_key(&w, "spec");
+	jw_object(&w);
+	jw_key(&w, "operation");
+	jw_object(&w);
+	jw_kv(&w, "id", id);
+	jw_kv(&w, "kind", choice_text(VOCAB_operation, operation));
+	jw_kv(&w, "podUID", pod_text);
+	jw_end(&w);
+	jw_end(&w);
+	jw_end(&w);
+}
+
 static void
 put_unreachable_condition(struct jw *w, const char *now)
 {

@@ -220,24 +220,31 @@ verb_hold(struct step *s)
 	step_get(s, KIND_BGINSTANCE, s->name, on_instance_to_hold);
 }
 
+/* Is this pod the one that the step is about? False: the step has ended. */
+static bool
+is_targets(struct step *s, const struct bginstance *i)
+{
+	struct uid pod;
+
+	if (uid_parse(i->pod_uid, &pod) == 0 && uid_eq(&pod, &s->req.target))
+		return true;
+	step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+	    "another pod speaks for BGInstance %s now", s->name);
+	return false;
+}
+
 /* The target is the pod whose report it is, not the BGInstance. */
 static void
 on_lost_instance(struct step *s, const struct kube_reply *r)
 {
 	struct bginstance i;
-	struct uid pod;
 	struct guard guard;
 	struct buf body;
 	struct json j;
 	char now[21];
 
-	if (!parse_instance(s, r, &j, &i))
+	if (!parse_instance(s, r, &j, &i) || !is_targets(s, &i))
 		return;
-	if (uid_parse(i.pod_uid, &pod) == -1 || !uid_eq(&pod, &s->req.target)) {
-		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
-		    "another pod speaks for BGInstance %s now", s->name);
-		return;
-	}
 	if (observe_unreachable(&j, &i)) {
 		step_end_done(s);
 		return;
@@ -254,6 +261,45 @@ verb_unreachable(struct step *s)
 {
 	model_child_name(s->name, CHILD_INSTANCE, s->req.name, s->req.ordinal);
 	step_get(s, KIND_BGINSTANCE, s->name, on_lost_instance);
+}
+
+/* --- SWITCHOVER, RESTART: told to the pod, which does it once and reports. */
+
+static enum choice_operation
+operation_of(enum choice_verb verb)
+{
+	return verb == CHOICE_verb_SWITCHOVER ? CHOICE_operation_SWITCHOVER
+	                                      : CHOICE_operation_RESTART;
+}
+
+static void
+on_instance_to_operate(struct step *s, const struct kube_reply *r)
+{
+	enum choice_operation operation = operation_of(s->req.verb);
+	struct bginstance i;
+	struct guard guard;
+	struct buf body;
+	struct json j;
+
+	if (!parse_instance(s, r, &j, &i) || !is_targets(s, &i))
+		return;
+	if (i.operation == operation && str_eq(i.operation_pod, i.pod_uid) &&
+	    (!str_eq(i.done_id, i.operation_id) ||
+		i.done_phase == CHOICE_operation_phase_RUNNING)) {
+		step_end_done(s); /* it was told, and has not ended */
+		return;
+	}
+	guard = patch_guard(&i.meta);
+	buf_init(&body, HTTP_BODY_MAX);
+	patch_operation(&body, &guard, operation, &s->req.target);
+	step_patch(s, KIND_BGINSTANCE, s->name, NULL, &body, on_written);
+}
+
+void
+verb_operate(struct step *s)
+{
+	model_child_name(s->name, CHILD_INSTANCE, s->req.name, s->req.ordinal);
+	step_get(s, KIND_BGINSTANCE, s->name, on_instance_to_operate);
 }
 
 /* --- STATUS */

@@ -45,6 +45,9 @@ static const struct policy_row rows[] = {
     {"destroy anchor", CHOICE_verb_DESTROY_ANCHOR, 0, 0, PURGES},
     {"delete pvcs", CHOICE_verb_DELETE_PVCS, 0, 0, PURGES | NEED_DESTROYING},
     {"delete configmaps", CHOICE_verb_DELETE_CONFIGMAPS, 0, 0, PURGES | NEED_DESTROYING},
+    /* Patroni refuses a switchover that no replica is fit for. */
+    {"switchover", CHOICE_verb_SWITCHOVER, 0, SHAPE_TARGET, NEED_LIVE | NEED_MEMBER},
+    {"restart", CHOICE_verb_RESTART, 0, SHAPE_TARGET, NEED_LIVE | NEED_MEMBER},
     {"unreachable", CHOICE_verb_UNREACHABLE, 0, SHAPE_TARGET, 0},
     {"status", CHOICE_verb_STATUS, 0, 0, 0},
     {"event", CHOICE_verb_EVENT, 0, 0, 0},

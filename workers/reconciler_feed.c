@@ -61,6 +61,7 @@ on_cluster(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct m
 	    .invalid = r->invalid[0] != '\0',
 	    .instances = r->instances,
 	    .policy = r->deletion_policy,
+	    .update = r->update_strategy,
 	};
 
 	if (breach != NULL)
@@ -140,7 +141,11 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	    .lag = r->lag,
 	    .reason = r->reason,
 	    .hold = r->hold,
+	    .operation = r->operation,
+	    .operation_phase = r->operation_phase,
+	    .pod_inputs = r->pod_inputs,
 	    .pending_restart = r->pending_restart,
+	    .restart_lowers = r->restart_lowers,
 	    .pgdata_empty = r->pgdata_empty,
 	    .bootstrapped = r->bootstrapped};
 	const char *breach = check_child(&c);

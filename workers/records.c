@@ -117,6 +117,7 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	struct msg_rec_cluster *r = &out->rec_cluster;
 	r->instances = to_u8(c.instances, INSTANCES_MAX);
 	r->deletion_policy = c.deletion_policy;
+	r->update_strategy = c.update_strategy;
 	r->h_pod = c.hash[GROUP_POD];
 	r->h_scale = c.hash[GROUP_SCALE];
 	r->h_storage = c.hash[GROUP_STORAGE];
@@ -145,6 +146,11 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 	FILL_CHILD(r, s->meta);
 	r->ordinal = ordinal;
 	r->hold = i.hold;
+	if (i.operation_id.len > 0 && str_eq(i.operation_pod, i.pod_uid)) {
+		r->operation = i.operation;
+		r->operation_phase =
+		    str_eq(i.operation_id, i.done_id) ? i.done_phase : CHOICE_operation_phase_NONE;
+	}
 	/*
 	 * What a pod reports can be anything; what is no uid and no number counts as not
 	 * reported.
@@ -153,11 +159,13 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 		r->pod_uid = (struct uid){0};
 	if (str_to_u64(i.system_identifier, &r->system_identifier) != 0)
 		r->system_identifier = 0;
+	(void)str_to_hash(i.pod_inputs, &r->pod_inputs);
 	r->state = i.state;
 	r->role = i.role;
 	r->timeline = (uint32_t)i.timeline;
 	r->lag = i.lag;
 	r->pending_restart = i.pending_restart;
+	r->restart_lowers = i.restart_lowers;
 	r->pgdata_empty = i.pgdata_empty;
 	r->bootstrapped = i.bootstrapped;
 	r->config_generation = (uint64_t)i.config_generation;

@@ -1,7 +1,7 @@
 """Specs that are impossible in ways a schema can not see: the real reason is said, and taking the mistake back heals."""
 import pytest
 
-from cluster import apply, bgcluster, condition, get, is_ready, kubectl, make_image, patch, sql, wait, wait_ready
+from cluster import apply, bgcluster, condition, get, is_ready, kubectl, make_image, patch, primary, sql, wait, wait_ready
 
 
 def ready_reason(ns, *reasons, seconds=60):
@@ -47,14 +47,16 @@ def test_mistake_is_named_and_taken_back(ns, image_without_patroni, spec, reason
 def test_mistake_in_a_running_cluster_does_not_stop_it(ns):
     apply(bgcluster(instances=2), ns)
     wait_ready("demo", ns)
-    before = {p["metadata"]["uid"] for p in get("pods", ns=ns)}
+    leader = primary("demo", ns)
+    uid = get("pod", leader, ns)["metadata"]["uid"]
     patch("bgc", "demo", ns, {"spec": {"image": "localhost/no-such-image:2"}})
-    wait("it is noticed", lambda: condition("demo", ns, "Progressing").get("status") == "True", 30)
-    assert {p["metadata"]["uid"] for p in get("pods", ns=ns)} == before
+    ready_reason(ns, "ImagePullFailed")
+    assert (primary("demo", ns), get("pod", leader, ns)["metadata"]["uid"]) == (leader, uid)
     assert sql("demo", ns, "SELECT 1") == [(1,)]
     patch("bgc", "demo", ns, {"spec": {"image": "localhost/postgres-patroni:17"}})
+    wait_ready("demo", ns)
     wait("nothing is to be done", lambda: condition("demo", ns, "Progressing").get("status") == "False", 30)
-    assert {p["metadata"]["uid"] for p in get("pods", ns=ns)} == before
+    assert get("pod", leader, ns)["metadata"]["uid"] == uid
 
 
 def test_name_taken_by_a_foreign_object(ns):

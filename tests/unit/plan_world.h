@@ -43,6 +43,8 @@ static struct world {
 
 	struct object child[CHILD_COUNT], instance[ORDINALS];
 	struct plan_report report[ORDINALS];
+	struct uid told[ORDINALS]; /* which pod its operation is for */
+	bool restart_due[ORDINALS];
 	uint8_t replicas;
 	uint64_t pod_inputs, storage_inputs;
 	struct pod pods[ORDINALS];
@@ -57,7 +59,7 @@ static struct world {
 	unsigned unsynced; /* records still to come before the lists are complete */
 
 	bool calm; /* no more faults, no more users */
-	unsigned steps, deletes_of_data;
+	unsigned steps, deletes_of_data, rolled;
 	const char *broken;
 } w;
 
@@ -271,6 +273,7 @@ run_statefulset(void)
 			    .uid = new_uid(),
 			    .inputs = w.pod_inputs,
 			    .since = w.now};
+			w.restart_due[i] = false;
 			if (!w.pvcs[i].present)
 				w.pvcs[i] = (struct pvc){true, false, new_uid(), w.storage_inputs};
 		}
@@ -306,10 +309,43 @@ find_leader(void)
 }
 
 static void
+hand_over(unsigned next, unsigned *leader)
+{
+	w.report[*leader].role = CHOICE_instance_role_REPLICA;
+	w.report[next].role = CHOICE_instance_role_PRIMARY;
+	touch(&w.instance[next], false);
+	*leader = next;
+}
+
+/* What it was told to do: it may take a while, and may fail. */
+static void
+operate(unsigned i, struct plan_report *r, unsigned *leader)
+{
+	unsigned next = (unsigned)rnd(ORDINALS);
+
+	if (r->operation == 0 || r->operation_phase >= CHOICE_operation_phase_SUCCEEDED ||
+	    chance(50))
+		return;
+	r->operation_phase = CHOICE_operation_phase_RUNNING;
+	if (chance(50))
+		return;
+	r->operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	if (r->operation == CHOICE_operation_RESTART)
+		w.restart_due[i] = false;
+	else if (*leader == i && next != i && w.pods[next].present && w.pods[next].ready)
+		hand_over(next, leader);
+	else if (*leader == i)
+		r->operation_phase = CHOICE_operation_phase_FAILED;
+}
+
+static void
 run_agent(unsigned i)
 {
 	struct plan_report r = {.pod_uid = w.pods[i].uid,
+	    .pod_inputs = w.pods[i].inputs,
 	    .hold = w.report[i].hold,
+	    .operation = w.report[i].operation,
+	    .operation_phase = w.report[i].operation_phase,
 	    .timeline = 1,
 	    .config_generation = w.cluster.generation,
 	    .bootstrapped = true};
@@ -317,6 +353,9 @@ run_agent(unsigned i)
 
 	if (!w.instance[i].present)
 		return;
+	if (!uid_eq(&w.told[i], &r.pod_uid))
+		r.operation = r.operation_phase = 0;
+	operate(i, &r, &leader);
 	if (r.hold) {
 		r.state = CHOICE_instance_state_HELD;
 		r.reason = REASON_HELD;
@@ -326,6 +365,7 @@ run_agent(unsigned i)
 
 		r.role = primary ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA;
 		r.state = primary ? CHOICE_instance_state_RUNNING : CHOICE_instance_state_STREAMING;
+		r.pending_restart = w.restart_due[i];
 		if (!w.pods[i].ready)
 			touch(&w.child[CHILD_STATEFULSET], false);
 		w.pods[i].ready = true;
@@ -569,10 +609,38 @@ do_replace(const struct plan_sent *s)
 	}
 	if (p->present && !uid_eq(&p->uid, &s->target))
 		return answer(CHOICE_step_code_CONFLICT);
-	if (!w.cluster.deleting && p->present && p->ready)
-		return answer(CHOICE_step_code_CONFLICT);
+	if (!w.cluster.deleting && p->present && p->ready) {
+		if (p->inputs == model_pod_inputs(w.hash) || ready_pods() < w.instances ||
+		    (w.instances > 1 && find_leader() == s->ordinal))
+			return answer(CHOICE_step_code_CONFLICT);
+		w.rolled++;
+	}
 	p->terminating = p->present;
 	return answer(CHOICE_step_code_DONE);
+}
+
+static struct plan_answer
+do_operate(const struct plan_sent *s)
+{
+	struct plan_report *r = &w.report[s->ordinal];
+	uint8_t operation =
+	    s->verb == CHOICE_verb_RESTART ? CHOICE_operation_RESTART : CHOICE_operation_SWITCHOVER;
+
+	if (!uid_eq(&s->target, &r->pod_uid))
+		return answer(CHOICE_step_code_CONFLICT);
+	for (unsigned i = 0; i < w.instances; i++)
+		if (i != s->ordinal &&
+		    w.report[i].operation_phase == CHOICE_operation_phase_RUNNING &&
+		    uid_eq(&w.told[i], &w.report[i].pod_uid) && w.calm)
+			broken("two instances are disturbed at once");
+	if (r->operation != operation || !uid_eq(&w.told[s->ordinal], &r->pod_uid) ||
+	    r->operation_phase >= CHOICE_operation_phase_SUCCEEDED) {
+		r->operation = operation;
+		r->operation_phase = CHOICE_operation_phase_NONE;
+		w.told[s->ordinal] = r->pod_uid;
+		touch(&w.instance[s->ordinal], true);
+	}
+	return saw(&w.instance[s->ordinal], CHILD_INSTANCE);
 }
 
 static struct plan_answer
@@ -594,6 +662,8 @@ do_instance(const struct plan_sent *s)
 		touch(o, false);
 		return saw(o, CHILD_INSTANCE);
 	}
+	if (s->verb == CHOICE_verb_SWITCHOVER || s->verb == CHOICE_verb_RESTART)
+		return do_operate(s);
 	w.report[s->ordinal].hold = s->verb == CHOICE_verb_HOLD;
 	touch(o, true);
 	w.adopted = false;
@@ -658,6 +728,8 @@ execute(const struct plan_step *p, uint64_t generation)
 		return do_delete(s);
 	case CHOICE_verb_HOLD:
 	case CHOICE_verb_RELEASE:
+	case CHOICE_verb_SWITCHOVER:
+	case CHOICE_verb_RESTART:
 	case CHOICE_verb_UNREACHABLE:
 		return do_instance(s);
 	case CHOICE_verb_REPLACE_POD:
@@ -690,6 +762,7 @@ check_step(const struct plan_sent *s)
 	if (is_destructive(s->verb) && !w.synced)
 		broken("something is removed before every list was complete");
 	if ((s->verb == CHOICE_verb_DELETE || s->verb == CHOICE_verb_REPLACE_POD ||
+		s->verb == CHOICE_verb_SWITCHOVER || s->verb == CHOICE_verb_RESTART ||
 		s->verb == CHOICE_verb_REPLACE_PVC || s->verb == CHOICE_verb_ORPHAN_STATEFULSET) &&
 	    uid_none(&s->target))
 		broken("a removal names no target");

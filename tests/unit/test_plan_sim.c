@@ -95,9 +95,14 @@ create_cluster(void)
 static void
 change_spec(void)
 {
-	switch (rnd(5)) {
+	switch (rnd(6)) {
 	case 0:
 		w.hash[GROUP_POD] = 10 + rnd(4);
+		break;
+	case 5: /* a parameter that needs a restart */
+		w.hash[GROUP_CONFIG]++;
+		for (unsigned i = 0; i < ORDINALS; i++)
+			w.restart_due[i] = w.pods[i].present;
 		break;
 	case 1:
 		w.instances = (uint8_t)(1 + rnd(ORDINALS - 1));
@@ -199,13 +204,21 @@ tick(void)
 /* --- The end. */
 
 static bool
+is_operating(unsigned i)
+{
+	return w.pods[i].present && w.pods[i].ready && w.report[i].operation != 0 &&
+	       uid_eq(&w.told[i], &w.pods[i].uid) &&
+	       w.report[i].operation_phase < CHOICE_operation_phase_SUCCEEDED;
+}
+
+static bool
 records_due(void)
 {
 	for (unsigned c = 0; c < CHILD_COUNT; c++)
 		if (is_watched((enum child)c) && c != CHILD_INSTANCE && w.child[c].due)
 			return true;
 	for (unsigned i = 0; i < ORDINALS; i++)
-		if (w.instance[i].due)
+		if (w.instance[i].due || is_operating(i))
 			return true;
 	return w.cluster.due || !w.synced;
 }
@@ -230,9 +243,13 @@ check_alive(void)
 		broken("the StatefulSet is not as wanted");
 	if (!w.finalizer || w.status_generation != w.cluster.generation)
 		broken("the status is of another generation");
-	if (w.hash[GROUP_POD] != 13 && w.hash[GROUP_STORAGE] != 13 &&
-	    (ready_pods() != w.instances || !w.status_ready))
+	if (w.hash[GROUP_POD] == 13 || w.hash[GROUP_STORAGE] == 13)
+		return;
+	if (ready_pods() != w.instances || !w.status_ready)
 		broken("not ready");
+	for (unsigned i = 0; i < w.instances; i++)
+		if (w.pods[i].inputs != w.pod_inputs || w.restart_due[i])
+			broken("a pod is older than the spec, or waits for a restart");
 }
 
 static void
@@ -328,10 +345,11 @@ run(uint64_t seed, unsigned ticks)
 int
 main(void)
 {
-	unsigned bad = 0;
+	unsigned bad = 0, rolled = 0;
 
 	for (uint64_t seed = 1; seed <= RUNS && bad < 5; seed++)
-		bad += !run(seed, (unsigned)(seed % 400));
+		bad += !run(seed, (unsigned)(seed % 400)), rolled += w.rolled;
+	CHECK(rolled > 100, "running pods were replaced in some");
 	CHECK(bad == 0, "every run comes to the wanted end and rests there");
 	return tap_done();
 }

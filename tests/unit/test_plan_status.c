@@ -96,6 +96,7 @@ test_rollout(void)
 
 	serve(1);
 	wanted.generation++;
+	wanted.update = CHOICE_update_strategy_ON_DEMAND;
 	wanted.hash[GROUP_POD] = 7;
 	wanted.status = c.wanted.status;
 	note_wanted();
@@ -106,12 +107,13 @@ test_rollout(void)
 	    .version = ++versions,
 	    .generation = 9});
 	note_statefulset(1, 1);
+	c.instance[0].report.pod_inputs = 99;
 	while (next() && step.sent.verb != CHOICE_verb_STATUS)
 		if (step.sent.verb == CHOICE_verb_OBSERVE_POD)
 			look(REASON_NONE, true, 1, 200);
 		else
 			answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
-	CHECK(strstr(script, "replace") == NULL, "a serving pod is not replaced");
+	CHECK(strstr(script, "replace") == NULL, "with OnDemand a serving pod is not replaced");
 	k = condition(CHOICE_condition_type_PROGRESSING);
 	CHECK(k != NULL && k->reason == REASON_ROLLOUT_PENDING && strstr(k->text, "demo-0") != NULL,
 	    "RolloutPending names it");

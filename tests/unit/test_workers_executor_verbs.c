@@ -214,6 +214,58 @@ test_replace(void)
 	}
 }
 
+#define READY ",\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}"
+
+/* A pod that serves; inputs: "" or of another template than the spec's. */
+static const char *
+ready_pod(const char *name, const char *role, const char *inputs)
+{
+	return fmt("{\"metadata\":{\"name\":\"%s\",\"namespace\":\"prod\",\"uid\":\"%s\","
+		   "\"resourceVersion\":\"55\",\"labels\":{\"" LABEL_CLUSTER
+		   "\":\"demo\",\"role\":\"%s\"},\"annotations\":{\"" ANNOTATION_POD_INPUTS
+		   "\":\"%s\"}}" READY "}",
+	    name, strcmp(name, "demo-1") == 0 ? UID_B : UID_C, role, inputs);
+}
+
+#define OLD "00000000000000ff"
+
+/* What is asked and answered until the siblings are listed. */
+static void
+replace_serving(const char *sibling)
+{
+	take(CHOICE_verb_REPLACE_POD, 0, 1, UID_B);
+	answer_cluster();
+	asks("GET " CORE "pods/demo-1");
+	answer(200, keep(ready_pod("demo-1", "replica", OLD)));
+	asks("GET " CORE "pods?labelSelector=bestgres.io%2Fcluster%3Ddemo&limit=200");
+	answer(200, keep(fmt("{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s,%s]}",
+			keep(ready_pod("demo-1", "replica", OLD)), sibling)));
+}
+
+static void
+test_replace_serving(void)
+{
+	replace_serving(keep(ready_pod("demo-0", "primary", OLD)));
+	CHECK(strcmp(asks("DELETE " CORE "pods/demo-1"), OPTIONS(UID_B)) == 0,
+	    "a replica of another template goes while all others are ready");
+	answer(200, "{}");
+	ends(DONE, NONE, "by uid");
+	replace_serving(keep(owned("demo-0", UID_C, "", "", "")));
+	ends(CONFLICT, NONE, "it stays while another is not ready");
+	replace_serving(keep(owned("demo-0", UID_C, "", DELETING, READY)));
+	ends(CONFLICT, NONE, "or is about to go");
+	take(CHOICE_verb_REPLACE_POD, 0, 1, UID_B);
+	answer_cluster();
+	asks("GET " CORE "pods/demo-1");
+	answer(200, keep(ready_pod("demo-1", "primary", OLD)));
+	ends(CONFLICT, NONE, "the primary stays: another must be first");
+	take(CHOICE_verb_REPLACE_POD, 0, 1, UID_B);
+	answer_cluster();
+	asks("GET " CORE "pods/demo-1");
+	answer(200, keep(ready_pod("demo-1", "replica", "")));
+	ends(CONFLICT, NONE, "and so does one of which nothing is known");
+}
+
 /* --- deletionPolicy Delete */
 
 static void
@@ -507,6 +559,56 @@ test_unreachable(void)
 	ends(CONFLICT, NONE, "the report of another pod than the lost one is not touched");
 }
 
+/* --- SWITCHOVER, RESTART */
+
+static void
+operate(enum choice_verb verb, const char *pod, const char *more)
+{
+	take(verb, 0, 1, UID_C);
+	answer_cluster();
+	asks("GET " OWN "bginstances/demo-1");
+	answer(
+	    200, keep(owned("demo-1", UID_B, UID_A, "",
+		     fmt(",\"spec\":{\"cluster\":\"demo\",\"ordinal\":1%s},\"status\":{\"podUID\":"
+			 "\"%s\"%s}",
+			 more[0] != '\0' ? ",\"operation\":{\"id\":\"" UID_A
+					   "\",\"kind\":\"Switchover\",\"podUID\":\"" UID_C "\"}"
+					 : "",
+			 pod, more))));
+}
+
+static void
+test_operate(void)
+{
+	const char *body;
+
+	operate(CHOICE_verb_SWITCHOVER, UID_C, "");
+	body = asks("PATCH " OWN "bginstances/demo-1" WRITE);
+	CHECK(has(body, "\"metadata\":{\"uid\":\"" UID_B "\",\"resourceVersion\":\"55\"}") &&
+		  has(body, "\"kind\":\"Switchover\",\"podUID\":\"" UID_C "\"}"),
+	    "the pod is told, by uid, and nothing else is");
+	answer(200, keep(owned("demo-1", UID_B, UID_A, "", ",\"spec\":{}")));
+	ends(DONE, NONE, "once");
+	operate(CHOICE_verb_SWITCHOVER, UID_C, ",\"state\":\"Running\"");
+	ends(DONE, NONE, "it was told before and has not begun");
+	operate(CHOICE_verb_SWITCHOVER, UID_C,
+	    ",\"operation\":{\"id\":\"" UID_A "\",\"phase\":\"Running\"}");
+	ends(DONE, NONE, "or not ended");
+	operate(CHOICE_verb_SWITCHOVER, UID_C,
+	    ",\"operation\":{\"id\":\"" UID_A "\",\"phase\":\"Failed\"}");
+	CHECK(!has(asks("PATCH " OWN "bginstances/demo-1" WRITE), "\"id\":\"" UID_A "\""),
+	    "after it has ended the next is another one");
+	answer(409, status(409, "changed"));
+	ends(CONFLICT, NONE, "unless something changed meanwhile");
+	operate(CHOICE_verb_RESTART, UID_C, ",\"state\":\"Running\"");
+	CHECK(has(asks("PATCH " OWN "bginstances/demo-1" WRITE), "\"kind\":\"Restart\""),
+	    "another operation takes its place");
+	answer(200, keep(owned("demo-1", UID_B, UID_A, "", ",\"spec\":{}")));
+	ends(DONE, NONE, "at once");
+	operate(CHOICE_verb_RESTART, UID_A, "");
+	ends(CONFLICT, NONE, "another pod speaks for it now");
+}
+
 int
 main(void)
 {
@@ -518,6 +620,7 @@ main(void)
 	test_orphan();
 	test_orphan_needless();
 	test_replace();
+	test_replace_serving();
 	test_commit_point();
 	test_before_commit();
 	test_delete_pvcs();
@@ -526,5 +629,6 @@ main(void)
 	test_hold();
 	test_release();
 	test_unreachable();
+	test_operate();
 	return case_done();
 }

@@ -55,7 +55,8 @@ needs_target(uint8_t verb)
 {
 	return verb == CHOICE_verb_DELETE || verb == CHOICE_verb_ORPHAN_STATEFULSET ||
 	       verb == CHOICE_verb_REPLACE_POD || verb == CHOICE_verb_REPLACE_PVC ||
-	       verb == CHOICE_verb_UNREACHABLE;
+	       verb == CHOICE_verb_UNREACHABLE || verb == CHOICE_verb_SWITCHOVER ||
+	       verb == CHOICE_verb_RESTART;
 }
 
 struct state {
@@ -78,6 +79,9 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 	case CHOICE_verb_RELEASE:
 	case CHOICE_verb_REPLACE_PVC:
 		return !st->deleting;
+	case CHOICE_verb_SWITCHOVER:
+	case CHOICE_verb_RESTART:
+		return !st->deleting && st->ordinal < 3;
 	case CHOICE_verb_ENSURE:
 		return !st->deleting && st->finalizer &&
 		       (child != CHILD_INSTANCE || st->ordinal < 3);

@@ -1,0 +1,177 @@
+/*
+ * A change that running pods do not have yet: a new pod template, or a parameter that waits for a
+ * restart. One instance at a time, replicas before the primary, and each only while all the others
+ * serve: who does not come back stops it there, and taking the change back goes on from there. For
+ * plan/cluster.c.
+ */
+#include "plan/rule.h"
+
+#define OPERATE_AGAIN_MS 30000 /* what a pod could not do is not asked of it sooner than this */
+
+static bool
+is_primary(const struct plan_instance *p)
+{
+	return p->report.role == CHOICE_instance_role_PRIMARY;
+}
+
+/* It was told to end, and its last words are still those of a pod that runs. */
+static bool
+is_ending(const struct plan_instance *p)
+{
+	return uid_eq(&p->replaced, &p->report.pod_uid);
+}
+
+/* It was told to do something that has not ended. */
+static bool
+is_busy(const struct plan_instance *p)
+{
+	return p->report.operation != CHOICE_operation_NONE &&
+	       p->report.operation_phase <= CHOICE_operation_phase_RUNNING;
+}
+
+static bool
+serves(const struct plan_cluster *c, unsigned i)
+{
+	return status_serves(c, i) && !is_ending(&c->instance[i]) && !is_busy(&c->instance[i]);
+}
+
+bool
+roll_outdated(const struct plan_cluster *c, unsigned ordinal)
+{
+	const struct plan_instance *p = &c->instance[ordinal];
+
+	return status_current(c, ordinal) && !is_ending(p) && p->report.pod_inputs != 0 &&
+	       p->report.pod_inputs != model_pod_inputs(c->wanted.hash);
+}
+
+static bool
+is_settled(const struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+	enum plan_is is = rule_child_is(a, CHILD_STATEFULSET, 0);
+
+	return a->w->synced && (is == IS_SETTLED || is == IS_UNVERIFIED) && c->statefulset.known &&
+	       c->statefulset.replicas == rule_instances(c) &&
+	       c->statefulset.pod_inputs == model_pod_inputs(c->wanted.hash);
+}
+
+/* Does every instance but this one serve? */
+static bool
+others_serve(const struct plan_cluster *c, unsigned but)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (i != but && !serves(c, i))
+			return false;
+	return true;
+}
+
+/*
+ * Which is next? First one that does not serve anyway, then replicas from the highest ordinal down,
+ * at last the primary. n = none.
+ */
+static unsigned
+pick(const struct plan_cluster *c, bool (*due)(const struct plan_cluster *, unsigned))
+{
+	unsigned n = rule_instances(c), best = n;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct plan_instance *p = &c->instance[i];
+
+		if (!due(c, i))
+			continue;
+		if (!is_primary(p) && !serves(c, i))
+			return i;
+		if (best == n || is_primary(&c->instance[best]) || !is_primary(p))
+			best = i;
+	}
+	return best;
+}
+
+/* --- What a pod is told to do. */
+
+static enum verdict
+tell(struct plan_at *a, unsigned i, enum choice_verb verb)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+
+	if (is_busy(p) || rule_waits(a, &p->child.try) ||
+	    (p->told.v != 0 && rule_waits_until(a, (struct msec){p->told.v + OPERATE_AGAIN_MS})))
+		return PASS;
+	return rule_step(a, verb, CHILD_INSTANCE, i, &p->report.pod_uid);
+}
+
+/* --- Pods. */
+
+enum verdict
+rule_roll(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+	unsigned n = rule_instances(c), i = pick(c, roll_outdated);
+	const struct plan_instance *p;
+
+	if (i == n || c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
+	    !others_serve(c, i))
+		return PASS;
+	p = &c->instance[i];
+	if (serves(c, i) && c->unready_since.v != 0)
+		return PASS; /* who of them says so in vain is found out first */
+	if (is_primary(p) && n > 1)
+		return tell(a, i, CHOICE_verb_SWITCHOVER);
+	if (p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look))
+		return PASS;
+	/* The report of one that does not serve may be that of a pod that is no more. */
+	if (!serves(c, i) && (!p->looked || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS))
+		return rule_look_pod(a, i);
+	return rule_step(a, CHOICE_verb_REPLACE_POD, CHILD_INSTANCE, i, &p->report.pod_uid);
+}
+
+/* --- Parameters. */
+
+static bool
+awaits_restart(const struct plan_cluster *c, unsigned i)
+{
+	return status_current(c, i) && c->instance[i].report.pending_restart;
+}
+
+/* Nothing is gained by another restart of it before the primary's. */
+static bool
+is_due_before_primary(const struct plan_cluster *c, unsigned i)
+{
+	return awaits_restart(c, i) && !c->instance[i].restarted && !is_primary(&c->instance[i]);
+}
+
+static unsigned
+find_waiting_primary(const struct plan_cluster *c)
+{
+	unsigned n = rule_instances(c);
+
+	for (unsigned i = 0; i < n; i++)
+		if (is_primary(&c->instance[i]) && awaits_restart(c, i))
+			return i;
+	return n;
+}
+
+/*
+ * A replica must not have less of what standbys need than its primary: raised, such a setting comes
+ * to replicas first; lowered, to the primary first. Of both at once the replicas have part after
+ * their first restart, and the rest after the primary's (Patroni documentation, "PostgreSQL
+ * parameters that touch shared memory").
+ */
+enum verdict
+rule_restart(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = primary;
+
+	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a))
+		return PASS;
+	if (primary == n)
+		i = pick(c, awaits_restart);
+	else if (!c->instance[primary].report.restart_lowers)
+		i = pick(c, is_due_before_primary);
+	if (i == n)
+		i = primary;
+	if (i == n || !others_serve(c, i) || c->unready_since.v != 0)
+		return PASS;
+	return tell(a, i, CHOICE_verb_RESTART);
+}

@@ -1,0 +1,138 @@
+"""A change of the spec reaches running instances one by one, the primary last, and a bad one stops where it is."""
+import random
+import threading
+import time
+
+import pytest
+
+from cluster import (Writer, apply, bgcluster, condition, connect, get, kill, patch, primary, wait, wait_ready, worker_pid)
+
+
+def three(ns, **spec):
+    apply(bgcluster(instances=3, **{"patroni": {"synchronousMode": "on"}, **spec}), ns)
+    wait_ready("demo", ns)
+
+
+def pods(ns):
+    return {p["metadata"]["name"]: p for p in get("pods", ns=ns, selector="bestgres.io/cluster=demo")}
+
+
+def uids(ns):
+    return {name: p["metadata"]["uid"] for name, p in pods(ns).items()}
+
+
+def cpu(ns):
+    return {name: p["spec"]["containers"][0]["resources"].get("requests", {}).get("cpu") for name, p in pods(ns).items()}
+
+
+def show(ns, setting):
+    """What each server says, by pod."""
+    out = {}
+    for name, p in pods(ns).items():
+        conn = connect("demo", ns, host=p["status"]["podIP"])
+        cur = conn.cursor()
+        cur.execute(f"SHOW {setting}")
+        out[name] = cur.fetchone()[0]
+        conn.close()
+    return out
+
+
+def wait_rolled(ns, value, seconds=180):
+    wait(f"every pod to ask for {value} of CPU", lambda: set(cpu(ns).values()) == {value} and len(cpu(ns)) == 3, seconds, 0.5)
+    wait_ready("demo", ns)
+    wait("nothing to be left to do", lambda: condition("demo", ns, "Progressing").get("status") == "False", 30)
+
+
+def test_resources_replicas_first_then_switchover_then_the_old_primary(ns):
+    three(ns)
+    old, before = primary("demo", ns), uids(ns)
+    with Writer("demo", ns) as w:
+        patch("bgc", "demo", ns, {"spec": {"resources": {"requests": {"cpu": "20m"}}}})
+        wait_rolled(ns, "20m")
+    now = pods(ns)
+    assert not set(before.values()) & set(uids(ns).values()), "every pod is another one"
+    made = {name: p["metadata"]["creationTimestamp"] for name, p in now.items()}
+    assert all(made[name] <= made[old] for name in made), f"the old primary {old} was last: {made}"
+    assert primary("demo", ns) != old
+    assert w.lost() == []
+    events = [e for e in get("events", ns=ns) if e["reason"] == "PrimaryChanged"]
+    assert len(events) == 1, "one switchover, not one a pod"
+
+
+def test_single_instance_is_replaced(ns):
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    with Writer("demo", ns) as w:
+        patch("bgc", "demo", ns, {"spec": {"resources": {"requests": {"cpu": "20m"}}}})
+        wait("the pod to be another one", lambda: set(cpu(ns).values()) == {"20m"}, 60)
+        wait_ready("demo", ns)
+    assert w.lost() == []
+
+
+def test_bad_image_stops_at_the_first_replica_and_goes_back(ns):
+    three(ns)
+    leader, before = primary("demo", ns), uids(ns)
+    with Writer("demo", ns) as w:
+        patch("bgc", "demo", ns, {"spec": {"image": "localhost/no-such-image:2"}})
+        c = wait("the reason", lambda: (lambda c: c if c.get("reason") == "ImagePullFailed" else None)(condition("demo", ns, "Ready")), 60)
+        assert c["status"] == "False" and "no-such-image" in c["message"]
+        time.sleep(10)
+        changed = [name for name, uid in uids(ns).items() if before[name] != uid]
+        assert len(changed) == 1 and changed != [leader], "it goes no further"
+        w.wait_for_writes(5)
+        patch("bgc", "demo", ns, {"spec": {"image": "localhost/postgres-patroni:17"}})
+        wait_ready("demo", ns)
+        now = uids(ns)
+        assert [name for name in before if before[name] != now[name]] == changed, "the others never ran anything else"
+    assert w.lost() == []
+
+
+def test_on_demand_waits_for_the_user(ns):
+    three(ns, updateStrategy="OnDemand")
+    before = uids(ns)
+    patch("bgc", "demo", ns, {"spec": {"resources": {"requests": {"cpu": "20m"}}}})
+    c = wait("it is said", lambda: (lambda c: c if c.get("reason") == "RolloutPending" else None)(condition("demo", ns, "Progressing")), 30)
+    assert all(name in c["message"] for name in before)
+    time.sleep(5)
+    assert uids(ns) == before
+    patch("bgc", "demo", ns, {"spec": {"updateStrategy": "Automatic"}})
+    wait_rolled(ns, "20m")
+
+
+def test_parameters_that_need_a_restart_in_the_right_order(ns):
+    three(ns, postgres={"parameters": {"max_connections": 60}})
+    before = uids(ns)
+    with Writer("demo", ns) as w:
+        for value in ("80", "50"):  # raised: replicas first; lowered: the primary first
+            patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"max_connections": int(value)}}}})
+            wait(f"max_connections = {value} everywhere", lambda: set(show(ns, "max_connections").values()) == {value}, 120, 1)
+            wait("it is applied", lambda: condition("demo", ns, "ConfigurationApplied").get("status") == "True", 30)
+            wait_ready("demo", ns)
+    assert uids(ns) == before, "servers are restarted, pods are not replaced"
+    assert w.lost() == []
+
+
+@pytest.mark.alone
+def test_operator_killed_again_and_again_during_a_rolling_change(ns):
+    three(ns)
+    stop, rng = threading.Event(), random.Random(4)
+
+    def nemesis():
+        while not stop.wait(rng.uniform(0.1, 1.0)):
+            pid = worker_pid(rng.choice(["broker", "watcher", "reconciler", "executor"]))
+            if pid:
+                try:
+                    kill(pid)
+                except ProcessLookupError:
+                    pass
+    with Writer("demo", ns) as w:
+        thread = threading.Thread(target=nemesis)
+        thread.start()
+        try:
+            patch("bgc", "demo", ns, {"spec": {"resources": {"requests": {"cpu": "20m"}}}})
+            wait("every pod to be another one", lambda: set(cpu(ns).values()) == {"20m"} and len(cpu(ns)) == 3, 240, 0.5)
+        finally:
+            stop.set()
+            thread.join()
+        wait_rolled(ns, "20m")
+    assert w.lost() == []

@@ -1,0 +1,195 @@
+/* Rolling changes: who is next, what stops it, and what waits for a restart in which order. */
+#include "tests/unit/plan_script.h"
+
+#define OLD 99 /* the template before */
+
+static struct plan_report reports[3];
+
+/* Three instances, demo-0 primary, on the template before; the spec's is in the StatefulSet. */
+static void
+begin(void)
+{
+	serve(3);
+	for (unsigned i = 0; i < 3; i++) {
+		reports[i] =
+		    report(i, i == 0 ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA);
+		reports[i].pod_inputs = OLD;
+		plan_note_report(&c, i, &reports[i]);
+	}
+	world.now.v += 60000;
+}
+
+/* Another pod of the spec's template reports; NONE: it does not serve yet. */
+static void
+comes_back(unsigned i, enum choice_instance_role role)
+{
+	reports[i].pod_uid = uid((uint8_t)(210 + i));
+	reports[i].pod_inputs = model_pod_inputs(wanted.hash);
+	reports[i].role = (uint8_t)role;
+	reports[i].operation = reports[i].operation_phase = 0;
+	reports[i].state = role == CHOICE_instance_role_PRIMARY   ? CHOICE_instance_state_RUNNING
+	                   : role == CHOICE_instance_role_REPLICA ? CHOICE_instance_state_STREAMING
+	                                                          : CHOICE_instance_state_STARTING;
+	plan_note_report(&c, i, &reports[i]);
+	world.now.v += 60000;
+}
+
+static void
+says(unsigned i)
+{
+	plan_note_report(&c, i, &reports[i]);
+}
+
+static void
+done(void)
+{
+	struct plan_answer a = done_answer();
+
+	if (step.sent.verb == CHOICE_verb_OBSERVE_POD) {
+		a.child_uid = reports[step.sent.ordinal].pod_uid;
+		a.inputs = reports[step.sent.ordinal].pod_inputs;
+		a.ready = reports[step.sent.ordinal].state >= CHOICE_instance_state_RUNNING;
+	}
+	answer(&a);
+}
+
+/* The next step that changes something in a pod; what is said, looked at or kept comes before. */
+static bool
+is_next(enum choice_verb verb, unsigned ordinal)
+{
+	for (unsigned n = 0; n < 20 && next(); n++) {
+		if (step.sent.verb == CHOICE_verb_REPLACE_POD ||
+		    step.sent.verb == CHOICE_verb_SWITCHOVER ||
+		    step.sent.verb == CHOICE_verb_RESTART)
+			return step.sent.verb == verb && step.sent.ordinal == ordinal;
+		done();
+	}
+	return verb == CHOICE_verb_NONE;
+}
+
+static void
+test_pods(void)
+{
+	begin();
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 2) && step.sent.target.b[0] == 202,
+	    "the highest replica is first, by its pod's uid");
+	done();
+	CHECK(
+	    is_next(CHOICE_verb_NONE, 0), "its last words do not count: nobody else is disturbed");
+	comes_back(2, CHOICE_instance_role_NONE);
+	CHECK(is_next(CHOICE_verb_NONE, 0), "nor while it does not serve");
+	comes_back(2, CHOICE_instance_role_REPLICA);
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 1), "then the next one");
+	done();
+	comes_back(1, CHOICE_instance_role_REPLICA);
+	CHECK(is_next(CHOICE_verb_SWITCHOVER, 0) && step.sent.target.b[0] == 200,
+	    "before the primary's pod another one leads");
+	done();
+	reports[0].operation = CHOICE_operation_SWITCHOVER;
+	says(0);
+	world.now.v += 120000;
+	CHECK(is_next(CHOICE_verb_NONE, 0), "that may take its time");
+	reports[0].operation_phase = CHOICE_operation_phase_FAILED;
+	says(0);
+	CHECK(is_next(CHOICE_verb_SWITCHOVER, 0), "one that failed is told again");
+	done();
+	CHECK(is_next(CHOICE_verb_NONE, 0), "but not at once");
+	reports[0].operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	reports[0].role = CHOICE_instance_role_REPLICA;
+	reports[0].state = CHOICE_instance_state_STREAMING;
+	reports[2].role = CHOICE_instance_role_PRIMARY;
+	reports[2].state = CHOICE_instance_state_RUNNING;
+	says(0);
+	says(2);
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 0), "the old primary's pod is last");
+	done();
+	comes_back(0, CHOICE_instance_role_REPLICA);
+	CHECK(is_next(CHOICE_verb_NONE, 0), "and that is all");
+}
+
+static void
+test_halt(void)
+{
+	begin();
+	reports[1].state = CHOICE_instance_state_STARTING;
+	says(1);
+	script[0] = '\0';
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 1) && strstr(script, "observe-pod 1; replace-pod 1"),
+	    "one that does not serve anyway is first, once it was looked at");
+	begin();
+	reports[1].state = CHOICE_instance_state_STARTING;
+	reports[1].pod_inputs = model_pod_inputs(wanted.hash);
+	says(1);
+	CHECK(is_next(CHOICE_verb_NONE, 0),
+	    "nobody is replaced while one of the new ones does not serve");
+	begin();
+	for (unsigned i = 0; i < 3; i++) {
+		reports[i].pod_inputs = model_pod_inputs(wanted.hash);
+		says(i);
+	}
+	CHECK(is_next(CHOICE_verb_NONE, 0), "a change taken back before it began changes nothing");
+	begin();
+	c.wanted.update = CHOICE_update_strategy_ON_DEMAND;
+	CHECK(is_next(CHOICE_verb_NONE, 0), "with OnDemand nothing is done");
+	begin();
+	world.synced = false;
+	CHECK(is_next(CHOICE_verb_NONE, 0), "nor before every list is complete");
+}
+
+static void
+await_restart(bool lowers)
+{
+	begin();
+	for (unsigned i = 0; i < 3; i++) {
+		reports[i].pod_inputs = model_pod_inputs(wanted.hash);
+		reports[i].pending_restart = true;
+		reports[i].restart_lowers = lowers;
+		says(i);
+	}
+}
+
+/* waits: it has part of what it waits for only. */
+static void
+restarts(unsigned i, bool waits)
+{
+	done();
+	reports[i].operation = CHOICE_operation_RESTART;
+	reports[i].operation_phase = CHOICE_operation_phase_RUNNING;
+	says(i);
+	reports[i].operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	reports[i].pending_restart = waits;
+	says(i);
+	world.now.v += 60000;
+}
+
+static void
+test_parameters(void)
+{
+	await_restart(false);
+	CHECK(is_next(CHOICE_verb_RESTART, 2), "raised: a replica first");
+	done();
+	reports[2].operation = CHOICE_operation_RESTART;
+	says(2);
+	CHECK(is_next(CHOICE_verb_NONE, 0), "one at a time");
+	restarts(2, true);
+	CHECK(is_next(CHOICE_verb_RESTART, 1), "one that has part of it waits for the primary");
+	restarts(1, false);
+	CHECK(is_next(CHOICE_verb_RESTART, 0), "then the primary, in place");
+	restarts(0, false);
+	CHECK(is_next(CHOICE_verb_RESTART, 2), "then the replica gets the rest");
+	restarts(2, false);
+	CHECK(is_next(CHOICE_verb_NONE, 0), "and that is all");
+	await_restart(true);
+	CHECK(is_next(CHOICE_verb_RESTART, 0), "lowered: the primary first");
+	restarts(0, false);
+	CHECK(is_next(CHOICE_verb_RESTART, 2), "then the replicas");
+}
+
+int
+main(void)
+{
+	test_pods();
+	test_halt();
+	test_parameters();
+	return tap_done();
+}
