@@ -76,6 +76,7 @@ struct agent {
 	unsigned spec_at;
 	struct bgcluster *spec;   /* NULL = none yet */
 	uint64_t spec_generation; /* the first one with this content of ours */
+	bool paused;              /* by the annotation: its configuration is left alone */
 	bool cluster_named, cluster_gone,
 	    spec_bad; /* spec_bad: a newer one can not be used; why is in spec_text */
 	char spec_text[IPC_TEXT_MAX + 1];

@@ -49,7 +49,8 @@ take_cluster(struct agent *a, const struct feed_item *item)
 	}
 	if (!str_is(c->meta.name, a->cluster))
 		return;
-	a->cluster_gone = c->meta.deleting;
+	a->cluster_gone = c->meta.deleting && !c->deletion_protection;
+	a->paused = c->meta.paused;
 	a->spec_bad = spec_usable(c, a->spec_text) == -1;
 	if (a->spec_bad)
 		return;

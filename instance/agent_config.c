@@ -285,7 +285,7 @@ config_look(struct agent *a)
 	const struct kube_request q = {.method = KUBE_GET, .path = path};
 	struct err e;
 
-	if (job->busy || a->spec == NULL || a->spec_bad || !a->checked_known ||
+	if (job->busy || a->spec == NULL || a->spec_bad || a->paused || !a->checked_known ||
 	    a->checked.generation != a->spec_generation || a->checked.reason != REASON_NONE ||
 	    !is_ours(a))
 		return;

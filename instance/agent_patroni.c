@@ -77,7 +77,9 @@ on_cluster(void *arg, const struct kube_reply *r)
 
 	if (r->outcome != KUBE_REPLIED || r->status != 200)
 		a->view.cluster_known = false;
-	else if (parse(r, &j, &e) == -1 || view_read_cluster(&a->view, &j, a->pod, &e) == -1) {
+	else if (parse(r, &j, &e) == -1 ||
+		 view_read_cluster(
+		     &a->view, &j, a->pod, a->spec != NULL ? a->spec->instances : 0, &e) == -1) {
 		a->view.cluster_known = false;
 		log_warn("patroni_cluster", NULL, "%s", e.text);
 	}
@@ -173,6 +175,20 @@ answer(struct agent *a, struct asked *asked, const struct kube_reply *r)
 		done(a, r->status == 200, r->body);
 }
 
+/* Is this instance not among the spec's any more? Then whoever leads next must be. */
+static bool
+must_leave(const struct agent *a)
+{
+	char pod[NAME_MAX_LABEL + 4];
+
+	for (int64_t i = 0; a->spec != NULL && i < a->spec->instances; i++) {
+		(void)snprintf(pod, sizeof(pod), "%s-%lld", a->cluster, (long long)i);
+		if (strcmp(pod, a->pod) == 0)
+			return false;
+	}
+	return a->spec != NULL;
+}
+
 static void
 on_switchover(void *arg, const struct kube_reply *r)
 {
@@ -198,6 +214,8 @@ patroni_post_switchover(struct agent *a, void (*done)(struct agent *a, bool ok, 
 	jw_init(&w, &body);
 	jw_object(&w);
 	jw_kv(&w, "leader", a->pod);
+	if (must_leave(a) && a->view.candidate[0] != '\0')
+		jw_kv(&w, "candidate", a->view.candidate);
 	jw_end(&w);
 	r.body = buf_view(&body);
 	kube_send(a->rest, &r, on_switchover, a);

@@ -128,20 +128,56 @@ read_member(struct view *v, const struct json *j, int member, const char *self)
 	}
 }
 
-int
-view_read_cluster(struct view *v, const struct json *j, const char *self, struct err *e)
+/* "demo-12" is 12; -1: no pod's name. */
+static int64_t
+ordinal_of(struct str quoted)
 {
+	struct str s = {quoted.p + 1, quoted.len < 2 ? 0 : quoted.len - 2};
+	const char *dash = memrchr(s.p, '-', s.len);
+	uint64_t n;
+
+	if (dash == NULL ||
+	    str_to_u64((struct str){dash + 1, (size_t)(s.p + s.len - dash - 1)}, &n) == -1 ||
+	    n >= INSTANCES_MAX)
+		return -1;
+	return (int64_t)n;
+}
+
+/* A synchronous standby rather than another one: in synchronous mode only that may lead. */
+static void
+consider(struct view *v, const struct json *j, int member, int64_t instances, bool *best_sync)
+{
+	int role = json_get(j, member, STR("role")), name = json_get(j, member, STR("name"));
+	bool sync =
+	    json_string_is(j, role, "sync_standby") || json_string_is(j, role, "quorum_standby");
+	int64_t ordinal = ordinal_of(json_raw(j, name));
+
+	if (ordinal < 0 || ordinal >= instances || (!sync && !json_string_is(j, role, "replica")) ||
+	    !json_string_is(j, json_get(j, member, STR("state")), "streaming") ||
+	    (v->candidate[0] != '\0' && (*best_sync || !sync)))
+		return;
+	*best_sync = sync;
+	json_copy_text(j, name, v->candidate, sizeof(v->candidate));
+}
+
+int
+view_read_cluster(
+    struct view *v, const struct json *j, const char *self, int64_t instances, struct err *e)
+{
+	bool best_sync = false;
 	int members = json_get(j, json_root(j), STR("members"));
 
 	if (json_type(j, members) != JSON_T_ARRAY)
 		return err_set(e, ERR_INVALID, "Patroni's cluster has no members");
 	v->has_leader = v->leads = v->has_sync = false;
 	v->members = 0;
+	v->candidate[0] = '\0';
 	v->lowest_live = true;
 	v->leader_timeline = 0;
 	v->lag = -1;
 	for (int k = json_first(j, members); k != JSON_NONE; k = json_next(j, k)) {
 		read_member(v, j, k, self);
+		consider(v, j, k, instances, &best_sync);
 		v->members++;
 	}
 	v->cluster_known = true;

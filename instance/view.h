@@ -11,7 +11,8 @@ struct view {
 	/* GET /patroni */
 	bool known; /* a body was understood since the last silence */
 	char state[40];
-	bool running, primary, streaming, paused, pending_restart, restart_lowers, unlocked;
+	bool running, primary, streaming, paused, pending_restart, unlocked;
+	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
 	bool near; /* a replica within the lag that was asked for: fresher than /cluster's */
 	uint32_t timeline;
 	uint64_t system_identifier;
@@ -21,13 +22,17 @@ struct view {
 	/* a replica that Patroni would let take over in synchronous mode */
 	bool has_sync;
 	bool lowest_live; /* no live member has a lower name */
+	/* who may lead where this instance may not stay: streaming, and among the spec's */
+	char candidate[NAME_MAX_LABEL + 1];
 	uint32_t leader_timeline;
 	int64_t lag; /* of this member; -1 = unknown */
 	unsigned members;
 };
 /* near: GET /replica?lag=N said 200; its body is /patroni's. */
 int view_read_patroni(struct view *v, const struct json *j, bool near, struct err *e);
-int view_read_cluster(struct view *v, const struct json *j, const char *self, struct err *e);
+/* instances: the spec's; members beyond it are no candidates. 0 = not known. */
+int view_read_cluster(
+    struct view *v, const struct json *j, const char *self, int64_t instances, struct err *e);
 void view_silent(struct view *v); /* nothing is known any more */
 /* May this replica serve reads? */
 bool view_serves_reads(const struct view *v, int64_t max_lag);

@@ -124,6 +124,8 @@ meta_ours(struct meta_ctx *c, struct object_meta *out)
 	if (uid_parse(str_of(owner), &out->owner) < 0)
 		out->owner = (struct uid){{0}};
 	read_inputs(c->j, json_get(c->j, annotations, STR(ANNOTATION_INPUTS)), out);
+	out->paused =
+	    json_string_is(c->j, json_get(c->j, annotations, STR(ANNOTATION_PAUSED)), "true");
 	return 0;
 }
 

@@ -23,6 +23,8 @@
 #define ANNOTATION_INPUTS "bestgres.io/inputs"	    /* "<renderer revision>:<16 hex digits>" */
 /* on the pod template: 16 hex digits over user fields */
 #define ANNOTATION_POD_INPUTS "bestgres.io/pod-inputs"
+/* "true" on a BGCluster: nothing of it is changed until the annotation goes */
+#define ANNOTATION_PAUSED "bestgres.io/paused"
 #define FINALIZER "bestgres.io/cluster"
 #define PORT_POSTGRES 5432
 #define PORT_PATRONI 8008
@@ -134,6 +136,7 @@ struct object_meta {
 	uint64_t resource_version; /* compared for equality and order within one kind only */
 	bool deleting;		  /* deletionTimestamp is set */
 	bool finalizer;		  /* ours is in finalizers */
+	bool paused;		  /* annotation bestgres.io/paused is "true" */
 	unsigned finalizers;	  /* how many, ours included */
 	struct str cluster;	  /* label bestgres.io/cluster, or empty */
 	struct uid owner;	  /* annotation bestgres.io/owner-uid, or none */

@@ -153,6 +153,13 @@ grows_unprepared(const struct plan_at *a, enum child child)
 	return role == IS_UNSEEN || role == IS_MISSING || (role == IS_DIFFERENT && !has_surplus(c));
 }
 
+/* A smaller StatefulSet removes the primary's pod: first another instance is to lead. */
+static bool
+shrinks_primary(const struct plan_at *a, enum child child)
+{
+	return child == CHILD_STATEFULSET && roll_going_primary(a->c) < a->c->instances_n;
+}
+
 static bool
 is_due(const struct plan_at *a, enum child child, enum plan_is is, bool running)
 {
@@ -189,7 +196,8 @@ tend(struct plan_at *a, enum child child, unsigned ordinal)
 	if (child == CHILD_ROLE && is == IS_DIFFERENT && has_surplus(a->c))
 		return PASS;
 	if (is_due(a, child, is, running) && !shrinks_unsynced(a, child) &&
-	    !grows_unprepared(a, child) && !rule_waits(a, &rule_child(a->c, child, ordinal)->try))
+	    !grows_unprepared(a, child) && !shrinks_primary(a, child) &&
+	    !rule_waits(a, &rule_child(a->c, child, ordinal)->try))
 		return ensure(a, child, ordinal);
 	return running ? PASS : STOP;
 }

@@ -15,6 +15,7 @@ enum situation {
 	DELETING = 8,
 	UNREADABLE = 16,
 	ALIVE = 32,
+	PAUSED = 128, /* by its annotation: only said */
 };
 #define SAY 64u /* asked even when a row above stopped */
 
@@ -44,15 +45,16 @@ static const struct rule {
     {ALIVE, rule_release, "on adopted data the last primary starts first, once all have reported"},
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
     {ALIVE, rule_replace, "a pod that never started is replaced once the mistake is taken back"},
+    {ALIVE, rule_retire, "before the primary's pod goes with a smaller cluster another one leads"},
     {ALIVE, rule_roll, "pods older than the spec are replaced one by one, the primary last,"},
     {ALIVE, rule_restart, "and so are servers restarted whose parameters wait for that"},
     {ALIVE | SAY, rule_unreachable, "a lost pod's last words are not the present"},
     {ALIVE | SAY, rule_look, "a pod that is not ready is looked at"},
     {ALIVE | SAY, rule_namespace_lost, "who loses pods asks whether the namespace is going"},
 
-    {ALIVE | UNREADABLE | DELETING | QUARANTINED | SAY, rule_status,
+    {ALIVE | UNREADABLE | DELETING | QUARANTINED | PAUSED | SAY, rule_status,
 	"what was found is said, when it has changed"},
-    {ALIVE | UNREADABLE | QUARANTINED | SAY, rule_event,
+    {ALIVE | UNREADABLE | QUARANTINED | PAUSED | SAY, rule_event,
 	"and what users must know, once, as an Event"},
     {ALIVE | SAY, rule_background, "with time to spare, what an earlier life left is compared"},
 };
@@ -66,6 +68,8 @@ situation_of(const struct plan_cluster *c)
 		return QUARANTINED;
 	if (c->namespace_ends && (c->wanted.deleting || c->wanted.finalizer))
 		return ENDING;
+	if (c->wanted.paused)
+		return PAUSED;
 	if (c->wanted.deleting)
 		/*
 		 * Without our finalizer there is nothing left for us: someone else's holds the

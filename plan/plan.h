@@ -96,6 +96,8 @@ struct plan_wanted {
 	uint64_t hash[GROUP_COUNT];
 	uint64_t status; /* model_status_hash of what is stored; 0 = empty */
 	bool deleting, finalizer;
+	bool blocked; /* deleted but protected: it lives on, and deleting is false */
+	bool paused;
 	bool invalid; /* the spec can not be read; why is in plan_cluster.invalid_text */
 	uint8_t instances, policy,
 	    update; /* policy, update: choices deletion_policy, update_strategy */

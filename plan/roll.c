@@ -100,6 +100,29 @@ tell(struct plan_at *a, unsigned i, enum choice_verb verb)
 	return rule_step(a, verb, CHILD_INSTANCE, i, &p->report.pod_uid);
 }
 
+/* --- A smaller cluster. */
+
+unsigned
+roll_going_primary(const struct plan_cluster *c)
+{
+	for (unsigned i = rule_instances(c); i < c->instances_n; i++)
+		if (status_current(c, i) && is_primary(&c->instance[i]) &&
+		    c->instance[i].report.state >= CHOICE_instance_state_RUNNING &&
+		    c->statefulset.known && i < c->statefulset.replicas)
+			return i;
+	return c->instances_n;
+}
+
+enum verdict
+rule_retire(struct plan_at *a)
+{
+	unsigned i = roll_going_primary(a->c);
+
+	if (i == a->c->instances_n || !a->w->synced)
+		return PASS;
+	return tell(a, i, CHOICE_verb_SWITCHOVER);
+}
+
 /* --- Pods. */
 
 enum verdict

@@ -88,6 +88,9 @@ enum verdict rule_look_all(struct plan_at *a); /* at pods not looked at in this 
 /* --- roll.c */
 enum verdict rule_roll(struct plan_at *a);
 enum verdict rule_restart(struct plan_at *a);
+enum verdict rule_retire(struct plan_at *a);
+/* The primary, if its ordinal is not among the spec's any more and its pod is there; else n. */
+unsigned roll_going_primary(const struct plan_cluster *c);
 /* Is this pod made from another template than the spec asks for? */
 bool roll_outdated(const struct plan_cluster *c, unsigned ordinal);
 

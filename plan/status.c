@@ -101,6 +101,7 @@ status_failing(enum choice_reason r)
 	    [REASON_VARIABLE_OWNED] = true,
 	    [REASON_BOOTSTRAP_SQL_FAILED] = true,
 	    [REASON_QUARANTINED] = true,
+	    [REASON_DELETION_PROTECTED] = true,
 	};
 
 	return failing[r];
@@ -482,7 +483,7 @@ status_make(struct plan_at *a, struct plan_status *out)
 	bool stuck = find_obstacle(a, &obstacle);
 
 	memset(out, 0, sizeof(*out));
-	if (c->wanted.deleting) {
+	if (c->wanted.deleting && !c->wanted.paused) {
 		/* One write, whatever the ending pods still report. */
 		put_ready(c, out, &obstacle);
 		put_progressing(a, out, &obstacle);
@@ -497,6 +498,15 @@ status_make(struct plan_at *a, struct plan_status *out)
 	put_progressing(a, out, stuck ? &obstacle : NULL);
 	put_healthy(c, out);
 	put_configuration(c, out);
+	if (c->wanted.blocked)
+		put(out, CHOICE_condition_type_DELETION_BLOCKED, CHOICE_condition_status_TRUE,
+		    REASON_DELETION_PROTECTED, "");
+	else if (c->wanted.deleting)
+		put(out, CHOICE_condition_type_DELETION_BLOCKED, CHOICE_condition_status_TRUE,
+		    REASON_PAUSED, "");
+	if (c->wanted.paused)
+		put(out, CHOICE_condition_type_PAUSED, CHOICE_condition_status_TRUE, REASON_PAUSED,
+		    "");
 	if (c->quarantined != 0 && c->quarantined == c->wanted.generation)
 		put(out, CHOICE_condition_type_QUARANTINED, CHOICE_condition_status_TRUE,
 		    REASON_QUARANTINED, "");
@@ -551,7 +561,7 @@ look_before_saying(struct plan_at *a)
 	bool left;
 	enum verdict v;
 
-	if (a->c->fresh || a->c->wanted.deleting || a->c->wanted.invalid ||
+	if (a->c->fresh || a->c->wanted.deleting || a->c->wanted.invalid || a->c->wanted.paused ||
 	    a->c->quarantined == a->c->wanted.generation)
 		return PASS;
 	v = rule_verify(a, &left);

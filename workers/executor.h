@@ -30,8 +30,9 @@ enum policy_need {               /* what the user's object must be, else REFUSE 
 	NEED_SURPLUS = 64,       /* ordinal >= spec.instances, or deletionTimestamp */
 	NEED_DESTROYING =
 	    128, /* the anchor was marked by this very cluster: the commit point is passed */
-	NEED_NAME = 256, /* not confusable with a name of Patroni's */
-	NEED_ENV = 512,  /* no variable that Bestgres must win */
+	NEED_NAME = 256,    /* not confusable with a name of Patroni's */
+	NEED_ENV = 512,     /* no variable that Bestgres must win */
+	NEED_ACTIVE = 1024, /* no annotation bestgres.io/paused */
 };
 struct policy_row {
 	const char *name;  /* in texts: "delete instance" */
@@ -51,6 +52,8 @@ void policy_check_message(const struct msg_step *s, char (*namespaces)[64], unsi
  * c: the object as it is now; a: scratch. NEED_SPEC and NEED_DESTROYING are not looked at here: the
  * caller knows first.
  */
+/* deletionTimestamp is set, and spec.deletionProtection does not hold it up. */
+bool policy_is_going(const struct bgcluster *c);
 void policy_check_object(const struct policy_row *row, const struct msg_step *s,
     const struct bgcluster *c, struct arena *a, struct policy_verdict *v);
 

@@ -183,7 +183,7 @@ on_pod(struct step *s, const struct kube_reply *r)
 		step_end_err(s, &e);
 		return;
 	}
-	if (p.ready && !s->cluster.meta.deleting) {
+	if (p.ready && !policy_is_going(&s->cluster)) {
 		replace_ready(s, &p);
 		return;
 	}

@@ -85,7 +85,7 @@ verb_finalizer(struct step *s)
 	if (s->cluster.meta.finalizer == add) {
 		step_saw(s, &s->cluster.meta);
 		step_end_done(s);
-	} else if (add || s->cluster.meta.deleting) {
+	} else if (add || policy_is_going(&s->cluster)) {
 		write_finalizer(s, add);
 	} else if (keep_object(s)) {
 		step_get_namespace(s, on_finalizer_namespace);

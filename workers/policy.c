@@ -21,33 +21,36 @@
 
 /* Secrets are in no row of DELETE: only garbage collection may remove them (DESIGN 8). */
 static const struct policy_row rows[] = {
-    {"add finalizer", CHOICE_verb_ADD_FINALIZER, 0, 0, NEED_LIVE | NEED_NAME},
+    {"add finalizer", CHOICE_verb_ADD_FINALIZER, 0, 0, NEED_LIVE | NEED_NAME | NEED_ACTIVE},
     /* And it or its namespace is being deleted: verb_finalizer looks. */
     {"remove finalizer", CHOICE_verb_REMOVE_FINALIZER, 0, 0, 0},
-    {"ensure data", CHOICE_verb_ENSURE, DATA, 0, MAKES},
+    {"ensure data", CHOICE_verb_ENSURE, DATA, 0, MAKES | NEED_ACTIVE},
     /* A mistake in env must not keep RBAC and Services from being healed. */
-    {"ensure runtime", CHOICE_verb_ENSURE, HEALED, 0, MAKES},
-    {"ensure statefulset", CHOICE_verb_ENSURE, C(STATEFULSET), 0, MAKES | NEED_ENV},
-    {"ensure instance", CHOICE_verb_ENSURE, C(INSTANCE), 0, MAKES | NEED_MEMBER},
-    {"delete runtime", CHOICE_verb_DELETE, RUNTIME, SHAPE_TARGET, NEED_DELETING},
-    {"delete instance", CHOICE_verb_DELETE, C(INSTANCE), SHAPE_TARGET, NEED_SURPLUS},
-    {"delete anchor", CHOICE_verb_DELETE, C(ANCHOR), SHAPE_TARGET, PURGES | NEED_DESTROYING},
-    {"orphan statefulset", CHOICE_verb_ORPHAN_STATEFULSET, 0, SHAPE_TARGET, NEED_SPEC | NEED_LIVE},
-    {"hold", CHOICE_verb_HOLD, 0, 0, 0},
-    {"release", CHOICE_verb_RELEASE, 0, 0, NEED_LIVE},
+    {"ensure runtime", CHOICE_verb_ENSURE, HEALED, 0, MAKES | NEED_ACTIVE},
+    {"ensure statefulset", CHOICE_verb_ENSURE, C(STATEFULSET), 0, MAKES | NEED_ENV | NEED_ACTIVE},
+    {"ensure instance", CHOICE_verb_ENSURE, C(INSTANCE), 0, MAKES | NEED_MEMBER | NEED_ACTIVE},
+    {"delete runtime", CHOICE_verb_DELETE, RUNTIME, SHAPE_TARGET, NEED_DELETING | NEED_ACTIVE},
+    {"delete instance", CHOICE_verb_DELETE, C(INSTANCE), SHAPE_TARGET, NEED_SURPLUS | NEED_ACTIVE},
+    {"delete anchor", CHOICE_verb_DELETE, C(ANCHOR), SHAPE_TARGET,
+	PURGES | NEED_DESTROYING | NEED_ACTIVE},
+    {"orphan statefulset", CHOICE_verb_ORPHAN_STATEFULSET, 0, SHAPE_TARGET,
+	NEED_SPEC | NEED_LIVE | NEED_ACTIVE},
+    {"hold", CHOICE_verb_HOLD, 0, 0, NEED_ACTIVE},
+    {"release", CHOICE_verb_RELEASE, 0, 0, NEED_LIVE | NEED_ACTIVE},
     {"observe pod", CHOICE_verb_OBSERVE_POD, 0, 0, 0},
     {"observe pods", CHOICE_verb_OBSERVE_PODS, 0, 0, 0},
     {"observe pvc", CHOICE_verb_OBSERVE_PVC, 0, 0, NEED_SPEC},
     {"observe namespace", CHOICE_verb_OBSERVE_NAMESPACE, 0, 0, 0},
     /* Of a cluster that is being deleted too: an orphaned pod ends only if it is told. */
-    {"replace pod", CHOICE_verb_REPLACE_POD, 0, SHAPE_TARGET, 0},
-    {"replace pvc", CHOICE_verb_REPLACE_PVC, 0, SHAPE_TARGET, NEED_LIVE},
-    {"destroy anchor", CHOICE_verb_DESTROY_ANCHOR, 0, 0, PURGES},
-    {"delete pvcs", CHOICE_verb_DELETE_PVCS, 0, 0, PURGES | NEED_DESTROYING},
-    {"delete configmaps", CHOICE_verb_DELETE_CONFIGMAPS, 0, 0, PURGES | NEED_DESTROYING},
+    {"replace pod", CHOICE_verb_REPLACE_POD, 0, SHAPE_TARGET, NEED_ACTIVE},
+    {"replace pvc", CHOICE_verb_REPLACE_PVC, 0, SHAPE_TARGET, NEED_LIVE | NEED_ACTIVE},
+    {"destroy anchor", CHOICE_verb_DESTROY_ANCHOR, 0, 0, PURGES | NEED_ACTIVE},
+    {"delete pvcs", CHOICE_verb_DELETE_PVCS, 0, 0, PURGES | NEED_DESTROYING | NEED_ACTIVE},
+    {"delete configmaps", CHOICE_verb_DELETE_CONFIGMAPS, 0, 0,
+	PURGES | NEED_DESTROYING | NEED_ACTIVE},
     /* Patroni refuses a switchover that no replica is fit for. */
-    {"switchover", CHOICE_verb_SWITCHOVER, 0, SHAPE_TARGET, NEED_LIVE | NEED_MEMBER},
-    {"restart", CHOICE_verb_RESTART, 0, SHAPE_TARGET, NEED_LIVE | NEED_MEMBER},
+    {"switchover", CHOICE_verb_SWITCHOVER, 0, SHAPE_TARGET, NEED_LIVE | NEED_ACTIVE},
+    {"restart", CHOICE_verb_RESTART, 0, SHAPE_TARGET, NEED_LIVE | NEED_MEMBER | NEED_ACTIVE},
     {"unreachable", CHOICE_verb_UNREACHABLE, 0, SHAPE_TARGET, 0},
     {"status", CHOICE_verb_STATUS, 0, 0, 0},
     {"event", CHOICE_verb_EVENT, 0, 0, 0},
@@ -161,6 +164,12 @@ check_env(const struct policy_row *row, const struct bgcluster *c, struct arena 
 	judge(v, REFUSE, REASON_VARIABLE_OWNED, row->name, text);
 }
 
+bool
+policy_is_going(const struct bgcluster *c)
+{
+	return c->meta.deleting && !c->deletion_protection;
+}
+
 void
 policy_check_object(const struct policy_row *row, const struct msg_step *s,
     const struct bgcluster *c, struct arena *a, struct policy_verdict *v)
@@ -169,14 +178,21 @@ policy_check_object(const struct policy_row *row, const struct msg_step *s,
 	 * An unreadable spec has 0 instances: then nothing but a deletion makes an instance one too
 	 * many.
 	 */
-	bool surplus = c->meta.deleting || (c->instances > 0 && s->ordinal >= c->instances);
+	bool going = policy_is_going(c);
+	bool surplus = going || (c->instances > 0 && s->ordinal >= c->instances);
 
 	v->verdict = ALLOW;
 	v->reason = REASON_NONE;
 	v->text[0] = '\0';
-	if ((row->needs & NEED_LIVE) && c->meta.deleting)
+	if ((row->needs & NEED_ACTIVE) && c->meta.paused)
+		judge(
+		    v, REFUSE, REASON_PAUSED, row->name, "annotation " ANNOTATION_PAUSED " is set");
+	else if ((row->needs & NEED_LIVE) && going)
 		judge(v, REFUSE, REASON_DELETING, row->name, "metadata.deletionTimestamp is set");
-	else if ((row->needs & NEED_DELETING) && !c->meta.deleting)
+	else if ((row->needs & NEED_DELETING) && c->meta.deleting && !going)
+		judge(v, REFUSE, REASON_DELETION_PROTECTED, row->name,
+		    "spec.deletionProtection is true");
+	else if ((row->needs & NEED_DELETING) && !going)
 		judge(v, REFUSE, REASON_NONE, row->name, "metadata.deletionTimestamp is not set");
 	else if ((row->needs & NEED_FINALIZER) && !c->meta.finalizer)
 		judge(v, REFUSE, REASON_NONE, row->name, "metadata.finalizers lacks " FINALIZER);

@@ -86,6 +86,9 @@ fill_cluster(const struct record_source *s, struct record *out, struct err *e)
 	r->version = m->resource_version;
 	r->deleting = m->deleting;
 	r->finalizer = m->finalizer;
+	r->paused = m->paused;
+	/* As it stands, even in a spec that can not be read otherwise. */
+	(void)json_bool(s->j, json_path(s->j, s->object, "spec.deletionProtection"), &r->protected);
 	return 0;
 }
 

@@ -23,7 +23,7 @@ cluster(const char *text, const char *self)
 
 	arena_reset(&a);
 	return json_parse(&j, str_of(text), &a, &e) == -1 ? -1
-	                                                  : view_read_cluster(&v, &j, self, &e);
+	                                                  : view_read_cluster(&v, &j, self, 3, &e);
 }
 
 static const char primary[] =

@@ -77,9 +77,9 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 	case CHOICE_verb_ADD_FINALIZER:
 	case CHOICE_verb_ORPHAN_STATEFULSET:
 	case CHOICE_verb_RELEASE:
+	case CHOICE_verb_SWITCHOVER:
 	case CHOICE_verb_REPLACE_PVC:
 		return !st->deleting;
-	case CHOICE_verb_SWITCHOVER:
 	case CHOICE_verb_RESTART:
 		return !st->deleting && st->ordinal < 3;
 	case CHOICE_verb_ENSURE:
@@ -291,12 +291,45 @@ test_unreadable_spec(void)
 	CHECK(object(&s, &c, &v) == ALLOW, "but for a deletion");
 }
 
+/* A deletion that spec.deletionProtection holds up is none; a paused cluster is left alone. */
+static void
+test_held_up(void)
+{
+	const struct state live = {.finalizer = true},
+			   going = {.finalizer = true, .deleting = true};
+	struct bgcluster c = cluster(&going);
+	struct msg_step s = step(CHOICE_verb_DELETE, CHILD_STATEFULSET);
+	struct policy_verdict v;
+
+	c.deletion_protection = true;
+	CHECK(object(&s, &c, &v) == REFUSE && v.reason == REASON_DELETION_PROTECTED,
+	    "protected: nothing of it is deleted");
+	s = step(CHOICE_verb_DELETE, CHILD_INSTANCE);
+	CHECK(object(&s, &c, &v) == REFUSE, "no instance either");
+	s = step(CHOICE_verb_ENSURE, CHILD_STATEFULSET);
+	CHECK(object(&s, &c, &v) == ALLOW, "but kept as it should be");
+	c = cluster(&live);
+	c.meta.paused = true;
+	for (unsigned verb = 1; verb < CHOICE_verb_COUNT; verb++) {
+		bool says =
+		    verb == CHOICE_verb_STATUS || verb == CHOICE_verb_EVENT ||
+		    verb == CHOICE_verb_UNREACHABLE || verb == CHOICE_verb_REMOVE_FINALIZER ||
+		    (verb >= CHOICE_verb_OBSERVE_POD && verb <= CHOICE_verb_OBSERVE_NAMESPACE);
+
+		s = step((uint8_t)verb, CHILD_STATEFULSET);
+		CHECK(object(&s, &c, &v) == (says ? ALLOW : REFUSE) &&
+			  (says || v.reason == REASON_PAUSED),
+		    choice_text(VOCAB_verb, verb));
+	}
+}
+
 int
 main(void)
 {
 	test_every_verb_child_and_state();
 	test_targets();
 	test_breaches();
+	test_held_up();
 	test_env();
 	test_names();
 	test_unreadable_spec();

@@ -1,0 +1,92 @@
+"""Growing, shrinking, pausing, and a deletion that has to wait."""
+import time
+
+from cluster import (Writer, apply, bgcluster, condition, delete, get, kubectl, patch, primary, sql, superuser_sql, wait, wait_ready)
+
+
+def names(ns):
+    return sorted(p["metadata"]["name"] for p in get("pods", ns=ns, selector="bestgres.io/cluster=demo"))
+
+
+def switch_to(ns, pod):
+    """As a person with patronictl would: POST /switchover from within the pod."""
+    leader = primary("demo", ns)
+    script = ("import json,sys,urllib.request as u,base64,os\n"
+              "c=json.load(open('/run/bestgres/patroni.yml'))['restapi']['authentication']\n"
+              "r=u.Request('http://127.0.0.1:8008/switchover',json.dumps({'leader':sys.argv[1],'candidate':sys.argv[2]}).encode(),"
+              "{'Content-Type':'application/json','Authorization':'Basic '+base64.b64encode((c['username']+':'+c['password']).encode()).decode()})\n"
+              "print(u.urlopen(r).read().decode())")
+    kubectl("-n", ns, "exec", leader, "-c", "postgres", "--", "python3", "-c", script, leader, pod)
+    wait(f"{pod} to lead", lambda: primary("demo", ns) == pod, 60)
+
+
+def test_scale_up_and_down_with_kubectl_scale(ns):
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=3")
+    wait("three pods", lambda: names(ns) == ["demo-0", "demo-1", "demo-2"], 60)
+    wait_ready("demo", ns)
+    wait("the row on a replica", lambda: sql("demo", ns, "SELECT n, pg_is_in_recovery() FROM kept", service="ro") == [(42, True)], 10)
+    kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=1")
+    wait("one pod", lambda: names(ns) == ["demo-0"], 60)
+    wait_ready("demo", ns)
+    wait("its BGInstances to go", lambda: len(get("bgi", ns=ns)) == 1, 60)
+    assert len([p for p in get("pvc", ns=ns) if p["metadata"]["name"].startswith("pgdata-demo-")]) == 3, "volumes stay"
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+
+
+def test_scale_down_hands_the_leadership_on_first(ns):
+    apply(bgcluster(instances=3, patroni={"synchronousMode": "on"}), ns)
+    wait_ready("demo", ns)
+    with Writer("demo", ns) as w:
+        candidate = superuser_sql("demo", ns, "SELECT application_name FROM pg_stat_replication WHERE sync_state = 'sync'")
+        if primary("demo", ns) != "demo-2":
+            if candidate != "demo-2":
+                switch_to(ns, candidate)
+                wait("demo-2 to be synchronous", lambda: superuser_sql(
+                    "demo", ns, "SELECT application_name FROM pg_stat_replication WHERE sync_state = 'sync'") == "demo-2" or
+                    kubectl("-n", ns, "delete", "pod", next(p for p in names(ns) if p not in (primary("demo", ns), "demo-2"))) and None, 120, 5)
+            switch_to(ns, "demo-2")
+        wait_ready("demo", ns)
+        patch("bgc", "demo", ns, {"spec": {"instances": 2}})
+        wait("two pods", lambda: names(ns) == ["demo-0", "demo-1"], 120)
+        w.wait_for_writes()
+        wait_ready("demo", ns)
+        assert primary("demo", ns) in ("demo-0", "demo-1")
+    assert w.lost() == []
+    assert w.longest_gap() < 5, "handed on, not lost"
+
+
+def test_deletion_protection(ns):
+    apply(bgcluster(deletionProtection=True), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    delete("bgc", "demo", ns)
+    c = wait("the condition", lambda: (lambda c: c if c.get("status") == "True" else None)(condition("demo", ns, "DeletionBlocked")), 30)
+    assert c["reason"] == "DeletionProtected" and "spec.deletionProtection" in c["message"]
+    wait("an Event", lambda: [e for e in get("events", ns=ns) if e["reason"] == "DeletionProtected"], 15)
+    kubectl("delete", "service", "demo-rw", "-n", ns)
+    wait("it is still healed", lambda: get("service", "demo-rw", ns), 15)
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+    patch("bgc", "demo", ns, {"spec": {"deletionProtection": False}})
+    wait("it goes", lambda: get("bgc", "demo", ns) is None, 120)
+
+
+def test_pause(ns):
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    kubectl("-n", ns, "annotate", "bgc", "demo", "bestgres.io/paused=true")
+    c = wait("the condition", lambda: (lambda c: c if c.get("status") == "True" else None)(condition("demo", ns, "Paused")), 30)
+    assert "bestgres.io/paused" in c["message"]
+    kubectl("delete", "service", "demo-ro", "-n", ns)
+    patch("bgc", "demo", ns, {"spec": {"instances": 2, "postgres": {"parameters": {"work_mem": "9MB"}}}})
+    time.sleep(8)
+    assert get("service", "demo-ro", ns) is None and names(ns) == ["demo-0"]
+    assert sql("demo", ns, "SHOW work_mem") == [("4MB",)]
+    kubectl("-n", ns, "annotate", "bgc", "demo", "bestgres.io/paused-")
+    wait("two pods", lambda: names(ns) == ["demo-0", "demo-1"], 60)
+    wait_ready("demo", ns)
+    assert get("service", "demo-ro", ns)
+    wait("the parameter", lambda: sql("demo", ns, "SHOW work_mem") == [("9MB",)], 30)
+    assert not condition("demo", ns, "Paused")
