@@ -120,6 +120,21 @@ def check_shell(path):
         complain(path, int(found.group(1)) if found else 0, found.group(2) if found else message)
 
 
+# Every reason that users can meet stands in the docs, with the words that conditions use.
+def check_reasons():
+    with open("model/reasons.def", encoding="utf-8") as f:
+        reasons = re.findall(r'^REASON\(\w+, "(.+?)", "(.+?)"\)$', f.read(), re.M)
+    with open("docs/status.md", encoding="utf-8") as f:
+        lines = f.read().split("\n")
+    rows = {f"| `{name}` | {text} |" for name, text in reasons}
+    table = lines[lines.index("| reason | what it means, what to do |") + 2:]
+    for row in sorted(rows - set(table)):
+        complain("docs/status.md", 0, f"lacks the row of model/reasons.def: {row}")
+    for n, line in enumerate(lines, 1):
+        if line in table and line and line not in rows:
+            complain("docs/status.md", n, "not a row of model/reasons.def")
+
+
 c_files = []
 for path in tracked():
     kind = os.path.splitext(path)[1]
@@ -142,6 +157,7 @@ for path in tracked():
     if kind == ".sh" or (lines and re.match(r"#!.*\b(bash|sh)\b", lines[0])):
         check_shell(path)
 check_format(c_files)
+check_reasons()
 
 for path, n, text in sorted(violations):
     print(f"{path}:{n}: {text}")

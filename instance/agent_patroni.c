@@ -8,7 +8,7 @@
 #define POLL_EAGER_MS 150 /* while this instance does not serve yet */
 #define ASK_MS 1000
 #define ALIVE_MS 700
-#define SWITCHOVER_MS 10000
+#define SWITCHOVER_MS 60000 /* a large server may take long to stop */
 #define RESTART_MS                                                                                 \
 	600000          /* the stop has no bound of its own: patroni/postgresql, Postgresql.stop */
 #define OWN_POD_MS 300  /* the API may be away: it is not needed */

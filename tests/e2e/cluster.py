@@ -167,7 +167,7 @@ class Writer:
         self.secret = secret(f"{cluster}-app", ns)
         self.gaps = []  # (when it ended, seconds)
         self.errors = 0
-        c = self.connect()
+        c = wait("the node to know the Service's endpoints", self.connect, 5)
         c.cursor().execute("CREATE TABLE IF NOT EXISTS written (id bigint PRIMARY KEY)")
         cur = c.cursor()
         cur.execute("SELECT coalesce(max(id), 0) FROM written")
