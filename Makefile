@@ -107,7 +107,7 @@ fuzz: ## FUZZ=name SECONDS=n: fuzz one target (names: make fuzz)
 	@[ -n "$(FUZZ)" ] || { echo "which? make fuzz FUZZ=name SECONDS=n, name one of: $(FUZZERS)"; exit 2; }
 	@$(MAKE) -s $(B)/fuzz/fuzz_$(FUZZ)
 	@mkdir -p $(B)/fuzz/corpus/$(FUZZ)
-	$(B)/fuzz/fuzz_$(FUZZ) -max_total_time=$(or $(SECONDS),60) -print_final_stats=1 \
+	$(B)/fuzz/fuzz_$(FUZZ) -max_total_time=$(or $(SECONDS),60) -print_final_stats=1 -artifact_prefix=$(B)/fuzz/ \
 		$(addprefix -dict=,$(wildcard fuzz/$(FUZZ).dict)) $(B)/fuzz/corpus/$(FUZZ) fuzz/corpus/$(FUZZ)
 
 # --- Tests -----------------------------------------------------------------------------------------------------------------

@@ -53,7 +53,11 @@ note_cluster(void)
 		w.hash[g] = byte() & 3;
 	w.status = byte() & 1;
 	c.invalid_text = text;
-	plan_note_cluster(&c, &w, byte() & 1, world.now);
+	flags = byte();
+	w.blocked = !w.deleting && (flags & 2);
+	w.paused = flags & 4;
+	w.update = flags >> 3 & 1;
+	plan_note_cluster(&c, &w, flags & 1, world.now);
 }
 
 static void
@@ -70,6 +74,12 @@ note_report(unsigned ordinal)
 	r.pending_restart = flags & 2;
 	r.bootstrapped = flags & 4;
 	memory[ordinal].report_text = flags & 8 ? text : NULL;
+	flags = byte();
+	r.pod_inputs = flags & 3;
+	r.operation = (flags >> 2 & 3) % CHOICE_operation_COUNT;
+	r.operation_phase = flags >> 4 & 3;
+	r.paused = flags >> 6 & 1;
+	r.restart_lowers = flags >> 7;
 	plan_note_report(&c, ordinal, &r);
 }
 
@@ -176,7 +186,10 @@ check_step(void)
 	bool says = s->verb == CHOICE_verb_STATUS || s->verb == CHOICE_verb_EVENT;
 
 	MUST(c.present && uid_eq(&s->uid, &c.wanted.uid));
-	if (c.quarantined != 0 && c.quarantined == c.wanted.generation)
+	/* Nothing holds up a namespace that ends; whether it does is asked of what is deleted. */
+	says |= c.namespace_ends && s->verb == CHOICE_verb_REMOVE_FINALIZER;
+	says |= (c.wanted.deleting || c.wanted.blocked) && s->verb == CHOICE_verb_OBSERVE_NAMESPACE;
+	if ((c.quarantined != 0 && c.quarantined == c.wanted.generation) || c.wanted.paused)
 		MUST(says);
 	if (c.wanted.invalid && !c.wanted.deleting)
 		MUST(says);

@@ -35,6 +35,19 @@ agent_wants_sync(const struct agent *a)
 	       a->spec->instances > 1;
 }
 
+bool
+agent_must_leave(const struct agent *a)
+{
+	char pod[NAME_MAX_LABEL + 4];
+
+	for (int64_t i = 0; a->spec != NULL && i < a->spec->instances; i++) {
+		(void)snprintf(pod, sizeof(pod), "%s-%lld", a->cluster, (long long)i);
+		if (strcmp(pod, a->pod) == 0)
+			return false;
+	}
+	return a->spec != NULL;
+}
+
 void
 agent_tell_seen(struct agent *a, bool answered)
 {
@@ -170,6 +183,7 @@ on_edge(struct self *c)
 
 	a->send_at = a->spec != NULL ? 0 : SIZE_MAX;
 	a->bootstrap_asked = false;
+	operate_edge_new(a);
 	agent_look(a);
 }
 

@@ -50,7 +50,7 @@ struct stale_job {
 struct operate_job {
 	char id[UID_TEXT_SIZE]; /* empty: nothing yet */
 	uint8_t kind, phase;    /* choices operation, operation_phase */
-	bool begun;             /* by this agent */
+	bool begun, posted;     /* by this agent; and Patroni was asked */
 	char text[IPC_TEXT_MAX + 1];
 };
 
@@ -75,7 +75,8 @@ struct agent {
 	struct arena spec_arena[2];
 	unsigned spec_at;
 	struct bgcluster *spec;   /* NULL = none yet */
-	uint64_t spec_generation; /* the first one with this content of ours */
+	uint64_t spec_generation; /* the first one with this content of ours, in our life */
+	uint64_t spec_newest;     /* the newest one, of whatever content */
 	bool paused;              /* by the annotation: its configuration is left alone */
 	bool cluster_named, cluster_gone,
 	    spec_bad; /* spec_bad: a newer one can not be used; why is in spec_text */
@@ -110,6 +111,8 @@ void agent_look(struct agent *a); /* does whatever is due now; call after every 
 const struct bgcluster *agent_spec(const struct agent *a); /* the last usable one, or NULL */
 bool agent_leads(const struct agent *a);
 bool agent_wants_sync(const struct agent *a); /* synchronous replication, and replicas to be had */
+/* Is this instance not among the spec's any more? Then whoever leads next must be. */
+bool agent_must_leave(const struct agent *a);
 void agent_tell_seen(struct agent *a, bool answered);
 
 /* agent_spec.c */
@@ -136,6 +139,7 @@ void patroni_post_restart(struct agent *a, void (*done)(struct agent *a, bool ok
 /* Of our BGInstance: spec.operation, and what status says of it. */
 void operate_take(struct agent *a, const struct bginstance *i);
 void operate_look(struct agent *a);
+void operate_edge_new(struct agent *a);
 void operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m);
 
 /* agent_config.c */

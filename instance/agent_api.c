@@ -54,6 +54,7 @@ take_cluster(struct agent *a, const struct feed_item *item)
 	a->spec_bad = spec_usable(c, a->spec_text) == -1;
 	if (a->spec_bad)
 		return;
+	a->spec_newest = c->meta.generation;
 	if (!same_content(a->spec, c)) {
 		a->spec_generation = c->meta.generation;
 		a->send_at = 0;
@@ -107,6 +108,7 @@ take_instance(struct agent *a, const struct feed_item *item)
 	r->timeline = (uint32_t)i->timeline;
 	r->pending_restart = i->pending_restart;
 	r->restart_lowers = i->restart_lowers;
+	r->patroni_paused = i->patroni_paused;
 	r->pgdata_empty = i->pgdata_empty;
 	r->bootstrapped = i->bootstrapped;
 	r->config_generation = i->config_generation;
@@ -331,6 +333,7 @@ put_report(struct buf *out, const struct uid *instance, const struct report *r)
 	put_text(&w, "lag", choice_text(VOCAB_lag_class, r->lag));
 	jw_kv_bool(&w, "pendingRestart", r->pending_restart);
 	jw_kv_bool(&w, "restartLowers", r->restart_lowers);
+	jw_kv_bool(&w, "patroniPaused", r->patroni_paused);
 	jw_kv_bool(&w, "pgdataEmpty", r->pgdata_empty);
 	jw_kv_bool(&w, "bootstrapped", r->bootstrapped);
 	put_number(&w, "configGeneration", r->config_generation);

@@ -245,7 +245,7 @@ on_seen(void *arg, const struct kube_reply *r)
 		finish(a, &e);
 		return;
 	}
-	if (uid_eq(&seen.uid, &job->cluster) && seen.generation > job->generation) {
+	if (uid_eq(&seen.uid, &job->cluster) && seen.generation > a->spec_newest) {
 		(void)err_set(&e, ERR_CONFLICT, "generation %llu was applied already",
 		    (unsigned long long)seen.generation);
 		finish(a, &e);

@@ -21,8 +21,10 @@ static void
 on_done(struct agent *a, bool ok, struct str text)
 {
 	/* Refused, or the answer was lost with the leadership: what is so now decides. */
-	if (!ok && a->operate.kind == CHOICE_operation_SWITCHOVER && !agent_leads(a))
-		ok = true;
+	if (a->operate.kind == CHOICE_operation_SWITCHOVER)
+		ok = ok || !agent_leads(a);
+	else
+		ok = ok || (a->view.known && !a->view.pending_restart);
 	finish(a, ok ? CHOICE_operation_phase_SUCCEEDED : CHOICE_operation_phase_FAILED, text);
 }
 
@@ -32,8 +34,19 @@ operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m)
 {
 	if (m->text[0] != '\0')
 		log_warn("checkpoint", NULL, "%s", m->text);
-	if (a->operate.begun && a->operate.phase == CHOICE_operation_phase_RUNNING)
-		patroni_post_switchover(a, on_done);
+	if (!a->operate.begun || a->operate.posted ||
+	    a->operate.phase != CHOICE_operation_phase_RUNNING)
+		return;
+	a->operate.posted = true;
+	patroni_post_switchover(a, on_done);
+}
+
+/* A new pgctl knows of no checkpoint. */
+void
+operate_edge_new(struct agent *a)
+{
+	if (a->operate.kind == CHOICE_operation_SWITCHOVER && !a->operate.posted)
+		a->operate.begun = false;
 }
 
 static void
@@ -41,7 +54,10 @@ begin_switchover(struct agent *a)
 {
 	struct ipc_msg m = {.type = IPC_CHECKPOINT, .fds = {-1, -1}};
 
-	if (!agent_leads(a))
+	if (agent_leads(a) && agent_must_leave(a) && a->view.candidate[0] == '\0')
+		finish(a, CHOICE_operation_phase_FAILED,
+		    STR("no instance that stays is streaming, so none can lead"));
+	else if (!agent_leads(a))
 		finish(a, CHOICE_operation_phase_SUCCEEDED, STR("this instance does not lead"));
 	else
 		a->operate.begun = child_send(&a->self, &m);

@@ -175,20 +175,6 @@ answer(struct agent *a, struct asked *asked, const struct kube_reply *r)
 		done(a, r->status == 200, r->body);
 }
 
-/* Is this instance not among the spec's any more? Then whoever leads next must be. */
-static bool
-must_leave(const struct agent *a)
-{
-	char pod[NAME_MAX_LABEL + 4];
-
-	for (int64_t i = 0; a->spec != NULL && i < a->spec->instances; i++) {
-		(void)snprintf(pod, sizeof(pod), "%s-%lld", a->cluster, (long long)i);
-		if (strcmp(pod, a->pod) == 0)
-			return false;
-	}
-	return a->spec != NULL;
-}
-
 static void
 on_switchover(void *arg, const struct kube_reply *r)
 {
@@ -214,7 +200,7 @@ patroni_post_switchover(struct agent *a, void (*done)(struct agent *a, bool ok, 
 	jw_init(&w, &body);
 	jw_object(&w);
 	jw_kv(&w, "leader", a->pod);
-	if (must_leave(a) && a->view.candidate[0] != '\0')
+	if (agent_must_leave(a) && a->view.candidate[0] != '\0')
 		jw_kv(&w, "candidate", a->view.candidate);
 	jw_end(&w);
 	r.body = buf_view(&body);

@@ -40,6 +40,7 @@ make_running(const struct report_input *in, struct report *out)
 		out->lag = lag_class(v->near ? 0 : v->lag, in->max_lag);
 	out->pending_restart = v->pending_restart;
 	out->restart_lowers = v->restart_lowers;
+	out->patroni_paused = v->paused;
 	out->pgdata_empty = false;
 	out->bootstrapped = v->primary && in->bootstrapped;
 	if (in->spec_reason != REASON_NONE)
@@ -160,8 +161,8 @@ facts_differ(const struct report *a, const struct report *b)
 	       strcmp(a->bin_dir, b->bin_dir) != 0 || strcmp(a->anchor_uid, b->anchor_uid) != 0 ||
 	       a->timeline != b->timeline || a->lag != b->lag ||
 	       a->pending_restart != b->pending_restart || a->restart_lowers != b->restart_lowers ||
-	       a->pgdata_empty != b->pgdata_empty || a->bootstrapped != b->bootstrapped ||
-	       a->config_generation != b->config_generation;
+	       a->patroni_paused != b->patroni_paused || a->pgdata_empty != b->pgdata_empty ||
+	       a->bootstrapped != b->bootstrapped || a->config_generation != b->config_generation;
 }
 
 static bool

@@ -59,7 +59,7 @@ struct report {
 	char pod_inputs[17], operation_id[UID_TEXT_SIZE], operation_message[IPC_TEXT_MAX + 1];
 	uint8_t state, role, lag, reason, operation_phase;
 	uint32_t timeline;
-	bool pending_restart, restart_lowers, pgdata_empty, bootstrapped;
+	bool pending_restart, restart_lowers, patroni_paused, pgdata_empty, bootstrapped;
 	int64_t config_generation;
 	bool certain; /* not written: Patroni itself says so, rather than its silence */
 };

@@ -165,6 +165,9 @@ is_due(const struct plan_at *a, enum child child, enum plan_is is, bool running)
 {
 	switch (is) {
 	case IS_MISSING:
+		/* A deletion that had begun: to start all instances at once may lose rows. */
+		if (child == CHILD_STATEFULSET && a->c->wanted.blocked)
+			return false;
 		/* Of a running cluster it was only not asked for yet: that has time. */
 		return !rule_unwatched(child) || !running || a->c->checked[child].v != 0;
 	case IS_DIFFERENT:

@@ -29,6 +29,8 @@ static const struct rule {
     {ENDING, rule_remove_finalizer, "nothing of ours holds up a namespace that is being deleted"},
 
     {DELETING, rule_namespace, "whether its namespace goes too is asked first"},
+    {PAUSED | UNREADABLE | QUARANTINED, rule_namespace_held_up,
+	"and of what is deleted but held up as well"},
     {DELETING, rule_delete_statefulset, "the StatefulSet goes first,"},
     {DELETING, rule_await_pods, "then its pods end, all of them,"},
     {DELETING, rule_delete_runtime, "then goes what they needed,"},
@@ -64,10 +66,10 @@ situation_of(const struct plan_cluster *c)
 {
 	if (!c->present)
 		return NOBODY;
-	if (c->quarantined != 0 && c->quarantined == c->wanted.generation)
-		return QUARANTINED;
 	if (c->namespace_ends && (c->wanted.deleting || c->wanted.finalizer))
 		return ENDING;
+	if (c->quarantined != 0 && c->quarantined == c->wanted.generation)
+		return QUARANTINED;
 	if (c->wanted.paused)
 		return PAUSED;
 	if (c->wanted.deleting)

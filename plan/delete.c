@@ -18,6 +18,17 @@ rule_namespace(struct plan_at *a)
 }
 
 enum verdict
+rule_namespace_held_up(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	if ((!c->wanted.deleting && !c->wanted.blocked) || !c->wanted.finalizer ||
+	    (c->namespace_asked && rule_waits_until(a, c->namespace_at)) || rule_waits(a, &c->self))
+		return PASS;
+	return rule_step(a, CHOICE_verb_OBSERVE_NAMESPACE, CHILD_ANCHOR, 0, NULL);
+}
+
+enum verdict
 rule_remove_finalizer(struct plan_at *a)
 {
 	if (!a->c->wanted.finalizer || rule_waits(a, &a->c->self))

@@ -206,7 +206,7 @@ on_namespace(const struct ctx *x)
 	succeed(&c->self);
 	if (x->answer->terminating)
 		c->namespace_ends = true;
-	if (c->wanted.deleting)
+	if (c->wanted.deleting || c->wanted.blocked)
 		c->namespace_asked = true;
 	c->namespace_at.v = x->now.v + (c->wanted.deleting ? NAMESPACE_DELETING_MS : NAMESPACE_MS);
 }
@@ -442,8 +442,6 @@ take_facts(const struct ctx *x)
 	const struct plan_sent *s = x->sent;
 	unsigned code = x->answer->code;
 
-	if (code == CHOICE_step_code_TERMINATING)
-		c->namespace_ends = true;
 	if (s->verb == CHOICE_verb_OBSERVE_NAMESPACE && code == CHOICE_step_code_DENIED) {
 		/* A tenant may not grant it; then a 403 on a create tells. */
 		on_namespace(x);
@@ -488,6 +486,8 @@ take_failure(const struct ctx *x)
 	struct plan_try *t;
 	uint8_t before;
 
+	if (code == CHOICE_step_code_TERMINATING)
+		x->c->namespace_ends = true;
 	if (is_said(x->sent->verb)) {
 		back_off(x->c, &x->c->say, code, REASON_NONE, x->now);
 		/* An Event that can not be written is not worth more. */

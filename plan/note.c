@@ -264,7 +264,7 @@ plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_rep
 				c->checked[child].v = 1;
 	if (!r->pending_restart)
 		p->restarted = false;
-	else if (r->operation == CHOICE_operation_RESTART &&
+	else if (p->known && r->operation == CHOICE_operation_RESTART &&
 		 r->operation_phase == CHOICE_operation_phase_SUCCEEDED &&
 		 p->report.operation_phase != CHOICE_operation_phase_SUCCEEDED)
 		p->restarted = true;

@@ -48,6 +48,7 @@ struct plan_report {
 	uint8_t state, role, lag, reason;
 	uint8_t operation, operation_phase; /* what that pod was told to do, and how far it is */
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
+	bool paused;         /* by `patronictl pause` */
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
 };
 

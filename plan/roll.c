@@ -36,6 +36,13 @@ serves(const struct plan_cluster *c, unsigned i)
 }
 
 bool
+roll_is_changing(const struct plan_cluster *c, unsigned ordinal)
+{
+	return roll_outdated(c, ordinal) ||
+	       (status_current(c, ordinal) && is_ending(&c->instance[ordinal]));
+}
+
+bool
 roll_outdated(const struct plan_cluster *c, unsigned ordinal)
 {
 	const struct plan_instance *p = &c->instance[ordinal];
@@ -44,25 +51,60 @@ roll_outdated(const struct plan_cluster *c, unsigned ordinal)
 	       p->report.pod_inputs != model_pod_inputs(c->wanted.hash);
 }
 
+/* By `patronictl pause`: Patroni starts no server then, so none may be stopped. */
+bool
+roll_patroni_paused(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < c->instances_n; i++)
+		if (status_current(c, i) && c->instance[i].report.paused)
+			return true;
+	return false;
+}
+
 static bool
 is_settled(const struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
 	enum plan_is is = rule_child_is(a, CHILD_STATEFULSET, 0);
 
-	return a->w->synced && (is == IS_SETTLED || is == IS_UNVERIFIED) && c->statefulset.known &&
+	return a->w->synced && !roll_patroni_paused(c) &&
+	       (is == IS_SETTLED || is == IS_UNVERIFIED) && c->statefulset.known &&
 	       c->statefulset.replicas == rule_instances(c) &&
 	       c->statefulset.pod_inputs == model_pod_inputs(c->wanted.hash);
 }
 
-/* Does every instance but this one serve? */
+/* A primary that takes writes, but for want of a synchronous standby. */
+static bool
+wants_standby(const struct plan_cluster *c, unsigned i)
+{
+	const struct plan_instance *p = &c->instance[i];
+
+	return status_current(c, i) && is_primary(p) && !is_ending(p) && !is_busy(p) &&
+	       p->report.state >= CHOICE_instance_state_RUNNING && p->report.bootstrapped &&
+	       p->report.reason == REASON_NO_SYNCHRONOUS_STANDBY;
+}
+
+/* Does every instance but this one serve? Its own failing may be why a primary lacks a standby. */
 static bool
 others_serve(const struct plan_cluster *c, unsigned but)
 {
+	bool fails = !serves(c, but);
+
 	for (unsigned i = 0; i < rule_instances(c); i++)
-		if (i != but && !serves(c, i))
+		if (i != but && !serves(c, i) && !(fails && wants_standby(c, i)))
 			return false;
 	return true;
+}
+
+/* Another instance leads, and serves. */
+static bool
+another_leads(const struct plan_cluster *c, unsigned than)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (i != than && is_primary(&c->instance[i]) &&
+		    (serves(c, i) || wants_standby(c, i)))
+			return true;
+	return false;
 }
 
 /*
@@ -118,7 +160,7 @@ rule_retire(struct plan_at *a)
 {
 	unsigned i = roll_going_primary(a->c);
 
-	if (i == a->c->instances_n || !a->w->synced)
+	if (i == a->c->instances_n || !a->w->synced || roll_patroni_paused(a->c))
 		return PASS;
 	return tell(a, i, CHOICE_verb_SWITCHOVER);
 }
@@ -138,6 +180,9 @@ rule_roll(struct plan_at *a)
 	p = &c->instance[i];
 	if (serves(c, i) && c->unready_since.v != 0)
 		return PASS; /* who of them says so in vain is found out first */
+	/* A primary that hands over, or whose Patroni starts again, has no role for a while. */
+	if (is_busy(p) || (!serves(c, i) && n > 1 && !another_leads(c, i)))
+		return PASS;
 	if (is_primary(p) && n > 1)
 		return tell(a, i, CHOICE_verb_SWITCHOVER);
 	if (p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look))

@@ -93,9 +93,13 @@ enum verdict rule_retire(struct plan_at *a);
 unsigned roll_going_primary(const struct plan_cluster *c);
 /* Is this pod made from another template than the spec asks for? */
 bool roll_outdated(const struct plan_cluster *c, unsigned ordinal);
+/* Is it, or was it just told to end for that? */
+bool roll_is_changing(const struct plan_cluster *c, unsigned ordinal);
+bool roll_patroni_paused(const struct plan_cluster *c);
 
 /* --- delete.c */
 enum verdict rule_namespace(struct plan_at *a);
+enum verdict rule_namespace_held_up(struct plan_at *a);
 enum verdict rule_delete_statefulset(struct plan_at *a);
 enum verdict rule_await_pods(struct plan_at *a);
 enum verdict rule_delete_runtime(struct plan_at *a);

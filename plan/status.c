@@ -301,6 +301,20 @@ find_wait(const struct plan_cluster *c, struct trouble *t)
 	}
 }
 
+/* A smaller cluster waits for its primary to be on an instance that stays. */
+static bool
+find_going_primary(const struct plan_cluster *c, struct trouble *t)
+{
+	unsigned i = roll_going_primary(c);
+
+	if (i == c->instances_n)
+		return false;
+	set_trouble(t, REASON_HANDING_OVER, c->name, (int)i,
+	    c->instance[i].report.reason == REASON_OPERATION_FAILED ? c->instance[i].report_text
+								    : NULL);
+	return true;
+}
+
 /* What stands in the way of being Ready, worst first; false = nothing does. */
 static bool
 find_obstacle(const struct plan_at *a, struct trouble *t)
@@ -319,7 +333,7 @@ find_obstacle(const struct plan_at *a, struct trouble *t)
 		return true;
 	if (is_complete(c))
 		return false;
-	if (!find_refused(c, t) && !find_pods_trouble(c, true, t))
+	if (!find_refused(c, t) && !find_going_primary(c, t) && !find_pods_trouble(c, true, t))
 		find_wait(c, t);
 	return true;
 }
@@ -390,9 +404,10 @@ put_progressing(const struct plan_at *a, struct plan_status *s, const struct tro
 	else if (is_making(a))
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
 		    REASON_CREATING, "");
-	else if (list_instances(c, roll_outdated, names, sizeof(names)) > 0)
+	else if (list_instances(c, roll_is_changing, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
-		    REASON_ROLLOUT_PENDING, "older than the spec: %s", names);
+		    REASON_ROLLOUT_PENDING, "older than the spec: %s%s", names,
+		    roll_patroni_paused(c) ? " (Patroni is paused: resume it)" : "");
 	else
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
 		    REASON_AS_WANTED, "");
@@ -500,7 +515,11 @@ status_make(struct plan_at *a, struct plan_status *out)
 	put_configuration(c, out);
 	if (c->wanted.blocked)
 		put(out, CHOICE_condition_type_DELETION_BLOCKED, CHOICE_condition_status_TRUE,
-		    REASON_DELETION_PROTECTED, "");
+		    REASON_DELETION_PROTECTED,
+		    c->child[CHILD_STATEFULSET].present
+			? ""
+			: "Its deletion had begun; set spec.deletionProtection to false to let "
+			  "it end. A BGCluster of the same name then continues with the data.");
 	else if (c->wanted.deleting)
 		put(out, CHOICE_condition_type_DELETION_BLOCKED, CHOICE_condition_status_TRUE,
 		    REASON_PAUSED, "");

@@ -40,7 +40,7 @@ unit() {
 		files=$(find "fuzz/corpus/$name" -type f | wc -l)
 		if [ "$files" = 0 ]; then
 			bad "corpus of $name is empty"
-		elif timeout 300 "build/fuzz/fuzz_$name" -runs=0 "fuzz/corpus/$name" > "build/log/corpus-$name.log" 2>&1; then
+		elif timeout 300 "build/fuzz/fuzz_$name" -runs=0 -artifact_prefix=build/log/ "fuzz/corpus/$name" > "build/log/corpus-$name.log" 2>&1; then
 			ok
 		else
 			bad "corpus of $name (build/log/corpus-$name.log)"

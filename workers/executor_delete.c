@@ -119,11 +119,25 @@ verb_orphan_statefulset(struct step *s)
  * owner annotation.
  */
 
-/* A pod that serves is replaced only while all the others are there and Ready. */
+/* The cluster's other pods. */
 struct siblings {
 	struct step *s;
 	unsigned ready;
+	bool primary; /* one of them is, and Ready */
 };
+
+static bool
+is_sibling(const struct step *s, struct str name)
+{
+	char wanted[NAME_MAX_LABEL + 4];
+
+	for (unsigned i = 0; i < (unsigned)s->cluster.instances; i++) {
+		snprintf(wanted, sizeof(wanted), "%s-%u", s->req.name, i);
+		if (i != s->req.ordinal && str_is(name, wanted))
+			return true;
+	}
+	return false;
+}
 
 static int
 on_sibling(void *arg, const struct feed_item *item)
@@ -131,16 +145,27 @@ on_sibling(void *arg, const struct feed_item *item)
 	struct siblings *x = arg;
 	struct pod_view p;
 
-	if (observe_pod(item->j, &x->s->arena, &p, NULL) == 0)
-		x->ready += p.ready && !p.meta.deleting && !str_is(p.meta.name, x->s->name);
+	if (observe_pod(item->j, &x->s->arena, &p, NULL) == -1 || !p.ready || p.meta.deleting ||
+	    !is_sibling(x->s, p.meta.name))
+		return 0;
+	x->ready++;
+	x->primary |= p.primary;
 	return 0;
 }
 
 static void
-on_siblings(struct step *s, const struct kube_reply *r)
+replace(struct step *s)
+{
+	struct guard guard = {s->req.target, 0};
+
+	step_delete(s, KIND_POD, s->name, &guard, "Background", on_deleted);
+}
+
+/* A pod that serves is replaced only while all the others are there and Ready. */
+static void
+on_siblings_of_ready(struct step *s, const struct kube_reply *r)
 {
 	struct siblings x = {.s = s};
-	struct guard guard = {s->req.target, 0};
 
 	if (!step_items(s, r, on_sibling, &x))
 		return;
@@ -148,25 +173,47 @@ on_siblings(struct step *s, const struct kube_reply *r)
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
 		    "pod %s stays: not all the others are ready", s->name);
 	else
-		step_delete(s, KIND_POD, s->name, &guard, "Background", on_deleted);
+		replace(s);
 }
 
+/* One that bears the primary's label and is not Ready may be handing over, or about to be back. */
 static void
-replace_ready(struct step *s, const struct pod_view *p)
+on_siblings_of_primary(struct step *s, const struct kube_reply *r)
 {
-	if (!s->has_spec || p->inputs == 0 || p->inputs == model_pod_inputs(s->cluster.hash))
+	struct siblings x = {.s = s};
+
+	if (!step_items(s, r, on_sibling, &x))
+		return;
+	if (!x.primary)
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "pod %s stays: no other is the primary", s->name);
+	else
+		replace(s);
+}
+
+/* May this pod of a cluster that lives be replaced? */
+static void
+consider(struct step *s, const struct pod_view *p)
+{
+	bool several = s->cluster.instances > 1;
+
+	if (p->ready &&
+	    (!s->has_spec || p->inputs == 0 || p->inputs == model_pod_inputs(s->cluster.hash)))
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "pod %s is ready now", s->name);
-	else if (p->primary && s->cluster.instances > 1)
+	else if (p->ready && p->primary && several)
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
 		    "pod %s is the primary: first another one must be", s->name);
+	else if (p->ready)
+		step_list_cluster(s, KIND_POD, on_siblings_of_ready);
+	else if (p->primary && several)
+		step_list_cluster(s, KIND_POD, on_siblings_of_primary);
 	else
-		step_list_cluster(s, KIND_POD, on_siblings);
+		replace(s);
 }
 
 static void
 on_pod(struct step *s, const struct kube_reply *r)
 {
-	struct guard guard;
 	struct object_meta m;
 	struct pod_view p;
 	struct json j;
@@ -183,12 +230,10 @@ on_pod(struct step *s, const struct kube_reply *r)
 		step_end_err(s, &e);
 		return;
 	}
-	if (p.ready && !policy_is_going(&s->cluster)) {
-		replace_ready(s, &p);
-		return;
-	}
-	guard = (struct guard){m.uid, 0};
-	step_delete(s, KIND_POD, s->name, &guard, "Background", on_deleted);
+	if (policy_is_going(&s->cluster))
+		replace(s);
+	else
+		consider(s, &p);
 }
 
 void

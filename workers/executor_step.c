@@ -251,6 +251,10 @@ decode_cluster(struct step *s, struct str body, struct err *e)
 		/* Half a spec is none. */
 		memset(&s->cluster, 0, sizeof(s->cluster));
 		s->cluster.meta = meta;
+		s->cluster.deletion_protection = s->invalid.code == ERR_LIMIT;
+		(void)json_bool(&s->json,
+		    json_path(&s->json, json_root(&s->json), "spec.deletionProtection"),
+		    &s->cluster.deletion_protection);
 	}
 	if (uid_none(&m->uid) || m->resource_version == 0 || !str_is(m->name, s->req.name) ||
 	    !str_is(m->namespace, s->req.namespace))

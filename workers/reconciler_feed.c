@@ -148,6 +148,7 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	    .pod_inputs = r->pod_inputs,
 	    .pending_restart = r->pending_restart,
 	    .restart_lowers = r->restart_lowers,
+	    .paused = r->patroni_paused,
 	    .pgdata_empty = r->pgdata_empty,
 	    .bootstrapped = r->bootstrapped};
 	const char *breach = check_child(&c);

@@ -87,7 +87,8 @@ fill_cluster(const struct record_source *s, struct record *out, struct err *e)
 	r->deleting = m->deleting;
 	r->finalizer = m->finalizer;
 	r->paused = m->paused;
-	/* As it stands, even in a spec that can not be read otherwise. */
+	/* As it stands, even in a spec that can not be read otherwise; an outline can not tell. */
+	r->protected = s->limit != NULL;
 	(void)json_bool(s->j, json_path(s->j, s->object, "spec.deletionProtection"), &r->protected);
 	return 0;
 }
@@ -169,6 +170,7 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 	r->lag = i.lag;
 	r->pending_restart = i.pending_restart;
 	r->restart_lowers = i.restart_lowers;
+	r->patroni_paused = i.patroni_paused;
 	r->pgdata_empty = i.pgdata_empty;
 	r->bootstrapped = i.bootstrapped;
 	r->config_generation = (uint64_t)i.config_generation;

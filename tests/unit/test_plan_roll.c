@@ -136,6 +136,49 @@ test_halt(void)
 	CHECK(is_next(CHOICE_verb_NONE, 0), "nor before every list is complete");
 }
 
+/* What looks like an instance that does not serve anyway may be a primary on its way. */
+static void
+test_primary_without_a_role(void)
+{
+	begin();
+	comes_back(1, CHOICE_instance_role_REPLICA);
+	comes_back(2, CHOICE_instance_role_REPLICA);
+	reports[0].role = CHOICE_instance_role_NONE;
+	reports[0].state = CHOICE_instance_state_STARTING;
+	says(0);
+	CHECK(is_next(CHOICE_verb_NONE, 0), "nobody else leads: its pod stays");
+	reports[0].operation = CHOICE_operation_SWITCHOVER;
+	reports[0].operation_phase = CHOICE_operation_phase_RUNNING;
+	reports[1].role = CHOICE_instance_role_PRIMARY;
+	reports[1].state = CHOICE_instance_state_RUNNING;
+	says(0);
+	says(1);
+	CHECK(is_next(CHOICE_verb_NONE, 0), "nor while it is handing over");
+	reports[0].operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	says(0);
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 0), "once another one leads it goes");
+	begin();
+	reports[0].paused = true;
+	says(0);
+	CHECK(is_next(CHOICE_verb_NONE, 0), "while Patroni is paused nothing is stopped");
+}
+
+static void
+test_two_synchronous(void)
+{
+	begin();
+	for (unsigned i = 1; i < 3; i++) {
+		reports[i].state = CHOICE_instance_state_RUNNING; /* it does not stream */
+		says(i);
+	}
+	comes_back(1, CHOICE_instance_role_REPLICA);
+	reports[0].pod_inputs = model_pod_inputs(wanted.hash);
+	reports[0].reason = REASON_NO_SYNCHRONOUS_STANDBY;
+	says(0);
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 2), "a primary that lacks only the standby that "
+						   "fails does not keep that from being mended");
+}
+
 static void
 await_restart(bool lowers)
 {
@@ -190,6 +233,8 @@ main(void)
 {
 	test_pods();
 	test_halt();
+	test_primary_without_a_role();
+	test_two_synchronous();
 	test_parameters();
 	return tap_done();
 }

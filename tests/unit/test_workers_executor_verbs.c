@@ -264,6 +264,25 @@ test_replace_serving(void)
 	asks("GET " CORE "pods/demo-1");
 	answer(200, keep(ready_pod("demo-1", "replica", "")));
 	ends(CONFLICT, NONE, "and so does one of which nothing is known");
+	for (int leads = 0; leads < 2; leads++) {
+		take(CHOICE_verb_REPLACE_POD, 0, 1, UID_B);
+		answer_cluster();
+		asks("GET " CORE "pods/demo-1");
+		answer(200, keep(fmt("{\"metadata\":{\"name\":\"demo-1\",\"namespace\":\"prod\","
+				     "\"uid\":\"" UID_B "\",\"resourceVersion\":\"5\",\"labels\":{"
+				     "\"" LABEL_CLUSTER "\":\"demo\",\"role\":\"primary\"}}}")));
+		asks("GET " CORE "pods?labelSelector=bestgres.io%2Fcluster%3Ddemo&limit=200");
+		answer(200, keep(fmt("{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s,%s]}",
+				keep(ready_pod("demo-0", leads ? "primary" : "replica", OLD)),
+				keep(ready_pod("demo-7", "primary", OLD)))));
+		if (leads) {
+			asks("DELETE " CORE "pods/demo-1");
+			answer(200, "{}");
+			ends(DONE, NONE, "a dead primary's pod goes once another one leads");
+		} else {
+			ends(CONFLICT, NONE, "one that bears its label stays while none does");
+		}
+	}
 }
 
 /* --- deletionPolicy Delete */
