@@ -1,6 +1,6 @@
 /*
- * Patroni on loopback: polls, and the switchover before a stop. What it says goes to view.c;
- * whether it lives, to init.
+ * Patroni on loopback: polls, and what it is asked to do: a switchover, planned or before a stop, a
+ * restart, a look at once. What it says goes to view.c; whether it lives, to init.
  */
 #include "instance/agent.h"
 
