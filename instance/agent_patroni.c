@@ -9,8 +9,8 @@
 #define ASK_MS 1000
 #define ALIVE_MS 700
 #define SWITCHOVER_MS 60000 /* a large server may take long to stop */
-#define RESTART_MS                                                                                 \
-	600000          /* the stop has no bound of its own: patroni/postgresql, Postgresql.stop */
+/* The stop has no bound of its own (patroni/postgresql, Postgresql.stop). */
+#define RESTART_MS 600000
 #define OWN_POD_MS 300  /* the API may be away: it is not needed */
 #define CLUSTER_EVERY 5 /* polls */
 #define MISSES_MAX 3
@@ -231,8 +231,6 @@ patroni_post_restart(struct agent *a, void (*done)(struct agent *a, bool ok, str
 	kube_send(a->rest, &r, on_restart, a);
 }
 
-/* --- The switchover before a stop. */
-
 static void
 on_woken(void *arg, const struct kube_reply *r)
 {
@@ -262,6 +260,8 @@ patroni_wake(struct agent *a)
 		kube_send(a->rest, &q, on_woken, a);
 	}
 }
+
+/* --- The switchover before a stop. */
 
 static void
 tell_switchover(struct agent *a, bool done, struct str text)

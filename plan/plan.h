@@ -100,8 +100,8 @@ struct plan_wanted {
 	bool blocked; /* deleted but protected: it lives on, and deleting is false */
 	bool paused;
 	bool invalid; /* the spec can not be read; why is in plan_cluster.invalid_text */
-	uint8_t instances, policy,
-	    update; /* policy, update: choices deletion_policy, update_strategy */
+	uint8_t instances;
+	uint8_t policy, update; /* choices deletion_policy, update_strategy */
 };
 
 enum plan_destruction { /* how far deletionPolicy Delete has come in this life */
