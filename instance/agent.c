@@ -59,17 +59,25 @@ agent_tell_seen(struct agent *a, bool answered)
 	(void)child_tell(&a->self, &m);
 }
 
-/* A fresh pod waits until the operator's word for it was read; then this is said once. */
+/*
+ * A fresh pod, or one that rested, waits until the operator's word for it was read; what runs is
+ * not held by `hold`, only by `stop`.
+ */
 static void
-release(struct agent *a)
+tell_wanted(struct agent *a)
 {
-	struct ipc_msg m = {.type = IPC_RELEASED, .fds = {-1, -1}};
+	struct ipc_msg m = {.type = IPC_WANTED, .fds = {-1, -1}, .wanted.stop = a->stop};
+	bool runs = a->stop == CHOICE_stop_NONE;
 
-	if (a->released || !a->instance_known || a->hold || a->spec == NULL || a->cluster_gone)
+	if (!a->instance_known || a->told == a->stop ||
+	    (runs && (a->hold || a->spec == NULL || a->cluster_gone)))
 		return;
-	a->released = child_tell(&a->self, &m);
-	if (a->released)
-		log_info("released", NULL, "Patroni may start");
+	if (!child_tell(&a->self, &m))
+		return;
+	a->told = a->stop;
+	a->released = runs;
+	log_info("wanted", NULL, "%s",
+	    runs ? "Patroni may start" : "a rest, of as much as spec.stop of our BGInstance says");
 }
 
 /* On the leader, once in its life, until it is done: pgctl leaves alone what is there. */
@@ -89,9 +97,11 @@ void
 agent_look(struct agent *a)
 {
 	a->now = clock_boot();
-	if (a->view.known && a->view.running)
+	if (a->state.stopped)
+		a->adopting = true;
+	else if (a->view.known && a->view.running)
 		a->adopting = false;
-	release(a);
+	tell_wanted(a);
 	spec_send(a);
 	patroni_look(a);
 	patroni_wake(a);
@@ -305,6 +315,7 @@ agent_main(void)
 	arena_init(&a.spec_arena[1], SPEC_ARENA_MAX);
 	arena_init(&a.config.arena, CONFIG_ARENA_MAX);
 	a.send_at = SIZE_MAX;
+	a.told = -1;
 	view_silent(&a.view);
 	connect_both(&a, host, (uint16_t)port, pod_ip);
 	effect = enter_sandbox((uint16_t)port);

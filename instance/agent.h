@@ -69,7 +69,8 @@ struct agent {
 	bool state_known, disk_known, checked_known, password_known;
 	bool bootstrap_asked, bootstrapped;
 	struct msec bootstrap_next;
-	bool released;
+	int told;      /* choice stop: what init was told is wanted; -1 = nothing yet */
+	bool released; /* told NONE: Patroni may start */
 
 	/* The cluster: the last object that could be read. */
 	struct arena spec_arena[2];
@@ -85,7 +86,8 @@ struct agent {
 
 	/* Our BGInstance. */
 	bool instance_named, instance_known, hold;
-	bool adopting; /* it was held, and PostgreSQL has not run since */
+	uint8_t stop;  /* choice stop */
+	bool adopting; /* it was held or rested, and PostgreSQL has not run since */
 	struct uid instance_uid;
 	uint64_t instance_version;
 	struct report stored, sent;

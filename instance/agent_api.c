@@ -90,6 +90,7 @@ take_instance(struct agent *a, const struct feed_item *item)
 	a->instance_uid = i->meta.uid;
 	a->instance_version = i->meta.resource_version;
 	a->hold = i->hold;
+	a->stop = i->stop;
 	operate_take(a, i);
 	if (a->hold && !a->released)
 		a->adopting = true;
@@ -249,6 +250,9 @@ make_report(const struct agent *a, struct report *out)
 	    .bootstrap_reason = a->bootstrap.reason,
 	    .bootstrap_text = a->bootstrap.text,
 	    .held = a->hold && !a->released,
+	    .resting = a->told > CHOICE_stop_NONE && (a->stop != CHOICE_stop_NONE || !a->hold),
+	    .detached = a->state.detached,
+	    .stopped = a->state.stopped && a->disk.stopped,
 	    .adopting = a->adopting,
 	    .was_primary = a->disk.was_primary,
 	    .disk_timeline = a->disk.timeline,

@@ -1,6 +1,7 @@
 /*
- * The stop machine's hands (stop.c decides). Needs no API: only the handing-on of the leadership
- * asks the agent, and only for so long.
+ * The stop machine's hands (stop.c decides): the way down after SIGTERM, to the container's end,
+ * and the operator's to a rest in it. Needs no API: only the handing-on of the leadership asks the
+ * agent, and only for so long.
  */
 #include <signal.h>
 #include <unistd.h>
@@ -49,13 +50,11 @@ ask_handover(struct init *i)
 		i->handover_done = true;
 }
 
+/* What both ways have in common. */
 static void
 act(struct init *i, enum stop_act what, pid_t postmaster)
 {
 	switch (what) {
-	case STOP_ASK_HANDOVER:
-		ask_handover(i);
-		break;
 	case STOP_TERM_PATRONI:
 		if (i->keeper.pid != 0)
 			(void)kill(i->keeper.pid, SIGTERM);
@@ -71,31 +70,113 @@ act(struct init *i, enum stop_act what, pid_t postmaster)
 	case STOP_KILL:
 		log_error("stop", NULL, "SIGKILL to %u processes", init_kill_all(i, SIGKILL));
 		break;
+	case STOP_ASK_HANDOVER:
 	case STOP_EXIT:
-		end(i);
 	case STOP_WAIT:
 	case STOP_ACT_COUNT:
 		break;
 	}
 }
 
-/* Called on every tick and every death while stopping. */
-void
-halt_look(struct init *i)
+/* As far as is possible now; what it waits for, or STOP_EXIT. */
+static enum stop_act
+go_down(struct init *i, struct stop *s, bool hand_over)
 {
 	pid_t postmaster;
 	struct stop_seen seen;
 	enum stop_act what;
 
-	if (i->stop.phase == STOP_OFF || i->fence.phase != FENCE_WATCHING)
-		return;
 	do {
 		postmaster = procs_postmaster(PGDATA_DIR, getpid());
 		seen = (struct stop_seen){.patroni = i->keeper.pid != 0,
 		    .postmaster = postmaster != 0,
-		    .agent = i->helper[HELPER_AGENT].ready,
+		    .agent = hand_over && i->helper[HELPER_AGENT].ready,
 		    .handover_done = i->handover_done};
-		what = stop_next(&i->stop, &seen, clock_boot());
+		what = stop_next(s, &seen, clock_boot());
 		act(i, what, postmaster);
-	} while (what != STOP_WAIT && what != STOP_ASK_HANDOVER);
+	} while (what != STOP_WAIT && what != STOP_ASK_HANDOVER && what != STOP_EXIT);
+	return what;
+}
+
+/* --- To a rest (BGInstance.spec.stop). */
+
+static void
+rest_ended(struct init *i)
+{
+	log_info("rest", NULL, "PostgreSQL is stopped%s",
+	    i->rest.force >= STOP_IMMEDIATE ? ", but not cleanly: it did not end in time" : "");
+	i->rest.phase = STOP_OFF;
+	i->detached = false;
+	i->rested = true;
+	fence_init(&i->fence, clock_boot()); /* nothing is left to fence */
+	init_changed(i);
+}
+
+/*
+ * Without Patroni a standby goes on to follow, but can not lead. Who leads by now has to stop
+ * instead: the operator sees that, and says so.
+ */
+static void
+detach(struct init *i)
+{
+	bool runs = procs_postmaster(PGDATA_DIR, getpid()) != 0;
+
+	if (i->keeper.pid != 0 && !i->fence.armed)
+		(void)kill(i->keeper.pid, SIGKILL);
+	if (i->keeper.pid != 0 || i->detached == runs)
+		return;
+	i->detached = runs;
+	i->rested = !runs;
+	init_changed(i);
+}
+
+static void
+look_at_rest(struct init *i)
+{
+	if (i->rest.phase == STOP_OFF) {
+		if (i->rest_wanted == CHOICE_stop_PATRONI && !i->rested)
+			detach(i);
+	} else if (go_down(i, &i->rest, false) == STOP_EXIT) {
+		rest_ended(i);
+	}
+}
+
+void
+halt_wanted(struct init *i, enum choice_stop stop)
+{
+	if (i->stop.phase != STOP_OFF)
+		return;
+	i->rest_wanted = (uint8_t)stop;
+	i->released = stop == CHOICE_stop_NONE;
+	if (i->released) {
+		i->rest.phase = STOP_OFF;
+		i->detached = i->rested = false;
+		return;
+	}
+	i->keeper.ran = false; /* it starts again only when told */
+	ev_timer_stop(i->loop, &i->keeper.again);
+	if (stop == CHOICE_stop_POSTGRESQL && !i->rested && i->rest.phase == STOP_OFF) {
+		log_info("rest", NULL, "told to rest: stopping within %u s", i->grace_s);
+		stop_begin(&i->rest, i->grace_s, clock_boot());
+	}
+	look_at_rest(i);
+}
+
+/* Called on every tick and every death. */
+void
+halt_look(struct init *i)
+{
+	enum stop_act what;
+
+	if (i->fence.phase != FENCE_WATCHING)
+		return;
+	if (i->stop.phase == STOP_OFF) {
+		look_at_rest(i);
+		return;
+	}
+	what = go_down(i, &i->stop, true);
+	if (what == STOP_ASK_HANDOVER)
+		ask_handover(i);
+	else if (what == STOP_EXIT)
+		end(i);
 }

@@ -90,7 +90,9 @@ state_now(const struct init *i)
 	    .patroni_running = i->keeper.pid != 0,
 	    .patroni_exits = i->keeper.exits,
 	    .fences = i->fences,
-	    .stopping = i->stop.phase != STOP_OFF};
+	    .stopping = i->stop.phase != STOP_OFF,
+	    .detached = i->detached,
+	    .stopped = i->rested};
 
 	str_copy_text(s.text, sizeof(s.text), str_of(i->locked ? i->keeper.ended : i->lock_text));
 	memcpy(s.owned_variable, i->owned_variable, sizeof(s.owned_variable));
@@ -116,8 +118,8 @@ init_tick_needed(struct init *i)
 	 * With Patroni running too: the fence counts from its last look, so that must never be long
 	 * ago.
 	 */
-	bool needed =
-	    !i->locked || i->fence.armed || i->keeper.pid != 0 || i->stop.phase != STOP_OFF;
+	bool needed = !i->locked || i->fence.armed || i->keeper.pid != 0 ||
+	              i->stop.phase != STOP_OFF || i->rest.phase != STOP_OFF;
 
 	if (needed && !ev_is_active(&i->tick))
 		ev_timer_again(i->loop, &i->tick);

@@ -1,7 +1,7 @@
 /*
  * init: PID 1 of the database container. One struct, and a file for each of its jobs: init.c loop,
  * reaping and reports; spawn.c agent and pgctl; keeper.c Patroni; watchdog.c the fence; halt.c the
- * way down. No JSON, no network, no file of PostgreSQL but postmaster.pid, and PGDATA's mode.
+ * ways down. No JSON, no network, no file of PostgreSQL but postmaster.pid, and PGDATA's mode.
  */
 #ifndef INSTANCE_INIT_H
 #define INSTANCE_INIT_H
@@ -50,6 +50,9 @@ struct init {
 	struct fence fence;
 	struct stop stop;
 	bool asked_handover, handover_done;
+	struct stop rest;      /* the same way down to a rest in the pod */
+	uint8_t rest_wanted;   /* choice stop: by the operator */
+	bool detached, rested; /* Patroni is gone for it; PostgreSQL as well */
 	int lock_fd, fifo_fd, stdout_fd,
 	    stderr_fd; /* the last two: as the container got them, for Patroni */
 	bool locked, released, configured;
@@ -96,5 +99,6 @@ void watchdog_patroni_gone(struct init *i);
 /* halt.c */
 void halt_begin(struct init *i);
 void halt_look(struct init *i);
+void halt_wanted(struct init *i, enum choice_stop stop); /* the operator's word */
 
 #endif

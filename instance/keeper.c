@@ -111,7 +111,8 @@ may_start(const struct init *i)
 {
 	return i->locked && i->configured && (i->released || i->keeper.ran) && i->keeper.pid == 0 &&
 	       i->owned_variable[0] == '\0' && i->stop.phase == STOP_OFF &&
-	       i->fence.phase == FENCE_WATCHING && !ev_is_active(&i->keeper.again);
+	       i->rest_wanted == CHOICE_stop_NONE && i->fence.phase == FENCE_WATCHING &&
+	       !ev_is_active(&i->keeper.again);
 }
 
 /*
@@ -170,8 +171,11 @@ keeper_ended(struct init *i, int status)
 
 	k->pid = 0;
 	describe(k->ended, status);
-	if (i->stop.phase != STOP_OFF || i->fence.phase != FENCE_WATCHING) {
+	if (i->stop.phase != STOP_OFF || i->rest_wanted != CHOICE_stop_NONE ||
+	    i->fence.phase != FENCE_WATCHING) {
 		log_info("patroni", NULL, "%s", k->ended);
+		if (i->stop.phase == STOP_OFF)
+			init_changed(i);
 		return;
 	}
 	k->exits++;
@@ -212,7 +216,7 @@ keeper_seen(struct init *i, const struct msg_patroni_seen *m)
 {
 	struct msec now = clock_boot();
 
-	if (i->keeper.pid == 0 || i->stop.phase != STOP_OFF)
+	if (i->keeper.pid == 0 || i->stop.phase != STOP_OFF || i->rest.phase != STOP_OFF)
 		return;
 	if (m->answered) {
 		if (i->fresh)

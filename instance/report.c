@@ -65,6 +65,20 @@ starts(const char *state)
 	return true;
 }
 
+/* On the way to a rest that the operator wants, or there. */
+static void
+make_resting(const struct report_input *in, struct report *out)
+{
+	if (in->stopped)
+		trouble(out, CHOICE_instance_state_STOPPED, REASON_RESTING, "");
+	else if (in->detached)
+		trouble(out, CHOICE_instance_state_DETACHED, REASON_RESTING, "");
+	else
+		out->state = CHOICE_instance_state_STOPPING;
+	if (in->detached)
+		out->role = CHOICE_instance_role_REPLICA;
+}
+
 /* Not serving: what is in its way, the first thing first. */
 static void
 make_waiting(const struct report_input *in, struct report *out)
@@ -76,6 +90,8 @@ make_waiting(const struct report_input *in, struct report *out)
 		    in->init_text);
 	else if (in->stopping && !in->patroni_running)
 		out->state = CHOICE_instance_state_STOPPED;
+	else if (in->resting)
+		make_resting(in, out);
 	else if (in->disk_reason != REASON_NONE)
 		trouble(out, CHOICE_instance_state_FAILED, in->disk_reason, in->disk_text);
 	else if (in->spec_reason != REASON_NONE && !in->patroni_running)
@@ -137,7 +153,7 @@ report_make(const struct report_input *in, struct report *out)
 		make_running(in, out);
 	else {
 		make_waiting(in, out);
-		if (in->locked && in->adopting)
+		if (in->locked && in->adopting && !in->detached)
 			make_adopting(in, out);
 	}
 }
@@ -199,7 +215,8 @@ report_urgent(const struct report *stored, const struct report *now)
 	if (strcmp(stored->pod_uid, now->pod_uid) != 0)
 		return now->state !=
 		       CHOICE_instance_state_WAITING_FOR_LOCK; /* the first word of this pod */
-	if (operation_differs(stored, now))
+	if (operation_differs(stored, now) ||
+	    (now->reason == REASON_RESTING && now->state != stored->state))
 		return true;
 	if (stored->role == CHOICE_instance_role_PRIMARY &&
 	    now->role != CHOICE_instance_role_PRIMARY && now->certain)

@@ -134,7 +134,8 @@ spawn_say_state(struct helper *h, const struct msg_pod_state *now)
 	if (h->said_state && h->said.locked == now->locked &&
 	    h->said.patroni_running == now->patroni_running &&
 	    h->said.patroni_exits == now->patroni_exits && h->said.fences == now->fences &&
-	    h->said.stopping == now->stopping && strcmp(h->said.text, now->text) == 0)
+	    h->said.stopping == now->stopping && h->said.detached == now->detached &&
+	    h->said.stopped == now->stopped && strcmp(h->said.text, now->text) == 0)
 		return;
 	m.pod_state = *now;
 	if (!spawn_tell(h, &m))
@@ -184,8 +185,8 @@ on_msg(void *arg, struct ipc_msg *m)
 	case IPC_BREACH:
 		kill_helper(other(h), m->breach.text);
 		break;
-	case IPC_RELEASED:
-		i->released = true;
+	case IPC_WANTED:
+		halt_wanted(i, m->wanted.stop);
 		init_changed(i);
 		break;
 	case IPC_PATRONI_SEEN:

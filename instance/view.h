@@ -82,7 +82,8 @@ struct report_input {
 	const char *disk_text, *spec_text, *bootstrap_text;
 	/* sync_wanted: by the spec, with replicas to be had */
 	bool held, bootstrapped, sync_wanted;
-	bool adopting; /* this pod was held, and PostgreSQL has not run in it since */
+	bool resting, detached, stopped; /* told to rest; how far, the disk looked at since */
+	bool adopting; /* this pod was held or rested, and PostgreSQL has not run in it since */
 	int64_t config_generation, max_lag;
 };
 void report_make(const struct report_input *in, struct report *out);

@@ -71,6 +71,7 @@ stage_look(struct pgctl *p)
 	struct err e;
 
 	memset(&p->found, 0, sizeof(p->found));
+	p->found.stopped = p->state.stopped;
 	p->chosen = NULL;
 	if (p->state.owned_variable[0] != '\0')
 		problem(p, REASON_VARIABLE_OWNED, p->state.owned_variable);

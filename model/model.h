@@ -94,6 +94,7 @@ enum group {
 	GROUP_BOOTSTRAP,
 	GROUP_META,
 	GROUP_LIFE,
+	GROUP_REST,
 	GROUP_COUNT,
 	/* BGInstance's two */
 	GROUP_SPEC = 0,
@@ -214,6 +215,10 @@ uint64_t model_pod_inputs(const uint64_t hash[GROUP_COUNT]);
 /* "<cluster><suffix>" and for INSTANCE "<cluster>-<ordinal>"; out holds NAME_MAX_LABEL + 1. */
 void model_child_name(
     char out[NAME_MAX_LABEL + 1], enum child c, const char *cluster, unsigned ordinal);
+/* How many pods there are to be: none while it is hibernated. */
+int64_t model_replicas(const struct bgcluster *c);
+/* spec.fencedInstances as a mask of ordinals; a name of no instance is not in it. */
+uint32_t model_fenced(const struct bgcluster *c);
 /* Settings a user may not give (reason PARAMETER_OWNED), by name. */
 bool model_parameter_owned(struct str name);
 /* PATRONI_* variables that would override what Bestgres must win. */

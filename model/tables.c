@@ -98,6 +98,29 @@ model_child_name(char out[NAME_MAX_LABEL + 1], enum child c, const char *cluster
 		die("the name of a child of %s is too long", cluster);
 }
 
+int64_t
+model_replicas(const struct bgcluster *c)
+{
+	return c->hibernated ? 0 : c->instances;
+}
+
+uint32_t
+model_fenced(const struct bgcluster *c)
+{
+	char name[NAME_MAX_LABEL + 1];
+	uint32_t mask = 0;
+
+	for (unsigned i = 0; i < INSTANCES_MAX; i++) {
+		int n = snprintf(
+		    name, sizeof(name), "%.*s-%u", (int)c->meta.name.len, c->meta.name.p, i);
+
+		for (size_t k = 0; n > 0 && k < c->fenced_instances.n; k++)
+			if (str_is(c->fenced_instances.at[k], name))
+				mask |= 1u << i;
+	}
+	return mask;
+}
+
 static bool
 in_table(struct str name, const char *const *table)
 {

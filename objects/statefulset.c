@@ -73,7 +73,7 @@ objects_put_statefulset(struct render *r)
 		   .owner = OWNED_BY_NOBODY, .key = ANNOTATION_STORAGE_INPUTS, .value = inputs});
 	jw_key(&r->w, "spec");
 	jw_object(&r->w);
-	jw_kv_int(&r->w, "replicas", r->c->instances);
+	jw_kv_int(&r->w, "replicas", model_replicas(r->c));
 	objects_put_name(r, "serviceName", child_info[CHILD_SERVICE_PODS].suffix);
 	/* Parallel: whichever pod holds the lock must be able to start, not pod 0 first. */
 	jw_kv(&r->w, "podManagementPolicy", "Parallel");

@@ -29,6 +29,12 @@ rule_instances(const struct plan_cluster *c)
 	return c->wanted.instances < c->instances_n ? c->wanted.instances : c->instances_n;
 }
 
+unsigned
+rule_replicas(const struct plan_cluster *c)
+{
+	return c->wanted.hibernated ? 0 : c->wanted.instances;
+}
+
 const struct plan_child *
 rule_child(const struct plan_cluster *c, enum child child, unsigned ordinal)
 {
@@ -135,7 +141,16 @@ static bool
 shrinks_unsynced(const struct plan_at *a, enum child child)
 {
 	return child == CHILD_STATEFULSET && a->c->child[child].present && !a->w->synced &&
-	       (!a->c->statefulset.known || a->c->statefulset.replicas > a->c->wanted.instances);
+	       (!a->c->statefulset.known || a->c->statefulset.replicas > rule_replicas(a->c));
+}
+
+/* Pods go only when what is in them rests. */
+static bool
+shrinks_awake(const struct plan_at *a, enum child child)
+{
+	return child == CHILD_STATEFULSET && a->c->wanted.hibernated &&
+	       a->c->child[CHILD_STATEFULSET].present && !rest_has_no_pods(a->c) &&
+	       !rest_is_complete(a->c);
 }
 
 /* A larger StatefulSet makes pods, which need their names in the Role and their BGInstances. */
@@ -192,15 +207,19 @@ tend(struct plan_at *a, enum child child, unsigned ordinal)
 {
 	bool running = is_running(a);
 	enum plan_is is = rule_child_is(a, child, ordinal);
+	enum verdict held;
 
 	if (is == IS_SETTLED || is == IS_UNVERIFIED)
 		return PASS;
+	if (child == CHILD_STATEFULSET && (held = rest_hold(a)) != PASS)
+		return held;
 	/* A smaller cluster's Role loses names only after the pods that need them. */
 	if (child == CHILD_ROLE && is == IS_DIFFERENT && has_surplus(a->c))
 		return PASS;
+	if (shrinks_primary(a, child) || shrinks_awake(a, child))
+		return PASS; /* rule_retire and rule_rest see to that */
 	if (is_due(a, child, is, running) && !shrinks_unsynced(a, child) &&
-	    !grows_unprepared(a, child) && !shrinks_primary(a, child) &&
-	    !rule_waits(a, &rule_child(a->c, child, ordinal)->try))
+	    !grows_unprepared(a, child) && !rule_waits(a, &rule_child(a->c, child, ordinal)->try))
 		return ensure(a, child, ordinal);
 	return running ? PASS : STOP;
 }
@@ -247,7 +266,8 @@ rule_verify(struct plan_at *a, bool *left)
 		for (unsigned i = 0; i < n; i++) {
 			if (!is_unverified(
 				a, (enum child)child, rule_child_is(a, (enum child)child, i)) ||
-			    shrinks_unsynced(a, (enum child)child))
+			    shrinks_unsynced(a, (enum child)child) ||
+			    shrinks_awake(a, (enum child)child))
 				continue;
 			if (rule_waits(a, &rule_child(a->c, (enum child)child, i)->try))
 				continue;
@@ -315,70 +335,6 @@ rule_storage(struct plan_at *a)
 	return rule_step(a, CHOICE_verb_ORPHAN_STATEFULSET, CHILD_STATEFULSET, 0, &s->uid);
 }
 
-/*
- * --- Adopted data (DESIGN 9.5). Patroni lets any replica within maximum_lag_on_failover take over
- * that is up first, so the instance that was primary when all stopped starts before the others: its
- * timeline is the highest and nobody else on that says so of itself. Where none is so, or it starts
- * as a replica after all, Patroni decides among all of them.
- */
-
-/* Does x come before y? 0 = neither. */
-static int
-compare_standing(const struct plan_report *x, const struct plan_report *y)
-{
-	if (x->timeline != y->timeline)
-		return x->timeline > y->timeline ? 1 : -1;
-	return (x->role == CHOICE_instance_role_PRIMARY) -
-	       (y->role == CHOICE_instance_role_PRIMARY);
-}
-
-/* The last primary: before every other. */
-static bool
-is_foremost(const struct plan_cluster *c, unsigned ordinal)
-{
-	const struct plan_report *r = &c->instance[ordinal].report;
-
-	for (unsigned i = 0; i < rule_instances(c); i++)
-		if (i != ordinal && compare_standing(r, &c->instance[i].report) <= 0)
-			return false;
-	return r->role == CHOICE_instance_role_PRIMARY;
-}
-
-/* It is released, but has not started yet. A lost pod's report loses its role. */
-static bool
-starts_alone(const struct plan_cluster *c)
-{
-	for (unsigned i = 0; i < rule_instances(c); i++)
-		if (!c->instance[i].report.hold && is_foremost(c, i) &&
-		    c->instance[i].report.state < CHOICE_instance_state_RUNNING)
-			return true;
-	return false;
-}
-
-enum verdict
-rule_release(struct plan_at *a)
-{
-	const struct plan_cluster *c = a->c;
-	unsigned n = rule_instances(c), first = n;
-
-	for (unsigned i = 0; i < n; i++) {
-		const struct plan_instance *p = &c->instance[i];
-
-		if (!p->child.present || !p->known)
-			return PASS;
-		if (!p->report.hold)
-			continue;
-		if (p->report.state != CHOICE_instance_state_HELD || !status_current(c, i))
-			return PASS;
-		if (first == n || compare_standing(&p->report, &c->instance[first].report) > 0)
-			first = i;
-	}
-	if (first == n || starts_alone(c) || rule_waits(a, &c->instance[first].child.try))
-		return PASS;
-	return rule_step(
-	    a, CHOICE_verb_RELEASE, CHILD_INSTANCE, first, &c->instance[first].child.uid);
-}
-
 /* --- After a scale-down: the pod ends, then its BGInstance goes; its volume stays. */
 
 static bool
@@ -401,7 +357,7 @@ rule_surplus(struct plan_at *a)
 		const struct plan_instance *p = &c->instance[i];
 
 		if (!p->child.present || p->child.deleting || p->child.owner == 0 ||
-		    !has_shrunk(a, i))
+		    !has_shrunk(a, i) || i == roll_going_primary(c))
 			continue;
 		if (!p->looked || p->pod_present || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS) {
 			if (!rule_waits(a, p->pod_present || !p->looked ? &p->look : &p->child.try))

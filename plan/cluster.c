@@ -31,7 +31,8 @@ static const struct rule {
     {DELETING, rule_namespace, "whether its namespace goes too is asked first"},
     {PAUSED | UNREADABLE | QUARANTINED, rule_namespace_held_up,
 	"and of what is deleted but held up as well"},
-    {DELETING, rule_delete_statefulset, "the StatefulSet goes first,"},
+    {DELETING, rule_rest_to_delete, "data that is kept comes to rest in order first,"},
+    {DELETING, rule_delete_statefulset, "then the StatefulSet goes,"},
     {DELETING, rule_await_pods, "then its pods end, all of them,"},
     {DELETING, rule_delete_runtime, "then goes what they needed,"},
     {DELETING, rule_destroy_data, "then the data, only if deletionPolicy is Delete,"},
@@ -44,6 +45,7 @@ static const struct rule {
 	"anchor, Secrets, rights, Services, instances, StatefulSet are made and kept, in this "
 	"order"},
     {ALIVE, rule_storage, "other volumes need another StatefulSet, once all else is well"},
+    {ALIVE, rule_rest, "who is hibernated or fenced is stopped, a whole cluster in order"},
     {ALIVE, rule_release, "on adopted data the last primary starts first, once all have reported"},
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
     {ALIVE, rule_replace, "a pod that never started is replaced once the mistake is taken back"},
@@ -113,12 +115,16 @@ remember_said(struct plan_cluster *c, const struct plan_at *a)
 	if (!c->said.primed) {
 		c->said.primed = true;
 		c->said.ready = ready;
+		c->said.hibernated =
+		    a->out->status.n > 0 && a->out->status.at[0].reason == REASON_HIBERNATED;
 		for (unsigned i = 0; i < a->out->status.n; i++)
 			if (status_failing(a->out->status.at[i].reason))
 				c->events |= 1ULL << a->out->status.at[i].reason;
 	}
 	if (!ready)
 		c->said.ready = false;
+	if (a->out->status.n > 0 && a->out->status.at[0].reason != REASON_HIBERNATED)
+		c->said.hibernated = false;
 	if (c->said.primary == 0)
 		c->said.primary = a->primary;
 }

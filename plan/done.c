@@ -161,16 +161,36 @@ on_ensured(const struct ctx *x)
 }
 
 static void
-on_written(const struct ctx *x) /* HOLD, RELEASE, UNREACHABLE */
+on_unreachable(const struct ctx *x)
 {
 	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
 
 	learn(x);
-	if (x->sent->verb == CHOICE_verb_UNREACHABLE)
-		p->unreachable = true;
-	else if (uid_eq(&p->child.uid, &x->answer->child_uid))
-		p->report.hold = x->sent->verb == CHOICE_verb_HOLD;
+	p->unreachable = true;
 	settle(x->c, &p->child.try, x->now);
+}
+
+static void
+on_held(const struct ctx *x) /* HOLD, RELEASE, STOP_PATRONI, STOP_POSTGRESQL */
+{
+	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
+
+	learn(x);
+	/* Not settled: it may be stopped and released within seconds, each time for a reason. */
+	succeed(&p->child.try);
+	if (!uid_eq(&p->child.uid, &x->answer->child_uid))
+		return;
+	switch (x->sent->verb) {
+	case CHOICE_verb_STOP_PATRONI:
+	case CHOICE_verb_STOP_POSTGRESQL:
+		p->report.stop = x->sent->verb == CHOICE_verb_STOP_PATRONI ? CHOICE_stop_PATRONI
+		                                                           : CHOICE_stop_POSTGRESQL;
+		x->c->rested_at = x->now;
+		break;
+	default:
+		p->report.hold = x->sent->verb == CHOICE_verb_HOLD;
+		p->report.stop = CHOICE_stop_NONE;
+	}
 }
 
 static void
@@ -361,6 +381,8 @@ on_event(const struct ctx *x)
 	}
 	if (x->sent->reason == REASON_READY || x->sent->reason == REASON_PRIMARY_CHANGED)
 		c->said.primary = x->sent->ordinal;
+	else if (x->sent->reason == REASON_HIBERNATED)
+		c->said.hibernated = true;
 	else {
 		c->events |= 1ULL << x->sent->reason;
 		c->said.told = x->sent->key;
@@ -376,9 +398,11 @@ take_done(const struct ctx *x)
 	    [CHOICE_verb_ENSURE] = on_ensured,
 	    [CHOICE_verb_DELETE] = on_deleted,
 	    [CHOICE_verb_ORPHAN_STATEFULSET] = on_deleted,
-	    [CHOICE_verb_HOLD] = on_written,
-	    [CHOICE_verb_RELEASE] = on_written,
-	    [CHOICE_verb_UNREACHABLE] = on_written,
+	    [CHOICE_verb_HOLD] = on_held,
+	    [CHOICE_verb_RELEASE] = on_held,
+	    [CHOICE_verb_STOP_PATRONI] = on_held,
+	    [CHOICE_verb_STOP_POSTGRESQL] = on_held,
+	    [CHOICE_verb_UNREACHABLE] = on_unreachable,
 	    [CHOICE_verb_SWITCHOVER] = on_told,
 	    [CHOICE_verb_RESTART] = on_told,
 	    [CHOICE_verb_OBSERVE_PODS] = on_pods,

@@ -112,6 +112,8 @@ plan_note_cluster(
 	note_generation(c, w, !same);
 	each_try(c, forget_conflict);
 	c->present = true;
+	if (w->deleting && !c->wanted.deleting)
+		c->rested_at = now;
 	c->wanted = *w;
 	if (c->statefulset.known)
 		plan_note_statefulset(c, &c->statefulset, now);
@@ -217,7 +219,7 @@ plan_note_child_gone(
 void
 plan_note_statefulset(struct plan_cluster *c, const struct plan_statefulset *s, struct msec now)
 {
-	bool ready = s->replicas == c->wanted.instances && s->ready >= s->replicas;
+	bool ready = s->replicas == rule_replicas(c) && s->ready >= s->replicas;
 	bool changed = !c->statefulset.known || s->pod_inputs != c->statefulset.pod_inputs ||
 	               s->replicas != c->statefulset.replicas ||
 	               s->storage_inputs != c->statefulset.storage_inputs ||

@@ -2,8 +2,8 @@
  * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) ->
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
- * of rules; children.c, pods.c, roll.c, delete.c, status.c are what its rows call; note.c takes in
- * what the watcher saw, done.c what came of a step.
+ * of rules; children.c, pods.c, roll.c, rest.c, delete.c, status.c are what its rows call; note.c
+ * takes in what the watcher saw, done.c what came of a step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -46,6 +46,7 @@ struct plan_report {
 	uint64_t pod_inputs; /* of the template that the pod was made from; 0 = not known */
 	uint32_t timeline;
 	uint8_t state, role, lag, reason;
+	uint8_t stop;                       /* choice stop: how far it is to rest */
 	uint8_t operation, operation_phase; /* what that pod was told to do, and how far it is */
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
 	bool paused;         /* by `patronictl pause` */
@@ -101,6 +102,8 @@ struct plan_wanted {
 	bool paused;
 	bool invalid; /* the spec can not be read; why is in plan_cluster.invalid_text */
 	uint8_t instances;
+	bool hibernated;
+	uint32_t fenced;        /* bit per ordinal */
 	uint8_t policy, update; /* choices deletion_policy, update_strategy */
 };
 
@@ -137,6 +140,7 @@ struct plan_cluster {
 
 	bool namespace_asked, namespace_ends;
 	struct msec namespace_at;
+	struct msec rested_at; /* when it was last told to rest for a deletion, or that was seen */
 	bool pods_gone;
 	uint8_t pods_looks;
 	struct msec pods_at; /* when to list the pods again */
@@ -147,7 +151,7 @@ struct plan_cluster {
 	bool status_ready;
 	uint64_t events; /* bit per failing reason that an Event told of */
 	struct {
-		bool primed, ready;
+		bool primed, ready, hibernated;
 		uint8_t primary; /* ordinal + 1 */
 		uint64_t told;   /* hash of the last warning's text */
 	} said;                  /* what users were told last */

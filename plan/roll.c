@@ -147,12 +147,14 @@ tell(struct plan_at *a, unsigned i, enum choice_verb verb)
 unsigned
 roll_going_primary(const struct plan_cluster *c)
 {
+	unsigned stopped = rest_last_primary(c);
+
 	for (unsigned i = rule_instances(c); i < c->instances_n; i++)
 		if (status_current(c, i) && is_primary(&c->instance[i]) &&
 		    c->instance[i].report.state >= CHOICE_instance_state_RUNNING &&
 		    c->statefulset.known && i < c->statefulset.replicas)
 			return i;
-	return c->instances_n;
+	return rest_has_no_pods(c) && stopped >= rule_instances(c) ? stopped : c->instances_n;
 }
 
 enum verdict
@@ -160,7 +162,8 @@ rule_retire(struct plan_at *a)
 {
 	unsigned i = roll_going_primary(a->c);
 
-	if (i == a->c->instances_n || !a->w->synced || roll_patroni_paused(a->c))
+	if (i == a->c->instances_n || !a->w->synced || roll_patroni_paused(a->c) ||
+	    rest_has_no_pods(a->c))
 		return PASS;
 	return tell(a, i, CHOICE_verb_SWITCHOVER);
 }

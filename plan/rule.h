@@ -65,10 +65,10 @@ const struct plan_child *rule_child(
     const struct plan_cluster *c, enum child child, unsigned ordinal);
 bool rule_unwatched(enum child child);
 unsigned rule_instances(const struct plan_cluster *c); /* that the spec asks for */
+unsigned rule_replicas(const struct plan_cluster *c);  /* pods; none while it is hibernated */
 enum verdict rule_rights(struct plan_at *a);
 enum verdict rule_children(struct plan_at *a);
 enum verdict rule_storage(struct plan_at *a);
-enum verdict rule_release(struct plan_at *a);
 enum verdict rule_surplus(struct plan_at *a);
 enum verdict rule_background(struct plan_at *a);
 /*
@@ -96,6 +96,18 @@ bool roll_outdated(const struct plan_cluster *c, unsigned ordinal);
 /* Is it, or was it just told to end for that? */
 bool roll_is_changing(const struct plan_cluster *c, unsigned ordinal);
 bool roll_patroni_paused(const struct plan_cluster *c);
+
+/* --- rest.c */
+enum verdict rule_rest(struct plan_at *a);
+enum verdict rule_rest_to_delete(struct plan_at *a);
+enum verdict rule_release(struct plan_at *a);
+/* Before a StatefulSet is made or woken: HOLD, if need be, for the next one that is not held. */
+enum verdict rest_hold(struct plan_at *a);
+bool rest_is_wanted(const struct plan_cluster *c, unsigned ordinal);
+bool rest_is_complete(const struct plan_cluster *c); /* nothing runs, as far as is known */
+bool rest_has_no_pods(const struct plan_cluster *c); /* the StatefulSet is at 0 */
+/* Which stopped as primary? instances_n: none, or not known. */
+unsigned rest_last_primary(const struct plan_cluster *c);
 
 /* --- delete.c */
 enum verdict rule_namespace(struct plan_at *a);

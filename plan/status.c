@@ -270,6 +270,27 @@ put_text(struct plan_status *s, enum choice_condition_type type,
 	put(s, type, status, reason, text);
 }
 
+/* "demo-0, demo-2" of those that is() says; how many. */
+static unsigned
+list_instances(const struct plan_cluster *c, bool (*is)(const struct plan_cluster *c, unsigned i),
+    char *out, size_t size)
+{
+	unsigned n = 0;
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (unsigned i = 0; i < rule_instances(c); i++) {
+		int k;
+
+		if (!is(c, i))
+			continue;
+		k = snprintf(out + len, size - len, "%s%s-%u", n > 0 ? ", " : "", c->name, i);
+		len = k > 0 && (size_t)k < size - len ? len + (size_t)k : size - 1;
+		n++;
+	}
+	return n;
+}
+
 static bool
 is_complete(const struct plan_cluster *c)
 {
@@ -277,6 +298,38 @@ is_complete(const struct plan_cluster *c)
 
 	return n > 0 && status_serving(c) == n && find_primary(c) < n && c->statefulset.known &&
 	       c->statefulset.replicas == n && c->statefulset.ready >= n;
+}
+
+static bool
+is_fenced(const struct plan_cluster *c, unsigned i)
+{
+	return (c->wanted.fenced >> i & 1u) != 0;
+}
+
+/* Of a cluster that is to rest: who does not yet? */
+static bool
+is_awake(const struct plan_cluster *c, unsigned i)
+{
+	return status_current(c, i) && c->instance[i].report.state != CHOICE_instance_state_STOPPED;
+}
+
+static void
+find_hibernation(const struct plan_cluster *c, struct trouble *t)
+{
+	unsigned last = rest_last_primary(c);
+	char names[TEXT_MAX - 40];
+
+	if (!rest_has_no_pods(c)) {
+		set_trouble(t, REASON_HIBERNATING, NULL, -1, NULL);
+		if (list_instances(c, is_awake, names, sizeof(names)) > 0)
+			snprintf(t->text, sizeof(t->text), "To be stopped: %.150s.", names);
+		return;
+	}
+	set_trouble(t, REASON_HIBERNATED, NULL, -1, NULL);
+	if (last < c->instances_n)
+		snprintf(t->text, sizeof(t->text),
+		    "All instances are stopped; %s-%u leads when spec.hibernated is false again.",
+		    c->name, last);
 }
 
 /* What only takes its time. */
@@ -287,6 +340,8 @@ find_wait(const struct plan_cluster *c, struct trouble *t)
 
 	if (any(c, is_held))
 		set_trouble(t, REASON_ADOPTING, NULL, -1, NULL);
+	else if (any(c, is_fenced))
+		set_trouble(t, REASON_INSTANCES_FENCED, NULL, -1, NULL);
 	else if (find_pods_trouble(c, false, t))
 		return;
 	else if (!c->child[CHILD_STATEFULSET].present)
@@ -312,6 +367,11 @@ find_going_primary(const struct plan_cluster *c, struct trouble *t)
 	set_trouble(t, REASON_HANDING_OVER, c->name, (int)i,
 	    c->instance[i].report.reason == REASON_OPERATION_FAILED ? c->instance[i].report_text
 								    : NULL);
+	if (rest_has_no_pods(c))
+		snprintf(t->text, sizeof(t->text),
+		    "%s-%u was primary when all stopped; set spec.instances to at least %u, and "
+		    "make the cluster smaller when it runs.",
+		    c->name, i, i + 1);
 	return true;
 }
 
@@ -331,32 +391,17 @@ find_obstacle(const struct plan_at *a, struct trouble *t)
 	}
 	if (find_taken(a, t))
 		return true;
+	if (c->wanted.hibernated && (rest_has_no_pods(c) || !find_refused(c, t))) {
+		find_hibernation(c, t);
+		return true;
+	}
+	if (c->wanted.hibernated)
+		return true;
 	if (is_complete(c))
 		return false;
 	if (!find_refused(c, t) && !find_going_primary(c, t) && !find_pods_trouble(c, true, t))
 		find_wait(c, t);
 	return true;
-}
-
-/* "demo-0, demo-2" of those that is() says; how many. */
-static unsigned
-list_instances(const struct plan_cluster *c, bool (*is)(const struct plan_cluster *c, unsigned i),
-    char *out, size_t size)
-{
-	unsigned n = 0;
-	size_t len = 0;
-
-	out[0] = '\0';
-	for (unsigned i = 0; i < rule_instances(c); i++) {
-		int k;
-
-		if (!is(c, i))
-			continue;
-		k = snprintf(out + len, size - len, "%s%s-%u", n > 0 ? ", " : "", c->name, i);
-		len = k > 0 && (size_t)k < size - len ? len + (size_t)k : size - 1;
-		n++;
-	}
-	return n;
 }
 
 static bool
@@ -383,6 +428,13 @@ is_making(const struct plan_at *a)
 	return false;
 }
 
+/* It does not pass by itself. */
+static bool
+is_lasting(enum choice_reason r)
+{
+	return status_failing(r) || r == REASON_HIBERNATED || r == REASON_INSTANCES_FENCED;
+}
+
 static void
 put_progressing(const struct plan_at *a, struct plan_status *s, const struct trouble *obstacle)
 {
@@ -398,8 +450,8 @@ put_progressing(const struct plan_at *a, struct plan_status *s, const struct tro
 		    s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE, &t);
 	else if (obstacle != NULL)
 		put_trouble(s, CHOICE_condition_type_PROGRESSING,
-		    status_failing(obstacle->reason) ? CHOICE_condition_status_FALSE
-						     : CHOICE_condition_status_TRUE,
+		    is_lasting(obstacle->reason) ? CHOICE_condition_status_FALSE
+						 : CHOICE_condition_status_TRUE,
 		    obstacle);
 	else if (is_making(a))
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
@@ -422,7 +474,7 @@ put_healthy(const struct plan_cluster *c, struct plan_status *s)
 		streaming += is_streaming(c, i);
 	if (primary == n)
 		put(s, CHOICE_condition_type_HEALTHY, CHOICE_condition_status_FALSE,
-		    REASON_NO_PRIMARY, "");
+		    c->wanted.hibernated ? REASON_HIBERNATED : REASON_NO_PRIMARY, "");
 	else if (streaming + 1 < n)
 		put_text(s, CHOICE_condition_type_HEALTHY, CHOICE_condition_status_FALSE,
 		    REASON_WAITING_FOR_INSTANCES, "%u of %u replicas stream.", streaming, n - 1);
@@ -460,6 +512,10 @@ put_configuration(const struct plan_cluster *c, struct plan_status *s)
 	if (find_config_trouble(c, &t))
 		put_trouble(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, &t);
+	else if (c->wanted.hibernated)
+		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
+		    CHOICE_condition_status_FALSE, REASON_HIBERNATED,
+		    "What changes while the cluster is hibernated is applied when it wakes.");
 	else if (applied == 0 || applied < c->config_generation)
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_CREATING,
@@ -653,6 +709,8 @@ rule_event(struct plan_at *a)
 	if (failing != NULL && (c->events & 1ULL << failing->reason) == 0 &&
 	    hash_str(HASH_INIT, str_of(failing->text)) != c->said.told)
 		return tell(a, CHOICE_event_type_WARNING, failing->reason, failing->text);
+	if (s->at[0].reason == REASON_HIBERNATED && !c->said.hibernated)
+		return tell(a, CHOICE_event_type_NORMAL, REASON_HIBERNATED, s->at[0].text);
 	if (s->at[0].status == CHOICE_condition_status_TRUE && !c->said.ready) {
 		snprintf(text, sizeof(text), "%.150s %s is primary.", s->at[0].text, s->primary);
 		return tell(a, CHOICE_event_type_NORMAL, REASON_READY, text);

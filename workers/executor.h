@@ -30,9 +30,11 @@ enum policy_need {               /* what the user's object must be, else REFUSE 
 	NEED_SURPLUS = 64,       /* ordinal >= spec.instances, or deletionTimestamp */
 	NEED_DESTROYING =
 	    128, /* the anchor was marked by this very cluster: the commit point is passed */
-	NEED_NAME = 256,    /* not confusable with a name of Patroni's */
-	NEED_ENV = 512,     /* no variable that Bestgres must win */
-	NEED_ACTIVE = 1024, /* no annotation bestgres.io/paused */
+	NEED_NAME = 256,     /* not confusable with a name of Patroni's */
+	NEED_ENV = 512,      /* no variable that Bestgres must win */
+	NEED_ACTIVE = 1024,  /* no annotation bestgres.io/paused */
+	NEED_RESTING = 2048, /* hibernated, fenced, or being deleted */
+	NEED_AWAKE = 4096,   /* none of these */
 };
 struct policy_row {
 	const char *name;  /* in texts: "delete instance" */
@@ -147,7 +149,9 @@ void patch_destroying(struct buf *out, const struct guard *g, const struct uid *
 /* spec.operation: a new one, for that pod. */
 void patch_operation(
     struct buf *out, const struct guard *g, enum choice_operation operation, const struct uid *pod);
-void patch_hold(struct buf *out, const struct guard *g, bool hold);
+/* spec.hold and spec.stop after HOLD, RELEASE or STOP_*: what they are, and as a patch. */
+void patch_held(enum choice_verb verb, const struct bginstance *now, bool *hold, uint8_t *stop);
+void patch_hold(struct buf *out, const struct guard *g, bool hold, enum choice_stop stop);
 /* j: the BGInstance; its other conditions are kept. now: RFC 3339 */
 void patch_unreachable(
     struct buf *out, const struct guard *g, const struct json *j, const char *now);
@@ -313,7 +317,7 @@ void verb_observe_pods(struct step *s);
 void verb_observe_pvc(struct step *s);
 void verb_observe_namespace(struct step *s);
 void verb_finalizer(struct step *s); /* executor_write.c: ADD_ and REMOVE_FINALIZER */
-void verb_hold(struct step *s);      /* HOLD and RELEASE */
+void verb_hold(struct step *s);      /* HOLD, RELEASE, STOP_PATRONI, STOP_POSTGRESQL */
 void verb_unreachable(struct step *s);
 void verb_operate(struct step *s);
 void verb_status(struct step *s);

@@ -326,7 +326,18 @@ patch_destroying(struct buf *out, const struct guard *g, const struct uid *destr
 }
 
 void
-patch_hold(struct buf *out, const struct guard *g, bool hold)
+patch_held(enum choice_verb verb, const struct bginstance *now, bool *hold, uint8_t *stop)
+{
+	bool stops = verb == CHOICE_verb_STOP_PATRONI || verb == CHOICE_verb_STOP_POSTGRESQL;
+
+	*hold = stops ? now->hold : verb == CHOICE_verb_HOLD;
+	*stop = verb == CHOICE_verb_STOP_PATRONI      ? CHOICE_stop_PATRONI
+	        : verb == CHOICE_verb_STOP_POSTGRESQL ? CHOICE_stop_POSTGRESQL
+	                                              : CHOICE_stop_NONE;
+}
+
+void
+patch_hold(struct buf *out, const struct guard *g, bool hold, enum choice_stop stop)
 {
 	struct jw w;
 
@@ -335,6 +346,11 @@ patch_hold(struct buf *out, const struct guard *g, bool hold)
 	jw_key(&w, "spec");
 	jw_object(&w);
 	jw_kv_bool(&w, "hold", hold);
+	jw_key(&w, "stop");
+	if (stop == CHOICE_stop_NONE)
+		jw_null(&w);
+	else
+		jw_cstr(&w, choice_text(VOCAB_stop, stop));
 	jw_end(&w);
 	jw_end(&w);
 }

@@ -1,6 +1,7 @@
 /*
- * What is written on our own kinds: the finalizer, BGCluster.status, Events, an instance's hold,
- * and the mark that its last report no longer counts. Each only when it changes something.
+ * What is written on our own kinds: the finalizer, BGCluster.status, Events, an instance's hold
+ * and stop, and the mark that its last report no longer counts. Each only when it changes
+ * something.
  */
 #include "objects/objects.h"
 #include "workers/executor.h"
@@ -92,7 +93,7 @@ verb_finalizer(struct step *s)
 	}
 }
 
-/* --- HOLD, RELEASE, UNREACHABLE: a BGInstance. */
+/* --- HOLD, RELEASE, STOP_*, UNREACHABLE: a BGInstance. */
 
 /* False: the step has ended. */
 static bool
@@ -190,8 +191,9 @@ on_hold_written(struct step *s, const struct kube_reply *r)
 static void
 on_instance_to_hold(struct step *s, const struct kube_reply *r)
 {
-	bool hold = s->req.verb == CHOICE_verb_HOLD;
 	struct bginstance i;
+	bool hold;
+	uint8_t stop;
 	struct guard guard;
 	struct buf body;
 	struct json j;
@@ -203,13 +205,14 @@ on_instance_to_hold(struct step *s, const struct kube_reply *r)
 		    "BGInstance %s is another one now", s->name);
 		return;
 	}
-	if (i.hold == hold) {
+	patch_held(s->req.verb, &i, &hold, &stop);
+	if (i.hold == hold && i.stop == stop) {
 		after_hold(s);
 		return;
 	}
 	guard = patch_guard(&i.meta);
 	buf_init(&body, HTTP_BODY_MAX);
-	patch_hold(&body, &guard, hold);
+	patch_hold(&body, &guard, hold, stop);
 	step_patch(s, KIND_BGINSTANCE, s->name, NULL, &body, on_hold_written);
 }
 

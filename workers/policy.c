@@ -36,7 +36,9 @@ static const struct policy_row rows[] = {
     {"orphan statefulset", CHOICE_verb_ORPHAN_STATEFULSET, 0, SHAPE_TARGET,
 	NEED_SPEC | NEED_LIVE | NEED_ACTIVE},
     {"hold", CHOICE_verb_HOLD, 0, 0, NEED_ACTIVE},
-    {"release", CHOICE_verb_RELEASE, 0, 0, NEED_LIVE | NEED_ACTIVE},
+    {"release", CHOICE_verb_RELEASE, 0, 0, NEED_SPEC | NEED_AWAKE | NEED_ACTIVE},
+    {"stop patroni", CHOICE_verb_STOP_PATRONI, 0, 0, NEED_SPEC | NEED_RESTING | NEED_ACTIVE},
+    {"stop postgresql", CHOICE_verb_STOP_POSTGRESQL, 0, 0, NEED_SPEC | NEED_RESTING | NEED_ACTIVE},
     {"observe pod", CHOICE_verb_OBSERVE_POD, 0, 0, 0},
     {"observe pods", CHOICE_verb_OBSERVE_PODS, 0, 0, 0},
     {"observe pvc", CHOICE_verb_OBSERVE_PVC, 0, 0, NEED_SPEC},
@@ -179,6 +181,7 @@ policy_check_object(const struct policy_row *row, const struct msg_step *s,
 	 * many.
 	 */
 	bool going = policy_is_going(c);
+	bool rests = going || c->hibernated || (model_fenced(c) >> s->ordinal & 1u);
 	bool surplus = going || (c->instances > 0 && s->ordinal >= c->instances);
 
 	v->verdict = ALLOW;
@@ -203,6 +206,10 @@ policy_check_object(const struct policy_row *row, const struct msg_step *s,
 		judge(v, REFUSE, REASON_NONE, row->name, "the ordinal is not below spec.instances");
 	else if ((row->needs & NEED_SURPLUS) && !surplus)
 		judge(v, REFUSE, REASON_NONE, row->name, "the ordinal is below spec.instances");
+	else if ((row->needs & NEED_AWAKE) && rests)
+		judge(v, REFUSE, REASON_RESTING, row->name, "the spec wants it stopped");
+	else if ((row->needs & NEED_RESTING) && !rests)
+		judge(v, REFUSE, REASON_NONE, row->name, "the spec wants it to run");
 	else if ((row->needs & NEED_NAME) && has_reserved_name(c->meta.name))
 		judge(v, REFUSE, REASON_SPEC_INVALID, row->name,
 		    "metadata.name ends like one of Patroni's ConfigMaps");

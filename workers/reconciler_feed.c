@@ -54,7 +54,8 @@ on_cluster(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct m
 		[GROUP_CONFIG] = r->h_config,
 		[GROUP_BOOTSTRAP] = r->h_bootstrap,
 		[GROUP_META] = r->h_meta,
-		[GROUP_LIFE] = r->h_life},
+		[GROUP_LIFE] = r->h_life,
+		[GROUP_REST] = r->h_rest},
 	    .status = r->status,
 	    .deleting = r->deleting && !r->protected,
 	    .blocked = r->deleting && r->protected,
@@ -64,6 +65,8 @@ on_cluster(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct m
 	    .instances = r->instances,
 	    .policy = r->deletion_policy,
 	    .update = r->update_strategy,
+	    .hibernated = r->hibernated,
+	    .fenced = r->fenced,
 	};
 
 	if (breach != NULL)
@@ -143,6 +146,7 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	    .lag = r->lag,
 	    .reason = r->reason,
 	    .hold = r->hold,
+	    .stop = r->stop,
 	    .operation = r->operation,
 	    .operation_phase = r->operation_phase,
 	    .pod_inputs = r->pod_inputs,

@@ -130,6 +130,9 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	r->h_bootstrap = c.hash[GROUP_BOOTSTRAP];
 	r->h_meta = c.hash[GROUP_META];
 	r->h_life = c.hash[GROUP_LIFE];
+	r->h_rest = c.hash[GROUP_REST];
+	r->hibernated = c.hibernated;
+	r->fenced = model_fenced(&c);
 	r->status = decode_cluster_status_hash(s->j, s->object, a);
 	return 0;
 }
@@ -150,6 +153,7 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 	FILL_CHILD(r, s->meta);
 	r->ordinal = ordinal;
 	r->hold = i.hold;
+	r->stop = i.stop;
 	if (i.operation_id.len > 0 && str_eq(i.operation_pod, i.pod_uid)) {
 		r->operation = i.operation;
 		r->operation_phase =

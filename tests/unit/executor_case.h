@@ -337,6 +337,13 @@ answer_cluster(void)
 }
 
 static inline void
+answer_hibernated(void)
+{
+	asks(CR);
+	answer(200, cluster_json(FINALIZED, ",\"hibernated\":true"));
+}
+
+static inline void
 answer_deleting(const char *spec)
 {
 	asks(CR);

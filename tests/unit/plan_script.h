@@ -117,7 +117,8 @@ done_answer(void)
 		a.version = o.version;
 		a.generation = o.generation;
 	}
-	if (s->verb == CHOICE_verb_RELEASE) {
+	if (s->verb == CHOICE_verb_RELEASE || s->verb == CHOICE_verb_HOLD ||
+	    s->verb == CHOICE_verb_STOP_PATRONI || s->verb == CHOICE_verb_STOP_POSTGRESQL) {
 		a.child_uid = memory[s->ordinal].child.uid;
 		a.version = ++versions;
 	}
@@ -139,9 +140,10 @@ answer(const struct plan_answer *a)
 	if (a->code != CHOICE_step_code_DONE)
 		return;
 	if (step.sent.verb == CHOICE_verb_ENSURE && step.sent.child == CHILD_STATEFULSET)
-		note_statefulset(wanted.instances, c.statefulset.ready < wanted.instances
-						       ? c.statefulset.ready
-						       : wanted.instances);
+		note_statefulset(wanted.hibernated ? 0 : wanted.instances,
+		    wanted.hibernated                        ? 0
+		    : c.statefulset.ready < wanted.instances ? c.statefulset.ready
+							     : wanted.instances);
 	if (step.sent.verb == CHOICE_verb_DELETE)
 		plan_note_child_gone(&c, step.sent.child, step.sent.ordinal, &step.sent.target);
 	if (step.sent.verb == CHOICE_verb_ADD_FINALIZER)

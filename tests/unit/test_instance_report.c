@@ -134,6 +134,31 @@ test_roles(void)
 }
 
 static void
+test_rest(void)
+{
+	begin();
+	in.resting = true;
+	report_make(&in, &r);
+	CHECK(r.state == CHOICE_instance_state_STOPPING && r.reason == REASON_NONE,
+	    "on the way to a rest");
+	in.detached = true;
+	report_make(&in, &r);
+	CHECK(r.state == CHOICE_instance_state_DETACHED && r.reason == REASON_RESTING &&
+		  r.role == CHOICE_instance_role_REPLICA,
+	    "a replica without Patroni");
+	stored = r;
+	in.detached = false;
+	in.stopped = in.adopting = in.was_primary = true;
+	in.disk_timeline = 7;
+	report_make(&in, &r);
+	CHECK(r.state == CHOICE_instance_state_STOPPED && r.reason == REASON_RESTING &&
+		  r.role == CHOICE_instance_role_PRIMARY && r.timeline == 7,
+	    "at rest, it says as what it stopped");
+	CHECK(report_differs(&stored, &r) && report_urgent(&stored, &r),
+	    "which the operator waits for");
+}
+
+static void
 test_trouble(void)
 {
 	begin();
@@ -253,6 +278,7 @@ main(void)
 	test_replica();
 	test_roles();
 	test_trouble();
+	test_rest();
 	test_lag();
 	return tap_done();
 }

@@ -3,7 +3,7 @@
  * reconciler forgets everything at any moment, users change and break things. Once that stops,
  * every run must come to the same end, and then do nothing.
  */
-#include "tests/unit/plan_world.h"
+#include "tests/unit/plan_world_executor.h"
 #include "tests/unit/tap.h"
 
 #define RUNS 4000
@@ -89,13 +89,23 @@ create_cluster(void)
 	w.instances = (uint8_t)(1 + rnd(3));
 	w.hash[GROUP_SCALE] = w.instances;
 	w.policy = (uint8_t)rnd(2);
+	w.hibernated = false;
+	w.fenced = 0;
+	w.hash[GROUP_REST] = 0;
 	touch(&w.cluster, true);
 }
 
 static void
 change_spec(void)
 {
-	switch (rnd(6)) {
+	switch (rnd(8)) {
+	case 6:
+		w.hibernated = !w.hibernated;
+		w.hash[GROUP_REST] = w.hibernated;
+		break;
+	case 7:
+		w.fenced = chance(50) ? 0 : 1u << rnd(w.instances);
+		break;
 	case 0:
 		w.hash[GROUP_POD] = 10 + rnd(4);
 		break;
@@ -105,6 +115,8 @@ change_spec(void)
 			w.restart_due[i] = w.pods[i].present;
 		break;
 	case 1:
+		if (w.hibernated || w.fenced != 0)
+			return;
 		w.instances = (uint8_t)(1 + rnd(ORDINALS - 1));
 		w.hash[GROUP_SCALE] = w.instances;
 		break;
@@ -226,6 +238,11 @@ records_due(void)
 static void
 check_alive(void)
 {
+	/* Made smaller than its last primary's ordinal while it rests: it waits for its user. */
+	for (unsigned i = w.instances; i < ORDINALS; i++)
+		if (w.instance[i].present && w.replicas == 0 &&
+		    w.report[i].role == CHOICE_instance_role_PRIMARY)
+			return;
 	for (unsigned c = 0; c < CHILD_COUNT; c++)
 		if (c != CHILD_INSTANCE &&
 		    (!w.child[c].present ||
@@ -236,15 +253,23 @@ check_alive(void)
 							       : "a child is not as wanted");
 	for (unsigned i = 0; i < ORDINALS; i++)
 		if (w.instance[i].present != (i < w.instances) ||
-		    w.pods[i].present != (i < w.instances))
+		    w.pods[i].present != (i < replicas_wanted()))
 			broken("instances or pods are too few or too many");
-	if (w.replicas != w.instances || w.storage_inputs != w.hash[GROUP_STORAGE] ||
+	if (w.replicas != replicas_wanted() || w.storage_inputs != w.hash[GROUP_STORAGE] ||
 	    w.pod_inputs != model_pod_inputs(w.hash))
 		broken("the StatefulSet is not as wanted");
 	if (!w.finalizer || w.status_generation != w.cluster.generation)
 		broken("the status is of another generation");
 	if (w.hash[GROUP_POD] == 13 || w.hash[GROUP_STORAGE] == 13)
 		return;
+	if (w.hibernated)
+		return;
+	if (w.fenced != 0) {
+		for (unsigned i = 0; i < w.instances; i++)
+			if (w.pods[i].runs == (w.fenced >> i & 1u))
+				broken("who is fenced runs, or who is not does not");
+		return;
+	}
 	if (ready_pods() != w.instances || !w.status_ready)
 		broken("not ready");
 	for (unsigned i = 0; i < w.instances; i++)
@@ -313,7 +338,8 @@ settle(void)
 		w.child[CHILD_ANCHOR].present = w.destroying = false;
 	tick_until_quiet(1500000);
 	/* What can not come up is looked at every 30 s; what nobody watches may be swept. */
-	if (tick_until_quiet(60000) > (w.status_ready || !w.cluster.present ? 3 : 6 * ORDINALS))
+	if (tick_until_quiet(60000) >
+	    (w.status_ready || w.hibernated || !w.cluster.present ? 3 : 6 * ORDINALS))
 		broken("it never comes to rest");
 	if (w.cluster.present && w.cluster.deleting)
 		broken("the deletion never ends");

@@ -487,10 +487,18 @@ test_hold(void)
 	answer(200, instance("false", ""));
 	CHECK(strcmp(asks("PATCH " OWN "bginstances/demo-1" WRITE),
 		  "{\"metadata\":{\"uid\":\"" UID_B
-		  "\",\"resourceVersion\":\"55\"},\"spec\":{\"hold\":true}}") == 0,
+		  "\",\"resourceVersion\":\"55\"},\"spec\":{\"hold\":true,\"stop\":null}}") == 0,
 	    "hold is patched");
 	answer(200, instance("true", ""));
 	ends(DONE, NONE, "and that is all");
+	take(CHOICE_verb_HOLD, 0, 1, NULL);
+	answer_cluster();
+	asks("GET " OWN "bginstances/demo-1");
+	answer(200, instance("true,\"stop\":\"PostgreSQL\"", ""));
+	CHECK(has(asks("PATCH " OWN "bginstances/demo-1" WRITE), "\"hold\":true,\"stop\":null"),
+	    "what is held is no longer stopped");
+	answer(200, instance("true", ""));
+	ends(DONE, NONE, "and that is all again");
 	take(CHOICE_verb_HOLD, 0, 1, NULL);
 	answer_cluster();
 	asks("GET " OWN "bginstances/demo-1");
@@ -501,6 +509,26 @@ test_hold(void)
 	asks("GET " OWN "bginstances/demo-1");
 	answer(200, instance("false", ""));
 	ends(CONFLICT, NONE, "another one than was meant");
+}
+
+/* A user's object that does not want it stopped is refused by the policy: test_workers_policy. */
+static void
+test_stop(void)
+{
+	take(CHOICE_verb_STOP_PATRONI, 0, 1, NULL);
+	answer_hibernated();
+	asks("GET " OWN "bginstances/demo-1");
+	answer(200, instance("false", ""));
+	CHECK(has(asks("PATCH " OWN "bginstances/demo-1" WRITE),
+		  "\"spec\":{\"hold\":false,\"stop\":\"Patroni\"}"),
+	    "Patroni is to stop, and what is not held is not");
+	answer(200, instance("false,\"stop\":\"Patroni\"", ""));
+	ends(DONE, NONE, "and that is all");
+	take(CHOICE_verb_STOP_POSTGRESQL, 0, 1, NULL);
+	answer_hibernated();
+	asks("GET " OWN "bginstances/demo-1");
+	answer(200, instance("false,\"stop\":\"PostgreSQL\"", ""));
+	ends(DONE, NONE, "stopped already: nothing is written");
 }
 
 static void
@@ -646,6 +674,7 @@ main(void)
 	test_delete_configmaps();
 	test_ensure_instance();
 	test_hold();
+	test_stop();
 	test_release();
 	test_unreachable();
 	test_operate();

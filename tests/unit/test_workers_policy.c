@@ -82,6 +82,9 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 		return !st->deleting;
 	case CHOICE_verb_RESTART:
 		return !st->deleting && st->ordinal < 3;
+	case CHOICE_verb_STOP_PATRONI:
+	case CHOICE_verb_STOP_POSTGRESQL:
+		return st->deleting; /* or the spec says so: test_rest */
 	case CHOICE_verb_ENSURE:
 		return !st->deleting && st->finalizer &&
 		       (child != CHILD_INSTANCE || st->ordinal < 3);
@@ -291,6 +294,35 @@ test_unreadable_spec(void)
 	CHECK(object(&s, &c, &v) == ALLOW, "but for a deletion");
 }
 
+/* A pod is stopped only where the spec says so, and started only where it does not. */
+static void
+test_rest(void)
+{
+	const struct state live = {.finalizer = true};
+	struct str fenced = STR("demo-1");
+	struct bgcluster c = cluster(&live);
+	struct msg_step s = step(CHOICE_verb_STOP_POSTGRESQL, CHILD_INSTANCE);
+	struct policy_verdict v;
+
+	s.ordinal = 1;
+	CHECK(object(&s, &c, &v) == REFUSE, "nobody wants it stopped");
+	c.fenced_instances.at = &fenced;
+	c.fenced_instances.n = 1;
+	CHECK(object(&s, &c, &v) == ALLOW, "it is fenced");
+	s.ordinal = 0;
+	CHECK(object(&s, &c, &v) == REFUSE, "another one is");
+	c.hibernated = true;
+	CHECK(object(&s, &c, &v) == ALLOW, "hibernated");
+	s = step(CHOICE_verb_RELEASE, CHILD_INSTANCE);
+	CHECK(object(&s, &c, &v) == REFUSE && v.reason == REASON_RESTING,
+	    "and then it is not started");
+	c.hibernated = false;
+	s.ordinal = 1;
+	CHECK(object(&s, &c, &v) == REFUSE, "nor while it is fenced");
+	s.ordinal = 0;
+	CHECK(object(&s, &c, &v) == ALLOW, "but another one");
+}
+
 /* A deletion that spec.deletionProtection holds up is none; a paused cluster is left alone. */
 static void
 test_held_up(void)
@@ -328,6 +360,7 @@ main(void)
 {
 	test_every_verb_child_and_state();
 	test_targets();
+	test_rest();
 	test_breaches();
 	test_held_up();
 	test_env();

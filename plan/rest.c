@@ -1,0 +1,324 @@
+/*
+ * Instances that are to rest: those of spec.fencedInstances, in pods that stay; all of a cluster
+ * that is hibernated, or deleted with its data kept. And how they wake. For plan/cluster.c.
+ *
+ * When all rest (DESIGN 9.5), replicas lose their Patroni first: they follow to the last, but none
+ * can lead. Then the primary stops; a clean shutdown sends its last record to all that follow. Then
+ * they stop as well. What was primary leads when they wake: it starts before the others, since any
+ * that is up first and lags little might lead else.
+ */
+#include "plan/rule.h"
+
+#define REST_MS 120000 /* so long a deletion waits for what does not stop */
+
+bool
+rest_is_wanted(const struct plan_cluster *c, unsigned ordinal)
+{
+	return c->wanted.hibernated || c->wanted.deleting || (c->wanted.fenced >> ordinal & 1u);
+}
+
+/* Ordinals from here on have no pods: a smaller StatefulSet has ended them. */
+static unsigned
+pods_end(const struct plan_cluster *c)
+{
+	unsigned n = rule_instances(c);
+
+	if (!c->statefulset.known)
+		return c->instances_n;
+	if (n < c->statefulset.replicas)
+		n = c->statefulset.replicas;
+	return n < c->instances_n ? n : c->instances_n;
+}
+
+static bool
+all_are_wanted(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!rest_is_wanted(c, i))
+			return false;
+	return true;
+}
+
+/* Patroni or PostgreSQL may run there. A lost pod's report says nothing. */
+static bool
+runs(const struct plan_cluster *c, unsigned i)
+{
+	switch (i < pods_end(c) && status_current(c, i) ? c->instance[i].report.state
+							: CHOICE_instance_state_UNKNOWN) {
+	case CHOICE_instance_state_UNKNOWN:
+	case CHOICE_instance_state_WAITING_FOR_LOCK:
+	case CHOICE_instance_state_HELD:
+	case CHOICE_instance_state_STOPPED:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static bool
+leads(const struct plan_cluster *c, unsigned i)
+{
+	return runs(c, i) && c->instance[i].report.role == CHOICE_instance_role_PRIMARY &&
+	       c->instance[i].report.state >= CHOICE_instance_state_RUNNING;
+}
+
+/* Beyond the spec's number too: what a smaller cluster no longer needs may still run. */
+bool
+rest_is_complete(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < pods_end(c); i++)
+		if (runs(c, i) || (c->instance[i].child.present &&
+				      c->instance[i].report.stop != CHOICE_stop_POSTGRESQL))
+			return false;
+	return true;
+}
+
+bool
+rest_has_no_pods(const struct plan_cluster *c)
+{
+	return c->statefulset.known && c->statefulset.replicas == 0;
+}
+
+unsigned
+rest_last_primary(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < c->instances_n; i++)
+		if (c->instance[i].child.present &&
+		    c->instance[i].report.state == CHOICE_instance_state_STOPPED &&
+		    c->instance[i].report.role == CHOICE_instance_role_PRIMARY)
+			return i;
+	return c->instances_n;
+}
+
+/* It can lead no more. Who was released a moment ago may start before it says so. */
+static bool
+is_tamed(const struct plan_cluster *c, unsigned i)
+{
+	const struct plan_instance *p = &c->instance[i];
+
+	if (!p->child.present)
+		return true;
+	return p->report.stop != CHOICE_stop_NONE &&
+	       (!runs(c, i) || p->report.state == CHOICE_instance_state_DETACHED);
+}
+
+/* How far is this one to rest now? */
+static enum choice_stop
+how_far(const struct plan_cluster *c, unsigned i, bool all, unsigned primary)
+{
+	if (!all || primary == c->instances_n)
+		return CHOICE_stop_POSTGRESQL;
+	if (i != primary)
+		return c->instance[i].report.state >= CHOICE_instance_state_DETACHED
+		           ? CHOICE_stop_PATRONI
+		           : CHOICE_stop_POSTGRESQL;
+	for (unsigned k = 0; k < pods_end(c); k++)
+		if (k != i && !is_tamed(c, k))
+			return CHOICE_stop_NONE;
+	return CHOICE_stop_POSTGRESQL;
+}
+
+static enum verdict
+stop(struct plan_at *a, unsigned i, enum choice_stop how)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+
+	if (!p->child.present || p->child.deleting || p->report.stop >= how ||
+	    rule_waits(a, &p->child.try))
+		return PASS;
+	return rule_step(a,
+	    how == CHOICE_stop_PATRONI ? CHOICE_verb_STOP_PATRONI : CHOICE_verb_STOP_POSTGRESQL,
+	    CHILD_INSTANCE, i, NULL);
+}
+
+static enum verdict
+stop_all_wanted(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+	bool all = all_are_wanted(c);
+	unsigned primary = c->instances_n, n = all ? pods_end(c) : rule_instances(c);
+
+	for (unsigned i = 0; i < c->instances_n; i++)
+		if (leads(c, i))
+			primary = i;
+	for (unsigned i = 0; i < n; i++) {
+		enum choice_stop how = CHOICE_stop_NONE;
+
+		if (all || rest_is_wanted(c, i))
+			how = how_far(c, i, all, primary);
+		/* Whatever does not run either must not start by itself. */
+		if (how != CHOICE_stop_NONE && stop(a, i, how) == STEP)
+			return STEP;
+	}
+	return PASS;
+}
+
+enum verdict
+rule_rest(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	if ((!c->wanted.hibernated && c->wanted.fenced == 0) || !a->w->synced ||
+	    rest_has_no_pods(c))
+		return PASS;
+	if (stop_all_wanted(a) == STEP)
+		return STEP;
+	return c->wanted.hibernated && !rest_is_complete(c) ? STOP : PASS;
+}
+
+enum verdict
+rule_rest_to_delete(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (c->wanted.policy == CHOICE_deletion_policy_DELETE || c->wanted.invalid ||
+	    !c->child[CHILD_STATEFULSET].present || c->child[CHILD_STATEFULSET].deleting ||
+	    c->child[CHILD_STATEFULSET].owner != a->owner)
+		return PASS;
+	if (!a->w->synced)
+		return STOP;
+	if (rest_is_complete(c) || !rule_waits_until(a, (struct msec){c->rested_at.v + REST_MS}))
+		return PASS;
+	return stop_all_wanted(a) == STEP ? STEP : STOP;
+}
+
+/* --- Waking: adopted data, a hibernated cluster, a fenced instance. */
+
+/* It waits for our word. What is held may run all the same: a StatefulSet made anew finds it so. */
+static bool
+is_down(const struct plan_instance *p)
+{
+	return p->report.hold || p->report.stop != CHOICE_stop_NONE;
+}
+
+/* A held pod is another one than that which stopped: its own word counts. */
+static bool
+has_stopped(const struct plan_instance *p)
+{
+	if (p->report.state == CHOICE_instance_state_HELD)
+		return true;
+	if (p->report.hold && p->report.stop == CHOICE_stop_NONE)
+		return false;
+	return p->report.state == CHOICE_instance_state_STOPPED ||
+	       p->report.state == CHOICE_instance_state_DETACHED;
+}
+
+/* Does x come before y? 0 = neither. */
+static int
+compare_standing(const struct plan_report *x, const struct plan_report *y)
+{
+	if (x->timeline != y->timeline)
+		return x->timeline > y->timeline ? 1 : -1;
+	return (x->role == CHOICE_instance_role_PRIMARY) -
+	       (y->role == CHOICE_instance_role_PRIMARY);
+}
+
+/*
+ * The last primary: before every other. Its timeline is the highest, and nobody else on that says
+ * so of itself.
+ */
+static bool
+is_foremost(const struct plan_cluster *c, unsigned ordinal)
+{
+	const struct plan_report *r = &c->instance[ordinal].report;
+
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (i != ordinal && compare_standing(r, &c->instance[i].report) <= 0)
+			return false;
+	return r->role == CHOICE_instance_role_PRIMARY;
+}
+
+/* It is released, but has not started yet. A lost pod's report loses its role. */
+static bool
+starts_alone(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!is_down(&c->instance[i]) && is_foremost(c, i) &&
+		    c->instance[i].report.state < CHOICE_instance_state_RUNNING)
+			return true;
+	return false;
+}
+
+/*
+ * Held, but it runs all the same; or is that the last word of a pod that ends? STOP: not known yet.
+ */
+static enum verdict
+runs_held(struct plan_at *a, unsigned i)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+
+	if (!runs(a->c, i))
+		return STOP;
+	if (p->looked && a->w->now.v < p->looked_at.v + LOOK_FRESH_MS)
+		return p->pod_terminating ? STOP : PASS;
+	return rule_waits(a, &p->look) ? STOP : rule_look_pod(a, i);
+}
+
+/*
+ * Where no primary is known, or it starts as a replica after all, Patroni decides among all of
+ * them.
+ */
+enum verdict
+rule_release(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+	unsigned n = rule_instances(c), first = n;
+
+	if (!c->child[CHILD_STATEFULSET].present || rest_has_no_pods(c))
+		return PASS;
+	for (unsigned i = 0; i < n; i++) {
+		const struct plan_instance *p = &c->instance[i];
+		enum verdict v = PASS;
+
+		if (!p->child.present || !p->known)
+			return PASS;
+		if (rest_is_wanted(c, i) || !is_down(p))
+			continue;
+		if (!status_current(c, i))
+			return PASS;
+		if (!has_stopped(p) && (v = runs_held(a, i)) != PASS)
+			return v == STEP ? STEP : PASS;
+		if (first == n || compare_standing(&p->report, &c->instance[first].report) > 0)
+			first = i;
+	}
+	if (first == n || starts_alone(c) || rule_waits(a, &c->instance[first].child.try))
+		return PASS;
+	return rule_step(
+	    a, CHOICE_verb_RELEASE, CHILD_INSTANCE, first, &c->instance[first].child.uid);
+}
+
+/* Pods are about to be made, all at once, on data that has a history. */
+static bool
+starts_all(const struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+	const struct plan_child *s = &c->child[CHILD_STATEFULSET];
+
+	if (c->wanted.hibernated || (s->present && !rest_has_no_pods(c)))
+		return false;
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (c->instance[i].report.timeline > 0)
+			return true;
+	return false;
+}
+
+enum verdict
+rest_hold(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (!starts_all(a))
+		return PASS;
+	for (unsigned i = 0; i < rule_instances(c); i++) {
+		const struct plan_instance *p = &c->instance[i];
+
+		if (p->report.hold && p->report.stop == CHOICE_stop_NONE)
+			continue;
+		if (!p->child.present || p->child.deleting || !p->known)
+			return STOP;
+		return rule_waits(a, &p->child.try)
+		           ? STOP
+		           : rule_step(a, CHOICE_verb_HOLD, CHILD_INSTANCE, i, &p->child.uid);
+	}
+	return PASS;
+}

@@ -1,0 +1,226 @@
+/*
+ * Hibernation, fencing and waking as scripts: a situation, and the steps that follow from it.
+ */
+#include "tests/unit/plan_script.h"
+
+static void
+say(unsigned i, enum choice_instance_state state, enum choice_instance_role role)
+{
+	struct plan_report r = c.instance[i].report;
+
+	r.state = (uint8_t)state;
+	r.role = (uint8_t)role;
+	plan_note_report(&c, i, &r);
+	world.now.v += 5000;
+}
+#define STREAMS(i) say(i, CHOICE_instance_state_STREAMING, CHOICE_instance_role_REPLICA)
+#define LEADS(i) say(i, CHOICE_instance_state_RUNNING, CHOICE_instance_role_PRIMARY)
+#define DETACHED(i) say(i, CHOICE_instance_state_DETACHED, CHOICE_instance_role_REPLICA)
+#define STOPPED(i, role) say(i, CHOICE_instance_state_STOPPED, CHOICE_instance_role_##role)
+#define HELD(i, role) say(i, CHOICE_instance_state_HELD, CHOICE_instance_role_##role)
+
+static void
+edit(void)
+{
+	wanted.generation++;
+	wanted.hash[GROUP_REST] = 100 + GROUP_REST + wanted.hibernated;
+	wanted.status = c.wanted.status;
+	note_wanted();
+	world.now.v += 5000;
+}
+
+static void
+hibernate(bool on)
+{
+	wanted.hibernated = on;
+	edit();
+}
+
+static bool
+did(const char *what)
+{
+	return strstr(play(), what) != NULL;
+}
+
+/* Three instances of which demo-0 leads, on their way to a rest. */
+static void
+test_order(void)
+{
+	serve(3);
+	hibernate(true);
+	CHECK(starts(play(), "stop-patroni 1; stop-patroni 2; "), "replicas may no longer lead,");
+	DETACHED(1);
+	CHECK(!did("stop-postgresql"), "all of them,");
+	DETACHED(2);
+	CHECK(did("stop-postgresql 0; "), "then the primary stops,");
+	CHECK(!did("stop-postgresql"), "it takes its time,");
+	STOPPED(0, PRIMARY);
+	CHECK(did("stop-postgresql 1; stop-postgresql 2; "), "then its replicas,");
+	STOPPED(1, NONE);
+	CHECK(!did("StatefulSet"), "all of them,");
+	STOPPED(2, NONE);
+	CHECK(starts(play(), "ensure StatefulSet demo; "), "then the pods go");
+	CHECK(strcmp(c.name, "demo") == 0 && c.statefulset.replicas == 0, "all of them");
+	CHECK(condition(CHOICE_condition_type_READY)->reason == REASON_HIBERNATED &&
+		  strstr(condition(CHOICE_condition_type_READY)->text, "demo-0 leads") != NULL,
+	    "it says so, and who will lead");
+	world.now.v += 5000;
+	play();
+	world.now.v += 60000;
+	is(play(), "", "and then it rests");
+}
+
+static void
+test_wake(void)
+{
+	test_order();
+	hibernate(false);
+	CHECK(starts(play(), "hold 0; hold 1; hold 2; ensure StatefulSet demo; ") &&
+		  strstr(script, "release") == NULL,
+	    "who wakes is held first");
+	HELD(1, NONE);
+	HELD(2, NONE);
+	CHECK(!did("release"), "until all have reported,");
+	HELD(0, PRIMARY);
+	CHECK(did("release 0; "), "then the last primary starts alone,");
+	LEADS(0);
+	CHECK(did("release 1; release 2; "), "then the others");
+}
+
+static void
+test_taken_back(void)
+{
+	serve(3);
+	hibernate(true);
+	play();
+	DETACHED(1);
+	DETACHED(2);
+	hibernate(false);
+	CHECK(starts(play(), "release 1; release 2; "),
+	    "taken back in time, the primary never stops");
+	serve(3);
+	hibernate(true);
+	play();
+	DETACHED(1);
+	DETACHED(2);
+	play();
+	STOPPED(0, PRIMARY);
+	hibernate(false);
+	CHECK(starts(play(), "release 0; "), "taken back later, it starts first,");
+	CHECK(!did("release"), "alone,");
+	LEADS(0);
+	CHECK(did("release 1; release 2; "), "then the others");
+}
+
+static void
+test_broken_replica(void)
+{
+	serve(3);
+	say(2, CHOICE_instance_state_FAILED, CHOICE_instance_role_NONE);
+	hibernate(true);
+	CHECK(starts(play(), "stop-patroni 1; stop-postgresql 2; "),
+	    "who does not follow stops at once");
+	DETACHED(1);
+	CHECK(!did("stop-postgresql 0; "), "the primary waits for it");
+	STOPPED(2, NONE);
+	CHECK(did("stop-postgresql 0; "), "and stops then");
+}
+
+static void
+test_fence(void)
+{
+	serve(3);
+	wanted.fenced = 2;
+	edit();
+	CHECK(starts(play(), "stop-postgresql 1; "), "a fenced instance stops");
+	STOPPED(1, NONE);
+	note_statefulset(3, 2);
+	world.now.v += 5000;
+	play();
+	CHECK(condition(CHOICE_condition_type_READY)->reason == REASON_INSTANCES_FENCED,
+	    "it says so");
+	wanted.hash[GROUP_POD]++;
+	edit();
+	CHECK(!did("replace-pod"), "its pod stays, whatever changes");
+	wanted.hash[GROUP_POD]--;
+	wanted.fenced = 0;
+	edit();
+	CHECK(did("release 1; "), "and starts again when its name is taken out");
+	serve(3);
+	wanted.fenced = 1;
+	edit();
+	CHECK(starts(play(), "stop-postgresql 0; "), "a primary too: Patroni hands over");
+	serve(2);
+	wanted.fenced = 3;
+	edit();
+	CHECK(starts(play(), "stop-patroni 1; "), "all fenced are stopped in order");
+	CHECK(!did("StatefulSet"), "and keep their pods");
+}
+
+static void
+test_smaller(void)
+{
+	serve(3);
+	say(0, CHOICE_instance_state_STREAMING, CHOICE_instance_role_REPLICA);
+	LEADS(2);
+	hibernate(true);
+	play();
+	DETACHED(0);
+	DETACHED(1);
+	play();
+	STOPPED(2, PRIMARY);
+	play();
+	STOPPED(0, NONE);
+	STOPPED(1, NONE);
+	play();
+	CHECK(c.statefulset.replicas == 0, "all rest");
+	wanted.instances = 1;
+	hibernate(true);
+	CHECK(strstr(play(), "delete BGInstance demo-2") == NULL &&
+		  strstr(script, "delete BGInstance demo-1") != NULL,
+	    "a hibernated cluster that is made smaller remembers who was primary");
+	hibernate(false);
+	CHECK(!did("ensure StatefulSet"), "without its last primary it does not wake,");
+	CHECK(condition(CHOICE_condition_type_READY)->reason == REASON_HANDING_OVER &&
+		  strstr(condition(CHOICE_condition_type_READY)->text, "at least 3") != NULL,
+	    "and says what to do");
+}
+
+static void
+test_missing_statefulset(void)
+{
+	serve(2);
+	plan_note_child_gone(&c, CHILD_STATEFULSET, 0, &c.child[CHILD_STATEFULSET].uid);
+	c.statefulset.ready = 0;
+	world.now.v += 5000;
+	CHECK(starts(play(), "hold 0; hold 1; ensure StatefulSet demo; observe-pod 0; "
+			     "observe-pod 1; release 0; release 1; "),
+	    "a StatefulSet that someone deleted is made anew with all held, and what runs on "
+	    "released");
+}
+
+static void
+test_deletion_gives_up(void)
+{
+	serve(2);
+	wanted.deleting = true;
+	edit();
+	CHECK(did("stop-patroni 1; ") && !did("delete"), "kept data comes to rest in order,");
+	world.now.v += 119000;
+	CHECK(!did("delete"), "and has time for it,");
+	world.now.v += 10000;
+	CHECK(did("delete StatefulSet demo; "), "but what does not stop holds up nothing");
+}
+
+int
+main(void)
+{
+	test_wake();
+	test_taken_back();
+	test_broken_replica();
+	test_fence();
+	test_smaller();
+	test_missing_statefulset();
+	test_deletion_gives_up();
+	return tap_done();
+}
