@@ -21,7 +21,8 @@ def wait_hibernated(ns):
         c = condition("demo", ns, "Ready")
         return c if c and c["reason"] == "Hibernated" else None
     c = wait("Hibernated", rests, 120)
-    assert c["status"] == "False" and not names(ns)
+    assert c["status"] == "False"
+    wait("the last pods to end, in which nothing runs any more", lambda: not names(ns), 15)
     return c
 
 
