@@ -202,7 +202,8 @@ tend(struct plan_at *a, enum child child, unsigned ordinal)
 	    !grows_unprepared(a, child) && !shrinks_primary(a, child) &&
 	    !rule_waits(a, &rule_child(a->c, child, ordinal)->try))
 		return ensure(a, child, ordinal);
-	return running ? PASS : STOP;
+	/* A StatefulSet that an earlier cluster of this name left running hands over as well. */
+	return running || shrinks_primary(a, child) ? PASS : STOP;
 }
 
 static enum verdict

@@ -342,6 +342,27 @@ test_forced_finalizer(void)
 	    "the next one of that name takes over what is there, and removes nothing");
 }
 
+/* The next one of that name asks for fewer instances, and the primary is on one that goes. */
+static void
+test_forced_finalizer_and_fewer(void)
+{
+	serve(3);
+	note_report(0, CHOICE_instance_role_REPLICA);
+	note_report(2, CHOICE_instance_role_PRIMARY);
+	plan_note_cluster_gone(&c, &wanted.uid);
+	wanted.uid = uid(2);
+	wanted.generation = 1;
+	wanted.instances = 2;
+	wanted.status = 0;
+	note_wanted();
+	world.now.v += 60000;
+	CHECK(strstr(play(), "switchover 2; ") != NULL, "it hands over first");
+	note_report(2, CHOICE_instance_role_REPLICA);
+	note_report(0, CHOICE_instance_role_PRIMARY);
+	world.now.v += 60000;
+	CHECK(starts(play(), "ensure StatefulSet demo; "), "then the StatefulSet shrinks");
+}
+
 int
 main(void)
 {
@@ -364,6 +385,7 @@ main(void)
 	test_namespace_ends();
 	test_namespace_takes_pods();
 	test_forced_finalizer();
+	test_forced_finalizer_and_fewer();
 	CHECK(sizeof(struct plan_cluster) + 3 * sizeof(struct plan_instance) <= 2048,
 	    "three instances fit two kilobytes");
 	printf(
