@@ -98,9 +98,8 @@ ensure(struct plan_at *a, enum child child, unsigned ordinal)
 	return rule_step(a, CHOICE_verb_ENSURE, child, ordinal, s->present ? &s->uid : NULL);
 }
 
-/* Instances beyond the spec's number that are still there. */
-static bool
-has_surplus(const struct plan_cluster *c)
+bool
+rule_has_surplus(const struct plan_cluster *c)
 {
 	for (unsigned i = rule_instances(c); i < c->instances_n; i++)
 		if (c->instance[i].child.present)
@@ -150,7 +149,8 @@ grows_unprepared(const struct plan_at *a, enum child child)
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (!c->instance[i].child.present || c->instance[i].child.deleting)
 			return true;
-	return role == IS_UNSEEN || role == IS_MISSING || (role == IS_DIFFERENT && !has_surplus(c));
+	return role == IS_UNSEEN || role == IS_MISSING ||
+	       (role == IS_DIFFERENT && !rule_has_surplus(c));
 }
 
 /* A smaller StatefulSet removes the primary's pod: first another instance is to lead. */
@@ -196,7 +196,7 @@ tend(struct plan_at *a, enum child child, unsigned ordinal)
 	if (is == IS_SETTLED || is == IS_UNVERIFIED)
 		return PASS;
 	/* A smaller cluster's Role loses names only after the pods that need them. */
-	if (child == CHILD_ROLE && is == IS_DIFFERENT && has_surplus(a->c))
+	if (child == CHILD_ROLE && is == IS_DIFFERENT && rule_has_surplus(a->c))
 		return PASS;
 	if (is_due(a, child, is, running) && !shrinks_unsynced(a, child) &&
 	    !grows_unprepared(a, child) && !shrinks_primary(a, child) &&
@@ -276,44 +276,13 @@ rule_background(struct plan_at *a)
 
 	wait_for_sweep(a);
 	v = rule_verify(a, &left);
-	if (!left || a->w->spare)
+	if (v != STEP)
+		v = rule_ask_volumes(a);
+	if (v != STEP || a->w->spare)
 		return v;
 	a->out->sent.verb = CHOICE_verb_NONE;
 	a->out->spare = true;
 	return PASS;
-}
-
-/* --- Volume templates are immutable: a new StatefulSet adopts the pods that the old one leaves. */
-
-static bool
-all_settled(const struct plan_at *a)
-{
-	for (unsigned child = CHILD_ANCHOR; child < CHILD_COUNT; child++) {
-		unsigned n = child == CHILD_INSTANCE ? rule_instances(a->c) : 1;
-
-		for (unsigned i = 0; i < n; i++) {
-			enum plan_is is = rule_child_is(a, (enum child)child, i);
-
-			if (is != IS_SETTLED && is != IS_UNVERIFIED)
-				return false;
-		}
-	}
-	return !has_surplus(a->c);
-}
-
-enum verdict
-rule_storage(struct plan_at *a)
-{
-	const struct plan_cluster *c = a->c;
-	const struct plan_child *s = &c->child[CHILD_STATEFULSET];
-
-	if (!c->statefulset.known || c->statefulset.storage_inputs == 0 ||
-	    c->statefulset.storage_inputs == c->wanted.hash[GROUP_STORAGE])
-		return PASS;
-	if (!a->w->synced || c->orphaned == c->wanted.generation || !all_settled(a) ||
-	    rule_waits(a, &s->try))
-		return PASS;
-	return rule_step(a, CHOICE_verb_ORPHAN_STATEFULSET, CHILD_STATEFULSET, 0, &s->uid);
 }
 
 /*

@@ -19,6 +19,8 @@
 #define PODS_FIRST_MS 500          /* while pods end */
 #define PODS_MAX_MS 5000
 #define ORPHAN_LOOKS 4 /* so often pods were seen without a StatefulSet before each is looked at */
+#define EXPAND_FIRST_MS 2000 /* between two looks at a volume that grows, then twice that */
+#define EXPAND_MAX_MS 300000
 #define SETTLE_MS 500  /* between two ENSUREs of the same object that both succeeded */
 #define SETTLE_WINDOW_MS 10000
 
@@ -65,9 +67,10 @@ const struct plan_child *rule_child(
     const struct plan_cluster *c, enum child child, unsigned ordinal);
 bool rule_unwatched(enum child child);
 unsigned rule_instances(const struct plan_cluster *c); /* that the spec asks for */
+/* Instances beyond that number that are still there. */
+bool rule_has_surplus(const struct plan_cluster *c);
 enum verdict rule_rights(struct plan_at *a);
 enum verdict rule_children(struct plan_at *a);
-enum verdict rule_storage(struct plan_at *a);
 enum verdict rule_release(struct plan_at *a);
 enum verdict rule_surplus(struct plan_at *a);
 enum verdict rule_background(struct plan_at *a);
@@ -76,6 +79,14 @@ enum verdict rule_background(struct plan_at *a);
  * now.
  */
 enum verdict rule_verify(struct plan_at *a, bool *left);
+
+/* --- storage.c */
+enum verdict rule_storage(struct plan_at *a);
+/* Asks of the volumes that nothing is known of. */
+enum verdict rule_ask_volumes(struct plan_at *a);
+/* What is the matter with them? */
+bool storage_trouble(
+    const struct plan_cluster *c, enum choice_reason *reason, char *text, size_t size);
 
 /* --- pods.c */
 enum verdict rule_replace(struct plan_at *a);

@@ -84,6 +84,8 @@ status_failing(enum choice_reason r)
 	    [REASON_IMAGE_PULL_FAILED] = true,
 	    [REASON_UNSCHEDULABLE] = true,
 	    [REASON_VOLUME_PENDING] = true,
+	    [REASON_EXPANSION_REFUSED] = true,
+	    [REASON_EXPANSION_FAILED] = true,
 	    [REASON_CONTAINER_CONFIG_ERROR] = true,
 	    [REASON_CRASH_LOOP] = true,
 	    [REASON_POD_FAILED] = true,
@@ -474,6 +476,19 @@ put_configuration(const struct plan_cluster *c, struct plan_status *s)
 }
 
 static void
+put_storage(const struct plan_cluster *c, struct plan_status *s)
+{
+	struct trouble t;
+
+	if (storage_trouble(c, &t.reason, t.text, sizeof(t.text)))
+		put_trouble(
+		    s, CHOICE_condition_type_STORAGE_HEALTHY, CHOICE_condition_status_FALSE, &t);
+	else
+		put(s, CHOICE_condition_type_STORAGE_HEALTHY, CHOICE_condition_status_TRUE,
+		    REASON_AS_WANTED, "");
+}
+
+static void
 put_ready(const struct plan_cluster *c, struct plan_status *s, const struct trouble *obstacle)
 {
 	const char *phase =
@@ -513,6 +528,7 @@ status_make(struct plan_at *a, struct plan_status *out)
 	put_progressing(a, out, stuck ? &obstacle : NULL);
 	put_healthy(c, out);
 	put_configuration(c, out);
+	put_storage(c, out);
 	if (c->wanted.blocked)
 		put(out, CHOICE_condition_type_DELETION_BLOCKED, CHOICE_condition_status_TRUE,
 		    REASON_DELETION_PROTECTED,
@@ -584,6 +600,8 @@ look_before_saying(struct plan_at *a)
 	    a->c->quarantined == a->c->wanted.generation)
 		return PASS;
 	v = rule_verify(a, &left);
+	if (v != STEP)
+		v = rule_ask_volumes(a);
 	return v == STEP ? v : rule_look_all(a);
 }
 
@@ -625,13 +643,21 @@ tell(struct plan_at *a, enum choice_event_type type, enum choice_reason reason, 
 	return rule_step(a, CHOICE_verb_EVENT, CHILD_ANCHOR, a->primary, NULL);
 }
 
-/* The first condition that says what someone must do; they are sorted by importance. */
+/*
+ * The first condition that says what someone must do, and was not told of; they are sorted by
+ * importance. After an edit a reason is news again, but not while it is the same old text: the edit
+ * is still under way.
+ */
 static const struct plan_condition *
-find_failing(const struct plan_status *s)
+find_news(const struct plan_cluster *c, const struct plan_status *s)
 {
-	for (unsigned i = 0; i < s->n; i++)
-		if (status_failing(s->at[i].reason))
-			return &s->at[i];
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct plan_condition *k = &s->at[i];
+
+		if (status_failing(k->reason) && (c->events & 1ULL << k->reason) == 0 &&
+		    hash_str(HASH_INIT, str_of(k->text)) != c->said.told)
+			return k;
+	}
 	return NULL;
 }
 
@@ -640,19 +666,14 @@ rule_event(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
 	const struct plan_status *s = &a->out->status;
-	const struct plan_condition *failing = find_failing(s);
+	const struct plan_condition *news = find_news(c, s);
 	char text[TEXT_MAX];
 
 	_Static_assert(CHOICE_reason_COUNT <= 64, "plan_cluster.events is a bit mask of reasons");
 	if (!a->said || !c->said.primed || rule_waits(a, &c->say))
 		return PASS;
-	/*
-	 * After an edit a reason is news again, but not while it is the same old text: the edit is
-	 * still under way.
-	 */
-	if (failing != NULL && (c->events & 1ULL << failing->reason) == 0 &&
-	    hash_str(HASH_INIT, str_of(failing->text)) != c->said.told)
-		return tell(a, CHOICE_event_type_WARNING, failing->reason, failing->text);
+	if (news != NULL)
+		return tell(a, CHOICE_event_type_WARNING, news->reason, news->text);
 	if (s->at[0].status == CHOICE_condition_status_TRUE && !c->said.ready) {
 		snprintf(text, sizeof(text), "%.150s %s is primary.", s->at[0].text, s->primary);
 		return tell(a, CHOICE_event_type_NORMAL, REASON_READY, text);

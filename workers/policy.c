@@ -44,6 +44,7 @@ static const struct policy_row rows[] = {
     /* Of a cluster that is being deleted too: an orphaned pod ends only if it is told. */
     {"replace pod", CHOICE_verb_REPLACE_POD, 0, SHAPE_TARGET, NEED_ACTIVE},
     {"replace pvc", CHOICE_verb_REPLACE_PVC, 0, SHAPE_TARGET, NEED_LIVE | NEED_ACTIVE},
+    {"expand pvc", CHOICE_verb_EXPAND_PVC, 0, 0, NEED_SPEC | NEED_LIVE | NEED_MEMBER | NEED_ACTIVE},
     {"destroy anchor", CHOICE_verb_DESTROY_ANCHOR, 0, 0, PURGES | NEED_ACTIVE},
     {"delete pvcs", CHOICE_verb_DELETE_PVCS, 0, 0, PURGES | NEED_DESTROYING | NEED_ACTIVE},
     {"delete configmaps", CHOICE_verb_DELETE_CONFIGMAPS, 0, 0,

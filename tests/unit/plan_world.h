@@ -25,9 +25,9 @@ struct pod {
 	int64_t since;
 };
 struct pvc {
-	bool present, bound;
+	bool present, bound, grows;
 	struct uid uid;
-	uint64_t storage;
+	uint64_t storage, size;
 };
 static struct world {
 	uint64_t seed;
@@ -275,7 +275,10 @@ run_statefulset(void)
 			    .since = w.now};
 			w.restart_due[i] = false;
 			if (!w.pvcs[i].present)
-				w.pvcs[i] = (struct pvc){true, false, new_uid(), w.storage_inputs};
+				w.pvcs[i] = (struct pvc){.present = true,
+				    .uid = new_uid(),
+				    .storage = w.storage_inputs,
+				    .size = w.storage_inputs / 100};
 		}
 	}
 	if (w.child[CHILD_STATEFULSET].deleting) {
@@ -285,8 +288,8 @@ run_statefulset(void)
 }
 
 /*
- * Hash 13 of group POD is an image that can not be pulled; 13 of STORAGE a class that does not
- * exist.
+ * Hash 13 of group POD is an image that can not be pulled. That of STORAGE is 100 times the size,
+ * and the class: of 12 no volume may grow, and 13 does not exist.
  */
 static bool
 comes_up(unsigned i)
@@ -295,7 +298,7 @@ comes_up(unsigned i)
 
 	memcpy(bad, w.hash, sizeof(bad));
 	bad[GROUP_POD] = 13;
-	return w.pods[i].inputs != model_pod_inputs(bad) && w.pvcs[i].storage != 13;
+	return w.pods[i].inputs != model_pod_inputs(bad) && w.pvcs[i].storage % 100 != 13;
 }
 
 static unsigned
@@ -580,7 +583,7 @@ do_observe(const struct plan_sent *s)
 		a.ready = p->ready && !p->terminating;
 		a.terminating = p->terminating;
 		a.inputs = p->inputs;
-		if (!p->ready && w.pvcs[s->ordinal].storage == 13)
+		if (!p->ready && w.pvcs[s->ordinal].storage % 100 == 13)
 			a.reason = REASON_VOLUME_PENDING;
 		else if (!p->ready && !comes_up(s->ordinal))
 			a.reason = REASON_IMAGE_PULL_FAILED;

@@ -238,6 +238,9 @@ test_storage(void)
 	plan_note_child_gone(&c, CHILD_PDB, 0, &c.child[CHILD_PDB].uid);
 	c.child[CHILD_PDB].try.until.v = world.now.v + 60000;
 	plan_next(&c, &world, &step);
+	CHECK(step.sent.verb == CHOICE_verb_EXPAND_PVC, "its volume's claim is told first");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE, .ready = true});
+	plan_next(&c, &world, &step);
 	CHECK(step.sent.verb != CHOICE_verb_ORPHAN_STATEFULSET,
 	    "no StatefulSet is orphaned while something is amiss");
 	c.child[CHILD_PDB].try.until.v = 0;

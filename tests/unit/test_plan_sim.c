@@ -3,7 +3,7 @@
  * reconciler forgets everything at any moment, users change and break things. Once that stops,
  * every run must come to the same end, and then do nothing.
  */
-#include "tests/unit/plan_world.h"
+#include "tests/unit/plan_volumes.h"
 #include "tests/unit/tap.h"
 
 #define RUNS 4000
@@ -32,10 +32,10 @@ fly(uint64_t generation)
 
 		/* Some are refused, of some the answer is lost after it was done. */
 		if (code == CHOICE_step_code_RETRY && chance(50))
-			execute(&w.step, generation);
+			do_step(&w.step, generation);
 		a = answer(code);
 	} else {
-		a = execute(&w.step, generation);
+		a = do_step(&w.step, generation);
 	}
 	if (!w.calm && chance(30))
 		give_any(); /* records may be faster than answers */
@@ -109,7 +109,7 @@ change_spec(void)
 		w.hash[GROUP_SCALE] = w.instances;
 		break;
 	case 2:
-		w.hash[GROUP_STORAGE] = 10 + rnd(4);
+		w.hash[GROUP_STORAGE] = (w.hash[GROUP_STORAGE] / 100 + rnd(2)) * 100 + 10 + rnd(4);
 		break;
 	case 3:
 		w.hash[GROUP_SERVICE] = rnd(4);
@@ -241,9 +241,10 @@ check_alive(void)
 	if (w.replicas != w.instances || w.storage_inputs != w.hash[GROUP_STORAGE] ||
 	    w.pod_inputs != model_pod_inputs(w.hash))
 		broken("the StatefulSet is not as wanted");
+	check_volumes();
 	if (!w.finalizer || w.status_generation != w.cluster.generation)
 		broken("the status is of another generation");
-	if (w.hash[GROUP_POD] == 13 || w.hash[GROUP_STORAGE] == 13)
+	if (w.hash[GROUP_POD] == 13 || w.hash[GROUP_STORAGE] % 100 == 13)
 		return;
 	if (ready_pods() != w.instances || !w.status_ready)
 		broken("not ready");
@@ -313,7 +314,8 @@ settle(void)
 		w.child[CHILD_ANCHOR].present = w.destroying = false;
 	tick_until_quiet(1500000);
 	/* What can not come up is looked at every 30 s; what nobody watches may be swept. */
-	if (tick_until_quiet(60000) > (w.status_ready || !w.cluster.present ? 3 : 6 * ORDINALS))
+	if (tick_until_quiet(60000) >
+	    (w.status_ready || !w.cluster.present ? 3 + refused_volumes() : 6 * ORDINALS))
 		broken("it never comes to rest");
 	if (w.cluster.present && w.cluster.deleting)
 		broken("the deletion never ends");

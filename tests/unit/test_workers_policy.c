@@ -81,6 +81,7 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 	case CHOICE_verb_REPLACE_PVC:
 		return !st->deleting;
 	case CHOICE_verb_RESTART:
+	case CHOICE_verb_EXPAND_PVC:
 		return !st->deleting && st->ordinal < 3;
 	case CHOICE_verb_ENSURE:
 		return !st->deleting && st->finalizer &&

@@ -1,0 +1,110 @@
+/*
+ * Volumes that are to grow. The order of a change (DESIGN 8): every member's claim is told, and
+ * only then is the StatefulSet made anew, whose volume templates are immutable: as long as it is
+ * the old one, any life of ours sees that claims may be left. A claim that may not grow is said in
+ * a condition and asked again slowly; nothing else waits for it. For plan/cluster.c.
+ */
+#include "plan/rule.h"
+
+#include <stdio.h>
+
+/* Was the StatefulSet made from the storage that is wanted? */
+static bool
+is_in_step(const struct plan_cluster *c)
+{
+	return !c->statefulset.known || c->statefulset.storage_inputs == 0 ||
+	       c->statefulset.storage_inputs == c->wanted.hash[GROUP_STORAGE];
+}
+
+/* --- Claims. */
+
+/* fresh: those that were not asked for this size; again: those that have not reached it. */
+static enum verdict
+ask(struct plan_at *a, bool fresh, bool again)
+{
+	for (unsigned i = 0; i < rule_instances(a->c); i++) {
+		const struct plan_instance *p = &a->c->instance[i];
+
+		if ((p->volume_asked ? p->volume_grown || !again : !fresh) ||
+		    rule_waits(a, &p->volume))
+			continue;
+		a->out->sent.key = a->c->wanted.hash[GROUP_STORAGE];
+		return rule_step(a, CHOICE_verb_EXPAND_PVC, CHILD_INSTANCE, i, NULL);
+	}
+	return PASS;
+}
+
+enum verdict
+rule_ask_volumes(struct plan_at *a)
+{
+	return a->c->child[CHILD_STATEFULSET].present ? ask(a, true, false) : PASS;
+}
+
+static bool
+all_asked(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!c->instance[i].volume_asked)
+			return false;
+	return true;
+}
+
+/* --- The StatefulSet: a new one adopts the pods that the old one leaves. */
+
+static bool
+all_settled(const struct plan_at *a)
+{
+	for (unsigned child = CHILD_ANCHOR; child < CHILD_COUNT; child++) {
+		unsigned n = child == CHILD_INSTANCE ? rule_instances(a->c) : 1;
+
+		for (unsigned i = 0; i < n; i++) {
+			enum plan_is is = rule_child_is(a, (enum child)child, i);
+
+			if (is != IS_SETTLED && is != IS_UNVERIFIED)
+				return false;
+		}
+	}
+	return !rule_has_surplus(a->c);
+}
+
+enum verdict
+rule_storage(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+	const struct plan_child *s = &c->child[CHILD_STATEFULSET];
+	bool in_step = is_in_step(c);
+
+	if (ask(a, !in_step, true) == STEP)
+		return STEP;
+	if (in_step || !a->w->synced || c->orphaned == c->wanted.generation || !all_asked(c) ||
+	    !all_settled(a) || rule_waits(a, &s->try))
+		return PASS;
+	a->out->sent.key = 0;
+	return rule_step(a, CHOICE_verb_ORPHAN_STATEFULSET, CHILD_STATEFULSET, 0, &s->uid);
+}
+
+/* --- What is said. */
+
+bool
+storage_trouble(const struct plan_cluster *c, enum choice_reason *reason, char *text, size_t size)
+{
+	const char *what;
+	unsigned at = 0;
+
+	*reason = REASON_NONE;
+	for (unsigned i = 0; i < rule_instances(c); i++) {
+		enum choice_reason r = c->instance[i].volume.reason;
+
+		if (r == REASON_NONE || status_failing(*reason) ||
+		    (*reason != REASON_NONE && !status_failing(r)))
+			continue;
+		*reason = r;
+		at = i;
+	}
+	if (*reason == REASON_NONE)
+		return false;
+	what = c->instance[at].volume_text;
+	snprintf(text, size, "%s-%u: %s", c->name, at,
+	    what != NULL ? what : reason_info[*reason].advice);
+	return true;
+}
