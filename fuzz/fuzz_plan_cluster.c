@@ -57,6 +57,7 @@ note_cluster(void)
 	w.blocked = !w.deleting && (flags & 2);
 	w.paused = flags & 4;
 	w.update = flags >> 3 & 1;
+	w.scale_down = flags >> 4 & 1;
 	plan_note_cluster(&c, &w, flags & 1, world.now);
 }
 
@@ -170,6 +171,9 @@ check_removal(const struct plan_sent *s)
 		MUST(w->deleting && is_watched(s->child));
 	else if (s->verb == CHOICE_verb_ORPHAN_STATEFULSET || s->verb == CHOICE_verb_REPLACE_PVC)
 		MUST(!w->deleting);
+	else if (s->verb == CHOICE_verb_DELETE_PVC)
+		MUST(!w->deleting && s->ordinal >= w->instances &&
+		     w->scale_down == CHOICE_scale_down_DELETE);
 	else if (s->verb != CHOICE_verb_REPLACE_POD)
 		return;
 	MUST(world.synced);

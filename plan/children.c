@@ -98,8 +98,9 @@ ensure(struct plan_at *a, enum child child, unsigned ordinal)
 	return rule_step(a, CHOICE_verb_ENSURE, child, ordinal, s->present ? &s->uid : NULL);
 }
 
-bool
-rule_has_surplus(const struct plan_cluster *c)
+/* Instances beyond the spec's number that are still there. */
+static bool
+has_surplus(const struct plan_cluster *c)
 {
 	for (unsigned i = rule_instances(c); i < c->instances_n; i++)
 		if (c->instance[i].child.present)
@@ -149,8 +150,7 @@ grows_unprepared(const struct plan_at *a, enum child child)
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (!c->instance[i].child.present || c->instance[i].child.deleting)
 			return true;
-	return role == IS_UNSEEN || role == IS_MISSING ||
-	       (role == IS_DIFFERENT && !rule_has_surplus(c));
+	return role == IS_UNSEEN || role == IS_MISSING || (role == IS_DIFFERENT && !has_surplus(c));
 }
 
 /* A smaller StatefulSet removes the primary's pod: first another instance is to lead. */
@@ -196,7 +196,7 @@ tend(struct plan_at *a, enum child child, unsigned ordinal)
 	if (is == IS_SETTLED || is == IS_UNVERIFIED)
 		return PASS;
 	/* A smaller cluster's Role loses names only after the pods that need them. */
-	if (child == CHILD_ROLE && is == IS_DIFFERENT && rule_has_surplus(a->c))
+	if (child == CHILD_ROLE && is == IS_DIFFERENT && has_surplus(a->c))
 		return PASS;
 	if (is_due(a, child, is, running) && !shrinks_unsynced(a, child) &&
 	    !grows_unprepared(a, child) && !shrinks_primary(a, child) &&
@@ -349,7 +349,10 @@ rule_release(struct plan_at *a)
 	    a, CHOICE_verb_RELEASE, CHILD_INSTANCE, first, &c->instance[first].child.uid);
 }
 
-/* --- After a scale-down: the pod ends, then its BGInstance goes; its volume stays. */
+/*
+ * --- After a scale-down: the pod ends, then its volume goes if storage.onScaleDown says so, and at
+ * last its BGInstance: as long as that is there, any life of ours sees that something is left.
+ */
 
 static bool
 has_shrunk(const struct plan_at *a, unsigned ordinal)
@@ -360,6 +363,52 @@ has_shrunk(const struct plan_at *a, unsigned ordinal)
 	       a->c->statefulset.replicas <= ordinal;
 }
 
+/* Nothing of its volume is left to delete. */
+static bool
+is_bare(const struct plan_cluster *c, const struct plan_instance *p)
+{
+	return c->wanted.scale_down != CHOICE_scale_down_DELETE ||
+	       (p->pvc_looked && (!p->pvc_present || p->pvc_terminating));
+}
+
+/* Its volume may hold the newest rows: not before an instance that stays leads. */
+static bool
+awaits_leader(const struct plan_cluster *c, const struct plan_instance *p)
+{
+	return !is_bare(c, p) && p->pvc_looked && p->pvc_bound && !status_led(c);
+}
+
+/* The pod is gone, as was seen just now. */
+static enum verdict
+drop(struct plan_at *a, unsigned i)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+	bool bare = is_bare(a->c, p);
+
+	if (!bare && !p->pvc_looked)
+		return p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look)
+		           ? PASS
+		           : rule_step(a, CHOICE_verb_OBSERVE_PVC, CHILD_INSTANCE, i, NULL);
+	if (rule_waits(a, &p->child.try))
+		return PASS;
+	return bare ? rule_step(a, CHOICE_verb_DELETE, CHILD_INSTANCE, i, &p->child.uid)
+	            : rule_step(a, CHOICE_verb_DELETE_PVC, CHILD_INSTANCE, i, &p->pvc_uid);
+}
+
+static enum verdict
+retire(struct plan_at *a, unsigned i)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+
+	if (!p->looked || p->pod_present)
+		return rule_waits(a, &p->look) ? PASS : rule_look_pod(a, i);
+	if (awaits_leader(a->c, p))
+		return PASS;
+	if (a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS)
+		return rule_waits(a, &p->child.try) ? PASS : rule_look_pod(a, i);
+	return drop(a, i);
+}
+
 enum verdict
 rule_surplus(struct plan_at *a)
 {
@@ -368,17 +417,11 @@ rule_surplus(struct plan_at *a)
 	if (!a->w->synced)
 		return PASS;
 	for (unsigned i = rule_instances(c); i < c->instances_n; i++) {
-		const struct plan_instance *p = &c->instance[i];
+		const struct plan_child *s = &c->instance[i].child;
 
-		if (!p->child.present || p->child.deleting || p->child.owner == 0 ||
-		    !has_shrunk(a, i))
-			continue;
-		if (!p->looked || p->pod_present || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS) {
-			if (!rule_waits(a, p->pod_present || !p->looked ? &p->look : &p->child.try))
-				return rule_look_pod(a, i);
-		} else if (!rule_waits(a, &p->child.try)) {
-			return rule_step(a, CHOICE_verb_DELETE, CHILD_INSTANCE, i, &p->child.uid);
-		}
+		if (s->present && !s->deleting && s->owner != 0 && has_shrunk(a, i) &&
+		    retire(a, i) == STEP)
+			return STEP;
 	}
 	return PASS;
 }

@@ -207,6 +207,15 @@ on_deleted(const struct ctx *x) /* DELETE, ORPHAN_STATEFULSET */
 }
 
 static void
+on_pvc_deleted(const struct ctx *x) /* DELETE_PVC */
+{
+	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
+
+	succeed(&p->child.try);
+	p->pvc_terminating = true;
+}
+
+static void
 on_finalizer(const struct ctx *x)
 {
 	x->c->wanted.finalizer = x->sent->verb == CHOICE_verb_ADD_FINALIZER;
@@ -403,6 +412,7 @@ take_done(const struct ctx *x)
 	    [CHOICE_verb_OBSERVE_NAMESPACE] = on_namespace,
 	    [CHOICE_verb_REPLACE_POD] = on_replaced,
 	    [CHOICE_verb_REPLACE_PVC] = on_replaced,
+	    [CHOICE_verb_DELETE_PVC] = on_pvc_deleted,
 	    [CHOICE_verb_DESTROY_ANCHOR] = on_destroyed,
 	    [CHOICE_verb_DELETE_PVCS] = on_destroyed,
 	    [CHOICE_verb_DELETE_CONFIGMAPS] = on_destroyed,

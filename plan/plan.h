@@ -109,7 +109,8 @@ struct plan_wanted {
 	bool paused;
 	bool invalid; /* the spec can not be read; why is in plan_cluster.invalid_text */
 	uint8_t instances;
-	uint8_t policy, update; /* choices deletion_policy, update_strategy */
+	/* choices deletion_policy, update_strategy, scale_down */
+	uint8_t policy, update, scale_down;
 };
 
 enum plan_destruction { /* how far deletionPolicy Delete has come in this life */

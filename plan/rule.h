@@ -67,8 +67,6 @@ const struct plan_child *rule_child(
     const struct plan_cluster *c, enum child child, unsigned ordinal);
 bool rule_unwatched(enum child child);
 unsigned rule_instances(const struct plan_cluster *c); /* that the spec asks for */
-/* Instances beyond that number that are still there. */
-bool rule_has_surplus(const struct plan_cluster *c);
 enum verdict rule_rights(struct plan_at *a);
 enum verdict rule_children(struct plan_at *a);
 enum verdict rule_release(struct plan_at *a);
@@ -125,6 +123,7 @@ bool status_current(
     const struct plan_cluster *c, unsigned ordinal); /* the report is the present pod's */
 bool status_serves(const struct plan_cluster *c, unsigned ordinal);
 unsigned status_serving(const struct plan_cluster *c);
+bool status_led(const struct plan_cluster *c); /* by an instance that the spec asks for */
 void status_make(struct plan_at *a, struct plan_status *out);
 bool status_failing(enum choice_reason r); /* a reason that someone must do something about */
 enum verdict rule_status(struct plan_at *a);

@@ -72,6 +72,12 @@ find_primary(const struct plan_cluster *c)
 	return best;
 }
 
+bool
+status_led(const struct plan_cluster *c)
+{
+	return find_primary(c) < rule_instances(c);
+}
+
 /* --- What is the matter? */
 
 /* Reasons that someone must do something about; all others pass by themselves or are no trouble. */

@@ -51,6 +51,19 @@ all_asked(const struct plan_cluster *c)
 
 /* --- The StatefulSet: a new one adopts the pods that the old one leaves. */
 
+/* Of a smaller cluster, whose pods are still ending. */
+static bool
+has_pods_left(const struct plan_cluster *c)
+{
+	for (unsigned i = rule_instances(c); i < c->instances_n; i++) {
+		const struct plan_instance *p = &c->instance[i];
+
+		if (p->child.present && (!p->looked || p->pod_present))
+			return true;
+	}
+	return false;
+}
+
 static bool
 all_settled(const struct plan_at *a)
 {
@@ -64,7 +77,7 @@ all_settled(const struct plan_at *a)
 				return false;
 		}
 	}
-	return !rule_has_surplus(a->c);
+	return !has_pods_left(a->c);
 }
 
 enum verdict

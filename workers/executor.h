@@ -33,6 +33,7 @@ enum policy_need {               /* what the user's object must be, else REFUSE 
 	NEED_NAME = 256,    /* not confusable with a name of Patroni's */
 	NEED_ENV = 512,     /* no variable that Bestgres must win */
 	NEED_ACTIVE = 1024, /* no annotation bestgres.io/paused */
+	NEED_SCALE_DELETE = 2048, /* storage.onScaleDown Delete */
 };
 struct policy_row {
 	const char *name;  /* in texts: "delete instance" */
@@ -216,6 +217,7 @@ struct step {
 	} pvcs;
 	unsigned configmap;
 	bool volume_fits; /* although its claim asks for less */
+	struct guard volume;
 
 	struct msg_step_done done;
 };
@@ -318,6 +320,7 @@ void verb_delete(struct step *s);             /* executor_delete.c: DELETE */
 void verb_orphan_statefulset(struct step *s); /* likewise */
 void verb_replace_pod(struct step *s);
 void verb_replace_pvc(struct step *s);
+void verb_delete_pvc(struct step *s);
 void verb_expand_pvc(struct step *s);  /* executor_volume.c */
 void verb_delete_pvcs(struct step *s); /* executor_purge.c */
 void verb_delete_configmaps(struct step *s);

@@ -26,6 +26,7 @@ static void (*const verbs[CHOICE_verb_COUNT])(struct step *s) = {
     [CHOICE_verb_REPLACE_POD] = verb_replace_pod,
     [CHOICE_verb_REPLACE_PVC] = verb_replace_pvc,
     [CHOICE_verb_EXPAND_PVC] = verb_expand_pvc,
+    [CHOICE_verb_DELETE_PVC] = verb_delete_pvc,
     [CHOICE_verb_DESTROY_ANCHOR] = verb_destroy_anchor,
     [CHOICE_verb_DELETE_PVCS] = verb_delete_pvcs,
     [CHOICE_verb_DELETE_CONFIGMAPS] = verb_delete_configmaps,

@@ -64,6 +64,7 @@ on_cluster(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct m
 	    .instances = r->instances,
 	    .policy = r->deletion_policy,
 	    .update = r->update_strategy,
+	    .scale_down = r->on_scale_down,
 	};
 
 	if (breach != NULL)

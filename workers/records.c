@@ -122,6 +122,7 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	r->instances = to_u8(c.instances, INSTANCES_MAX);
 	r->deletion_policy = c.deletion_policy;
 	r->update_strategy = c.update_strategy;
+	r->on_scale_down = c.on_scale_down;
 	r->h_pod = c.hash[GROUP_POD];
 	r->h_scale = c.hash[GROUP_SCALE];
 	r->h_storage = c.hash[GROUP_STORAGE];

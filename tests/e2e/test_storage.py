@@ -126,6 +126,37 @@ def test_kept_claim_grows_when_its_instance_comes_back(ns, growing):
     storage_says(ns, "AsWanted", 90)
 
 
+def scale_down(ns, policy):
+    """From three to one; the names of the claims that are left, once all has come to rest."""
+    apply(bgcluster(instances=3, storage={"size": "1Gi", "onScaleDown": policy}), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=1")
+    wait("the BGInstances to go", lambda: len(get("bgi", ns=ns)) == 1, 90)
+    wait_ready("demo", ns)
+    return sorted(claims(ns))
+
+
+def test_scale_down_keeps_volumes(ns):
+    assert scale_down(ns, "Retain") == ["pgdata-demo-0", "pgdata-demo-1", "pgdata-demo-2"]
+
+
+def test_scale_down_drops_volumes(ns):
+    assert scale_down(ns, "Delete") == ["pgdata-demo-0"]
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+    kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=2")
+    wait_ready("demo", ns)
+    wait("the row on a new replica", lambda: sql("demo", ns, "SELECT n FROM kept", service="ro") == [(42,)], 20)
+    patch("bgc", "demo", ns, {"spec": {"storage": {"onScaleDown": "Retain"}}})
+    kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=1")
+    wait("the BGInstance to go", lambda: len(get("bgi", ns=ns)) == 1, 90)
+    assert sorted(claims(ns)) == ["pgdata-demo-0", "pgdata-demo-1"], "Retain, said before: it stays"
+    uid = claims(ns)["pgdata-demo-0"]["metadata"]["uid"]
+    patch("bgc", "demo", ns, {"spec": {"storage": {"onScaleDown": "Delete"}}})
+    kubectl("delete", "bgc", "demo", "-n", ns)
+    assert claims(ns)["pgdata-demo-0"]["metadata"]["uid"] == uid, "deletionPolicy alone decides what goes with the cluster"
+
+
 @pytest.mark.alone
 def test_operator_killed_again_and_again_while_volumes_grow(ns, growing):
     apply(bgcluster(instances=2, storage={"size": "1Gi", "storageClassName": growing}), ns)

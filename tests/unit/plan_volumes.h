@@ -38,13 +38,38 @@ do_expand(const struct plan_sent *s)
 	return a;
 }
 
+/* Of an ordinal that a smaller cluster has no more. */
+static struct plan_answer
+do_delete_pvc(const struct plan_sent *s)
+{
+	struct pvc *v = &w.pvcs[s->ordinal];
+
+	if (w.cluster.deleting || s->ordinal < w.instances || !w.scale_down)
+		return answer(CHOICE_step_code_DENIED);
+	if (!w.synced)
+		broken("a volume goes before every list was complete");
+	if (w.pods[s->ordinal].present || w.replicas > s->ordinal ||
+	    (v->bound && find_leader() >= w.instances))
+		return answer(CHOICE_step_code_CONFLICT);
+	if (!w.instance[s->ordinal].present)
+		broken("a volume goes, and nothing remembers that it is to");
+	if (v->present && !uid_eq(&v->uid, &s->target))
+		return answer(CHOICE_step_code_CONFLICT);
+	v->present = v->bound = false;
+	w.dropped++;
+	return answer(CHOICE_step_code_DONE);
+}
+
 static struct plan_answer
 do_step(const struct plan_step *p, uint64_t generation)
 {
-	if (p->sent.verb == CHOICE_verb_EXPAND_PVC && w.cluster.present &&
-	    uid_eq(&p->sent.uid, &w.cluster.uid) && generation == w.cluster.generation)
-		return do_expand(&p->sent);
-	return execute(p, generation);
+	unsigned verb = p->sent.verb;
+
+	if ((verb != CHOICE_verb_EXPAND_PVC && verb != CHOICE_verb_DELETE_PVC) ||
+	    !w.cluster.present || !uid_eq(&p->sent.uid, &w.cluster.uid) ||
+	    generation != w.cluster.generation)
+		return execute(p, generation);
+	return verb == CHOICE_verb_EXPAND_PVC ? do_expand(&p->sent) : do_delete_pvc(&p->sent);
 }
 
 /* Volumes that are asked for again and again. */
@@ -56,6 +81,23 @@ refused_volumes(void)
 	for (unsigned i = 0; i < w.instances; i++)
 		n += w.pvcs[i].present && w.pvcs[i].size < w.hash[GROUP_STORAGE] / 100;
 	return n;
+}
+
+/*
+ * No instance that stays can come up to lead, so what a smaller cluster has no more stays too,
+ * until a human does something about it.
+ */
+static bool
+is_stuck(void)
+{
+	bool surplus = false;
+
+	for (unsigned i = 0; i < ORDINALS; i++) {
+		surplus |= i >= w.instances && w.instance[i].present;
+		if (i < w.instances && w.pods[i].present && comes_up(i))
+			return false;
+	}
+	return surplus && find_leader() >= w.instances;
 }
 
 static void

@@ -39,7 +39,7 @@ static struct world {
 	bool finalizer, finalizer_forced;
 	uint64_t hash[GROUP_COUNT], status, status_generation;
 	bool status_ready;
-	uint8_t instances, policy;
+	uint8_t instances, policy, scale_down;
 
 	struct object child[CHILD_COUNT], instance[ORDINALS];
 	struct plan_report report[ORDINALS];
@@ -59,7 +59,7 @@ static struct world {
 	unsigned unsynced; /* records still to come before the lists are complete */
 
 	bool calm; /* no more faults, no more users */
-	unsigned steps, deletes_of_data, rolled;
+	unsigned steps, deletes_of_data, rolled, dropped;
 	const char *broken;
 } w;
 
@@ -135,7 +135,8 @@ give_cluster(bool listing)
 	    .deleting = w.cluster.deleting,
 	    .finalizer = w.finalizer,
 	    .instances = w.instances,
-	    .policy = w.policy};
+	    .policy = w.policy,
+	    .scale_down = w.scale_down};
 
 	memcpy(v.hash, w.hash, sizeof(v.hash));
 	if (w.cluster.present)

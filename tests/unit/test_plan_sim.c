@@ -89,6 +89,7 @@ create_cluster(void)
 	w.instances = (uint8_t)(1 + rnd(3));
 	w.hash[GROUP_SCALE] = w.instances;
 	w.policy = (uint8_t)rnd(2);
+	w.scale_down = (uint8_t)rnd(2);
 	touch(&w.cluster, true);
 }
 
@@ -226,6 +227,8 @@ records_due(void)
 static void
 check_alive(void)
 {
+	if (is_stuck())
+		return;
 	for (unsigned c = 0; c < CHILD_COUNT; c++)
 		if (c != CHILD_INSTANCE &&
 		    (!w.child[c].present ||
@@ -347,11 +350,12 @@ run(uint64_t seed, unsigned ticks)
 int
 main(void)
 {
-	unsigned bad = 0, rolled = 0;
+	unsigned bad = 0, rolled = 0, dropped = 0;
 
 	for (uint64_t seed = 1; seed <= RUNS && bad < 5; seed++)
-		bad += !run(seed, (unsigned)(seed % 400)), rolled += w.rolled;
+		bad += !run(seed, (unsigned)(seed % 400)), rolled += w.rolled, dropped += w.dropped;
 	CHECK(rolled > 100, "running pods were replaced in some");
+	CHECK(dropped > 100, "volumes of smaller clusters were dropped in some");
 	CHECK(bad == 0, "every run comes to the wanted end and rests there");
 	return tap_done();
 }

@@ -224,9 +224,87 @@ test_kept_claim(void)
 	CHECK(until(CHOICE_verb_EXPAND_PVC) && step.sent.ordinal == 1, "but soon");
 }
 
+/* --- A smaller cluster. */
+
+/* From two instances to one; the primary is on the one that stays. */
+static void
+shrink(void)
+{
+	serve(2);
+	wanted.instances = 1;
+	wanted.scale_down = CHOICE_scale_down_DELETE;
+	wanted.hash[GROUP_SCALE]++;
+	wanted.generation++;
+	wanted.status = c.wanted.status;
+	note_wanted();
+	script[0] = '\0';
+	CHECK(until(CHOICE_verb_OBSERVE_PVC) && step.sent.ordinal == 1,
+	    "once its pod is gone, its volume is looked at");
+	is(script, "ensure StatefulSet demo; observe-pod 1; observe-pvc 1; ", "in this order");
+	answer(&(struct plan_answer){
+	    .code = CHOICE_step_code_DONE, .present = true, .bound = true, .child_uid = uid(150)});
+}
+
+static void
+test_dropped(void)
+{
+	shrink();
+	CHECK(next() && step.sent.verb == CHOICE_verb_DELETE_PVC && step.sent.ordinal == 1 &&
+		  step.sent.target.b[0] == 150,
+	    "it goes by uid");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	CHECK(next() && step.sent.verb == CHOICE_verb_DELETE && step.sent.child == CHILD_INSTANCE,
+	    "and then its BGInstance");
+	shrink();
+	next();
+	answer(&(struct plan_answer){
+	    .code = CHOICE_step_code_DENIED, .reason = REASON_RIGHTS_MISSING});
+	script[0] = '\0';
+	play();
+	CHECK(strstr(script, "delete") == NULL && strstr(script, "status") != NULL &&
+		  condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_RIGHTS_MISSING,
+	    "what is refused is said, and its BGInstance stays");
+	world.now.v += 60000;
+	CHECK(until(CHOICE_verb_OBSERVE_PVC), "until it can be done");
+}
+
+static void
+test_dropped_by_another_life(void)
+{
+	shrink();
+	memory[1].pvc_looked = memory[1].looked = false;
+	memory[1].look.until.v = 0;
+	CHECK(until(CHOICE_verb_OBSERVE_PVC), "after a crash it is looked at again");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE, .present = false});
+	CHECK(next() && step.sent.verb == CHOICE_verb_DELETE, "one that is gone holds up nothing");
+}
+
+static void
+test_not_dropped_without_primary(void)
+{
+	shrink();
+	note_report(0, CHOICE_instance_role_REPLICA);
+	script[0] = '\0';
+	play();
+	CHECK(strstr(script, "delete") == NULL, "it may hold the newest rows while nobody leads");
+	note_report(0, CHOICE_instance_role_PRIMARY);
+	world.now.v += 5000;
+	CHECK(until(CHOICE_verb_OBSERVE_PVC), "and is looked at anew once one does");
+	wanted.instances = 2;
+	wanted.hash[GROUP_SCALE]++;
+	wanted.generation++;
+	note_wanted();
+	script[0] = '\0';
+	play();
+	CHECK(strstr(script, "delete") == NULL, "a cluster that grows again keeps it");
+}
+
 int
 main(void)
 {
+	test_dropped();
+	test_dropped_by_another_life();
+	test_not_dropped_without_primary();
 	test_grows();
 	test_patience();
 	test_refused();

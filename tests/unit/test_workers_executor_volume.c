@@ -149,10 +149,129 @@ test_left_alone(void)
 	ends(DENIED, DELETING, "and so do those of a cluster that goes");
 }
 
+/* --- DELETE_PVC */
+
+#define GONE CORE "persistentvolumeclaims/pgdata-demo-2"
+#define DROPS ",\"storage\":{\"size\":\"1Gi\",\"onScaleDown\":\"Delete\"}"
+
+static const char *
+dropping_cluster(void)
+{
+	return "{\"metadata\":{\"name\":\"demo\",\"namespace\":\"prod\",\"uid\":\"" UID_A
+	       "\",\"generation\":3,\"resourceVersion\":\"100\"" FINALIZED
+	       "},\"spec\":{\"image\":\"pg:17\",\"instances\":2" DROPS "}}";
+}
+
+static const char *
+member(const char *name, const char *role)
+{
+	return keep(
+	    fmt("{\"metadata\":{\"name\":\"%s\",\"namespace\":\"prod\",\"uid\":\"" UID_C
+		"\",\"resourceVersion\":\"55\",\"labels\":{\"" LABEL_CLUSTER
+		"\":\"demo\",\"role\":\"%s\"}},\"status\":{\"conditions\":[{\"type\":\"Ready\","
+		"\"status\":\"True\"}]}}",
+		name, role));
+}
+
+/* Up to the StatefulSet, and its reply. */
+static void
+take_surplus(const char *replicas)
+{
+	take(CHOICE_verb_DELETE_PVC, CHILD_INSTANCE, 2, UID_B);
+	asks(CR);
+	answer(200, dropping_cluster());
+	asks("GET " APPS "statefulsets/demo");
+	answer(200,
+	    keep(owned("demo", UID_C, UID_A, "", fmt(",\"spec\":{\"replicas\":%s}", replicas))));
+}
+
+/* Up to the claim: the pod is gone. */
+static void
+take_podless(const char *claim)
+{
+	take_surplus("2");
+	asks("GET " CORE "pods/demo-2");
+	answer(404, status(404, "not found"));
+	asks("GET " GONE);
+	if (claim != NULL)
+		answer(200, keep(claim));
+	else
+		answer(404, status(404, "not found"));
+}
+
+#define BOUND ",\"spec\":{\"volumeName\":\"pv\"},\"status\":{\"phase\":\"Bound\"}"
+
+/* A claim that may hold data: these are the pods. */
+static void
+take_bound(const char *pods)
+{
+	take_podless(owned("pgdata-demo-2", UID_B, UID_A, "", BOUND));
+	asks("GET " CORE "pods?labelSelector=bestgres.io%2Fcluster%3Ddemo&limit=200");
+	answer(200, keep(fmt("{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s]}", pods)));
+}
+
+static void
+deletes_claim(void)
+{
+	CHECK(strcmp(asks("DELETE " GONE),
+		  "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"preconditions\":{\"uid\":"
+		  "\"" UID_B
+		  "\",\"resourceVersion\":\"55\"},\"propagationPolicy\":\"Background\"}") == 0,
+	    "the claim of an ordinal that is no more, by uid and version");
+	answer(200, "{}");
+	ends(DONE, NONE, "is deleted");
+}
+
+static void
+test_drop(void)
+{
+	take_bound(member("demo-0", "primary"));
+	deletes_claim();
+	take_podless(
+	    owned("pgdata-demo-2", UID_B, UID_A, "", ",\"status\":{\"phase\":\"Pending\"}"));
+	deletes_claim();
+	take_podless(NULL);
+	ends(DONE, NONE, "or is gone already");
+	take_podless(owned("pgdata-demo-2", UID_C, UID_A, "", BOUND));
+	ends(CONFLICT, NONE, "another one of that name stays");
+	take_podless(
+	    "{\"metadata\":{\"name\":\"pgdata-demo-2\",\"namespace\":\"prod\",\"uid\":\"" UID_B
+	    "\",\"resourceVersion\":\"5\"}}");
+	ends(FOREIGN, NAME_TAKEN, "and one without our label");
+}
+
+static void
+test_not_dropped(void)
+{
+	take(CHOICE_verb_DELETE_PVC, CHILD_INSTANCE, 2, UID_B);
+	answer_cluster();
+	ends(DENIED, NONE, "Retain, which is the default, keeps it");
+	take(CHOICE_verb_DELETE_PVC, CHILD_INSTANCE, 1, UID_B);
+	asks(CR);
+	answer(200, dropping_cluster());
+	ends(DENIED, NONE, "a member's is never deleted");
+	take_surplus("3");
+	ends(CONFLICT, NONE, "it stays while a StatefulSet has that instance");
+	take_surplus("2");
+	asks("GET " CORE "pods/demo-2");
+	answer(200, member("demo-2", "replica"));
+	ends(CONFLICT, NONE, "or its pod is there");
+	take_surplus("2");
+	asks("GET " CORE "pods/demo-2");
+	answer(403, status(403, "User x cannot get resource"));
+	ends(DENIED, RIGHTS_MISSING, "or may not be looked at");
+	take_bound(member("demo-0", "replica"));
+	ends(CONFLICT, NONE, "or nobody leads");
+	take_bound(member("demo-2", "primary"));
+	ends(CONFLICT, NONE, "of those that stay");
+}
+
 int
 main(void)
 {
 	case_init();
+	test_drop();
+	test_not_dropped();
 	test_expand();
 	test_follow();
 	test_refused();
