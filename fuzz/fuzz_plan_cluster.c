@@ -74,6 +74,7 @@ note_report(unsigned ordinal)
 	r.hold = flags & 1;
 	r.pending_restart = flags & 2;
 	r.bootstrapped = flags & 4;
+	r.disk = (uint8_t)((flags >> 4) % CHOICE_disk_class_COUNT);
 	memory[ordinal].report_text = flags & 8 ? text : NULL;
 	flags = byte();
 	r.pod_inputs = flags & 3;

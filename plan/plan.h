@@ -45,7 +45,7 @@ struct plan_report {
 	uint64_t config_generation;
 	uint64_t pod_inputs; /* of the template that the pod was made from; 0 = not known */
 	uint32_t timeline;
-	uint8_t state, role, lag, reason;
+	uint8_t state, role, lag, disk, reason;
 	uint8_t operation, operation_phase; /* what that pod was told to do, and how far it is */
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
 	bool paused;         /* by `patronictl pause` */

@@ -125,6 +125,9 @@ bool status_serves(const struct plan_cluster *c, unsigned ordinal);
 unsigned status_serving(const struct plan_cluster *c);
 bool status_led(const struct plan_cluster *c); /* by an instance that the spec asks for */
 void status_make(struct plan_at *a, struct plan_status *out);
+/* "demo-0, demo-2" of those that is() says; how many. */
+unsigned status_list(const struct plan_cluster *c,
+    bool (*is)(const struct plan_cluster *c, unsigned i), char *out, size_t size);
 bool status_failing(enum choice_reason r); /* a reason that someone must do something about */
 enum verdict rule_status(struct plan_at *a);
 enum verdict rule_event(struct plan_at *a);

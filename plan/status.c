@@ -92,6 +92,7 @@ status_failing(enum choice_reason r)
 	    [REASON_VOLUME_PENDING] = true,
 	    [REASON_EXPANSION_REFUSED] = true,
 	    [REASON_EXPANSION_FAILED] = true,
+	    [REASON_DISK_ALMOST_FULL] = true,
 	    [REASON_CONTAINER_CONFIG_ERROR] = true,
 	    [REASON_CRASH_LOOP] = true,
 	    [REASON_POD_FAILED] = true,
@@ -346,9 +347,8 @@ find_obstacle(const struct plan_at *a, struct trouble *t)
 	return true;
 }
 
-/* "demo-0, demo-2" of those that is() says; how many. */
-static unsigned
-list_instances(const struct plan_cluster *c, bool (*is)(const struct plan_cluster *c, unsigned i),
+unsigned
+status_list(const struct plan_cluster *c, bool (*is)(const struct plan_cluster *c, unsigned i),
     char *out, size_t size)
 {
 	unsigned n = 0;
@@ -412,7 +412,7 @@ put_progressing(const struct plan_at *a, struct plan_status *s, const struct tro
 	else if (is_making(a))
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
 		    REASON_CREATING, "");
-	else if (list_instances(c, roll_is_changing, names, sizeof(names)) > 0)
+	else if (status_list(c, roll_is_changing, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
 		    REASON_ROLLOUT_PENDING, "older than the spec: %s%s", names,
 		    roll_patroni_paused(c) ? " (Patroni is paused: resume it)" : "");
@@ -472,7 +472,7 @@ put_configuration(const struct plan_cluster *c, struct plan_status *s)
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_CREATING,
 		    "The configuration of this spec is not applied yet; wait.");
-	else if (list_instances(c, awaits_restart, names, sizeof(names)) > 0)
+	else if (status_list(c, awaits_restart, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_RESTART_PENDING,
 		    "A parameter takes effect only after a restart of %s.", names);

@@ -1,8 +1,9 @@
 /*
- * Volumes that are to grow. The order of a change (DESIGN 8): every member's claim is told, and
- * only then is the StatefulSet made anew, whose volume templates are immutable: as long as it is
- * the old one, any life of ours sees that claims may be left. A claim that may not grow is said in
- * a condition and asked again slowly; nothing else waits for it. For plan/cluster.c.
+ * Volumes that are to grow, and those that are almost full. The order of a change (DESIGN 8): every
+ * member's claim is told, and only then is the StatefulSet made anew, whose volume templates are
+ * immutable: as long as it is the old one, any life of ours sees that claims may be left. A claim
+ * that may not grow is said in a condition and asked again slowly; nothing else waits for it. For
+ * plan/cluster.c.
  */
 #include "plan/rule.h"
 
@@ -98,26 +99,57 @@ rule_storage(struct plan_at *a)
 
 /* --- What is said. */
 
-bool
-storage_trouble(const struct plan_cluster *c, enum choice_reason *reason, char *text, size_t size)
+static bool
+is_full(const struct plan_cluster *c, unsigned i)
 {
+	return status_current(c, i) && c->instance[i].report.disk == CHOICE_disk_class_FULL;
+}
+
+static bool
+is_low(const struct plan_cluster *c, unsigned i)
+{
+	return status_current(c, i) && c->instance[i].report.disk != CHOICE_disk_class_NONE;
+}
+
+/* What keeps a volume from growing comes before one that only takes its time. */
+static enum choice_reason
+find_growth(const struct plan_cluster *c, char *text, size_t size)
+{
+	enum choice_reason reason = REASON_NONE;
 	const char *what;
 	unsigned at = 0;
 
-	*reason = REASON_NONE;
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		enum choice_reason r = c->instance[i].volume.reason;
 
-		if (r == REASON_NONE || status_failing(*reason) ||
-		    (*reason != REASON_NONE && !status_failing(r)))
+		if (r == REASON_NONE || status_failing(reason) ||
+		    (reason != REASON_NONE && !status_failing(r)))
 			continue;
-		*reason = r;
+		reason = r;
 		at = i;
 	}
-	if (*reason == REASON_NONE)
-		return false;
 	what = c->instance[at].volume_text;
-	snprintf(text, size, "%s-%u: %s", c->name, at,
-	    what != NULL ? what : reason_info[*reason].advice);
+	if (reason != REASON_NONE)
+		snprintf(text, size, "%s-%u: %s", c->name, at,
+		    what != NULL ? what : reason_info[reason].advice);
+	return reason;
+}
+
+bool
+storage_trouble(const struct plan_cluster *c, enum choice_reason *reason, char *text, size_t size)
+{
+	char names[IPC_TEXT_MAX], growth[2 * IPC_TEXT_MAX];
+	bool full = status_list(c, is_full, names, sizeof(names)) > 0;
+
+	*reason = find_growth(c, growth, sizeof(growth));
+	if (!full && status_list(c, is_low, names, sizeof(names)) == 0) {
+		if (*reason != REASON_NONE)
+			snprintf(text, size, "%s", growth);
+		return *reason != REASON_NONE;
+	}
+	snprintf(text, size, "Less than %u %% of the volume is free: %s. %s",
+	    full ? DISK_FULL_PERCENT : DISK_LOW_PERCENT, names,
+	    *reason != REASON_NONE ? growth : "Raise spec.storage.size, or remove data.");
+	*reason = REASON_DISK_ALMOST_FULL;
 	return true;
 }

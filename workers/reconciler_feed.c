@@ -143,6 +143,7 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	    .role = r->role,
 	    .lag = r->lag,
 	    .reason = r->reason,
+	    .disk = r->disk,
 	    .hold = r->hold,
 	    .operation = r->operation,
 	    .operation_phase = r->operation_phase,

@@ -175,6 +175,7 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 	r->pgdata_empty = i.pgdata_empty;
 	r->bootstrapped = i.bootstrapped;
 	r->config_generation = (uint64_t)i.config_generation;
+	r->disk = i.disk;
 	r->reason = i.reason;
 	str_copy_text(r->text, sizeof(r->text), i.message);
 	return 0;

@@ -1,10 +1,13 @@
-"""Volumes: they grow where their class lets them and never shrink, and a smaller cluster keeps or drops them."""
+"""Volumes: they grow where their class lets them and never shrink, a smaller cluster keeps or drops them, and one that is almost full says so."""
+import os
 import random
+import subprocess
 import threading
+import time
 
 import pytest
 
-from cluster import (KubectlError, Writer, apply, bgcluster, condition, get, kill, kubectl, patch, primary, sql, wait, wait_ready, worker_pid)
+from cluster import (STATE, KubectlError, Writer, apply, bgcluster, condition, get, kill, kubectl, patch, primary, sql, wait, wait_ready, worker_pid)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,13 @@ def resize(ns):
 
 
 def template(ns):
-    return get("statefulset", "demo", ns)["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
+    """Of the StatefulSet's claims; empty while it is being made anew."""
+    sts = get("statefulset", "demo", ns)
+    return sts["spec"]["volumeClaimTemplates"][0]["spec"] if sts else {"resources": {"requests": {"storage": ""}}}
+
+
+def template_size(ns):
+    return template(ns)["resources"]["requests"]["storage"]
 
 
 def pods(ns):
@@ -52,7 +61,7 @@ def test_grow_while_the_database_runs(ns, growing):
         wait("the claims to be told", lambda: set(sizes(ns).values()) == {"2Gi"}, 15)
         c = storage_says(ns, "Expanding")
         assert c["status"] == "False" and "from 1Gi to 2Gi" in c["message"], c
-        wait("the StatefulSet to follow", lambda: template(ns) == "2Gi", 30)
+        wait("the StatefulSet to follow", lambda: template_size(ns) == "2Gi", 30)
         resize(ns)
         assert storage_says(ns, "AsWanted", 60)["status"] == "True"
         wait_ready("demo", ns)
@@ -73,7 +82,7 @@ def test_refused_where_the_class_does_not_let_it_grow(ns):
     c = storage_says(ns, "ExpansionRefused")
     assert c["status"] == "False" and "must support resize" in c["message"] and "docs/status.md" in c["message"], c
     wait("an Event", lambda: [e for e in get("events", ns=ns) if e["reason"] == "ExpansionRefused" and e["type"] == "Warning"], 10)
-    wait("the StatefulSet to follow", lambda: template(ns) == "2Gi", 30)
+    wait("the StatefulSet to follow", lambda: template_size(ns) == "2Gi", 30)
     wait_ready("demo", ns)
     assert set(sizes(ns).values()) == {"1Gi"} and pods(ns) == before
     assert condition("demo", ns, "Progressing")["reason"] == "AsWanted"
@@ -107,7 +116,7 @@ def test_unknown_class_in_a_running_cluster_is_for_new_volumes(ns):
     wait_ready("demo", ns)
     before = pods(ns)
     patch("bgc", "demo", ns, {"spec": {"storage": {"storageClassName": "no-such-class"}}})
-    wait("the StatefulSet to follow", lambda: get("statefulset", "demo", ns)["spec"]["volumeClaimTemplates"][0]["spec"].get("storageClassName") == "no-such-class", 30)
+    wait("the StatefulSet to follow", lambda: template(ns).get("storageClassName") == "no-such-class", 30)
     wait_ready("demo", ns)
     assert pods(ns) == before and condition("demo", ns, "StorageHealthy")["status"] == "True"
 
@@ -157,6 +166,64 @@ def test_scale_down_drops_volumes(ns):
     assert claims(ns)["pgdata-demo-0"]["metadata"]["uid"] == uid, "deletionPolicy alone decides what goes with the cluster"
 
 
+@pytest.fixture
+def small_volume():
+    """A file system of 512 MiB on this node, as a local volume of a class of its own; its path."""
+    image, path = STATE / "small-volume.img", STATE / "small-volume"
+    path.mkdir(exist_ok=True)
+    subprocess.run(["truncate", "-s", "512M", str(image)], check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(path)], check=True)
+    apply([{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "e2e-small"},
+            "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"},
+           {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "e2e-small"}, "spec": {
+               "capacity": {"storage": "512Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "e2e-small",
+               "persistentVolumeReclaimPolicy": "Retain", "local": {"path": str(path.resolve())},
+               "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                   {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node1"]}]}]}}}}])
+    yield path
+    kubectl("delete", "pv/e2e-small", "storageclass/e2e-small", "--wait=false", check=False)
+    subprocess.run(["umount", "-l", str(path)], check=True)
+    image.unlink()
+    path.rmdir()
+
+
+def leave_free(path, percent):
+    """A file beside PGDATA takes all but so much of what can be used."""
+    ballast, s = path / "ballast", os.statvfs(path)
+    have = ballast.stat().st_size if ballast.exists() else 0
+    free, used = s.f_bavail * s.f_frsize, (s.f_blocks - s.f_bfree) * s.f_frsize
+    size = max(0, int(have + free - (free + used) * percent / 100))
+    with open(ballast, "ab") as f:
+        if size > have:
+            os.posix_fallocate(f.fileno(), 0, size)
+        else:
+            f.truncate(size)
+
+
+def test_almost_full_is_said_before_postgresql_stops(small_volume, ns):
+    apply(bgcluster(storage={"size": "500Mi", "storageClassName": "e2e-small"}), ns)
+    wait_ready("demo", ns)
+    disk = lambda: get("bgi", "demo-0", ns)["status"].get("disk", "")
+    events = lambda: [e for e in get("events", ns=ns) if e["reason"] == "DiskAlmostFull" and e["type"] == "Warning"]
+    assert condition("demo", ns, "StorageHealthy")["status"] == "True" and disk() == ""
+    leave_free(small_volume, 10)
+    c = storage_says(ns, "DiskAlmostFull")
+    assert c["status"] == "False" and "15 %" in c["message"] and "demo-0" in c["message"] and disk() == "Low", c
+    wait("an Event", events, 10)
+    wait_ready("demo", ns)
+    leave_free(small_volume, 16.5)
+    time.sleep(20)
+    assert disk() == "Low", "it is left a little later than it begins"
+    leave_free(small_volume, 3)
+    wait("worse", lambda: "5 %" in condition("demo", ns, "StorageHealthy")["message"] and disk() == "Full", 30)
+    assert sql("demo", ns, "SELECT 1") == [(1,)], "PostgreSQL runs"
+    leave_free(small_volume, 50)
+    storage_says(ns, "AsWanted", 40)
+    assert disk() == "" and len(events()) == 1
+    wait_ready("demo", ns)
+
+
 @pytest.mark.alone
 def test_operator_killed_again_and_again_while_volumes_grow(ns, growing):
     apply(bgcluster(instances=2, storage={"size": "1Gi", "storageClassName": growing}), ns)
@@ -176,7 +243,7 @@ def test_operator_killed_again_and_again_while_volumes_grow(ns, growing):
     try:
         for n in (2, 3, 4):
             patch("bgc", "demo", ns, {"spec": {"storage": {"size": f"{n}Gi"}}})
-            wait("claims and StatefulSet", lambda: set(sizes(ns).values()) == {f"{n}Gi"} and template(ns) == f"{n}Gi", 120)
+            wait("claims and StatefulSet", lambda: set(sizes(ns).values()) == {f"{n}Gi"} and template_size(ns) == f"{n}Gi", 120)
     finally:
         stop.set()
         thread.join()

@@ -224,6 +224,59 @@ test_kept_claim(void)
 	CHECK(until(CHOICE_verb_EXPAND_PVC) && step.sent.ordinal == 1, "but soon");
 }
 
+/* --- Almost full. */
+
+static void
+fill(unsigned i, enum choice_disk_class disk)
+{
+	struct plan_report r = c.instance[i].report;
+
+	r.disk = (uint8_t)disk;
+	plan_note_report(&c, i, &r);
+	world.now.v += 10000;
+	script[0] = '\0';
+}
+
+static void
+test_almost_full(void)
+{
+	serve(3);
+	fill(0, CHOICE_disk_class_LOW);
+	fill(2, CHOICE_disk_class_LOW);
+	is(play(),
+	    "observe-pod 0; observe-pod 1; observe-pod 2; status Ready; event DiskAlmostFull; ",
+	    "it is said, with one Event");
+	CHECK(said()->status == CHOICE_condition_status_FALSE &&
+		  strcmp(said()->text, "Less than 15 % of the volume is free: demo-0, demo-2. "
+				       "Raise spec.storage.size, or remove data.") == 0,
+	    "which instances, and what to do");
+	fill(2, CHOICE_disk_class_FULL);
+	is(play(), "status Ready; ", "worse is said, without another Event");
+	CHECK(strstr(said()->text, "5 % of the volume is free: demo-2.") != NULL,
+	    "of those that have least");
+	memory[1].volume_asked = true;
+	memory[1].volume_grown = false;
+	memory[1].volume =
+	    (struct plan_try){.reason = REASON_EXPANSION_REFUSED, .until = {world.now.v + 600000}};
+	world.now.v += 10000;
+	play();
+	CHECK(said()->reason == REASON_DISK_ALMOST_FULL &&
+		  strstr(said()->text, "demo-2. demo-1: A volume may not grow") != NULL,
+	    "together with what keeps them from growing");
+	memory[1].volume = (struct plan_try){0};
+	memory[1].volume_grown = true;
+	fill(0, CHOICE_disk_class_NONE);
+	fill(2, CHOICE_disk_class_NONE);
+	is(play(), "status Ready; ", "when there is room again, that is said");
+	CHECK(said()->status == CHOICE_condition_status_TRUE, "by the condition");
+	fill(2, CHOICE_disk_class_LOW);
+	is(play(), "status Ready; event DiskAlmostFull; ", "the next time is news");
+	fill(2, CHOICE_disk_class_NONE);
+	play();
+	fill(2, CHOICE_disk_class_LOW);
+	is(play(), "status Ready; event DiskAlmostFull; ", "even of the same instance");
+}
+
 /* --- A smaller cluster. */
 
 /* From two instances to one; the primary is on the one that stays. */
@@ -302,6 +355,7 @@ test_not_dropped_without_primary(void)
 int
 main(void)
 {
+	test_almost_full();
 	test_dropped();
 	test_dropped_by_another_life();
 	test_not_dropped_without_primary();
