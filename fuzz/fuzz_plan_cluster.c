@@ -57,6 +57,7 @@ note_cluster(void)
 	w.blocked = !w.deleting && (flags & 2);
 	w.paused = flags & 4;
 	w.update = flags >> 3 & 1;
+	w.scale_down = flags >> 4 & 1;
 	plan_note_cluster(&c, &w, flags & 1, world.now);
 }
 
@@ -73,6 +74,7 @@ note_report(unsigned ordinal)
 	r.hold = flags & 1;
 	r.pending_restart = flags & 2;
 	r.bootstrapped = flags & 4;
+	r.disk = (uint8_t)((flags >> 4) % CHOICE_disk_class_COUNT);
 	memory[ordinal].report_text = flags & 8 ? text : NULL;
 	flags = byte();
 	r.pod_inputs = flags & 3;
@@ -170,6 +172,9 @@ check_removal(const struct plan_sent *s)
 		MUST(w->deleting && is_watched(s->child));
 	else if (s->verb == CHOICE_verb_ORPHAN_STATEFULSET || s->verb == CHOICE_verb_REPLACE_PVC)
 		MUST(!w->deleting);
+	else if (s->verb == CHOICE_verb_DELETE_PVC)
+		MUST(!w->deleting && s->ordinal >= w->instances &&
+		     w->scale_down == CHOICE_scale_down_DELETE);
 	else if (s->verb != CHOICE_verb_REPLACE_POD)
 		return;
 	MUST(world.synced);

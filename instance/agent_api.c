@@ -105,6 +105,7 @@ take_instance(struct agent *a, const struct feed_item *item)
 	r->state = i->state;
 	r->role = i->role;
 	r->lag = i->lag;
+	r->disk = i->disk;
 	r->reason = i->reason;
 	r->timeline = (uint32_t)i->timeline;
 	r->pending_restart = i->pending_restart;
@@ -241,6 +242,7 @@ make_report(const struct agent *a, struct report *out)
 	    .postgres_version = a->disk.postgres_version,
 	    .bin_dir = a->disk.bin_dir,
 	    .anchor = a->disk.anchor,
+	    .space = a->disk.space,
 	    .disk_reason = a->disk.reason,
 	    .disk_text = a->disk.text,
 	    .spec_reason = a->spec_bad ? REASON_SPEC_INVALID
@@ -347,6 +349,7 @@ put_report(struct buf *out, const struct uid *instance, const struct report *r)
 	put_text(&w, "patroniVersion", r->patroni_version);
 	put_text(&w, "binDir", r->bin_dir);
 	put_text(&w, "secretsAnchorUID", r->anchor_uid);
+	put_text(&w, "disk", choice_text(VOCAB_disk_class, r->disk));
 	put_text(&w, "reason", choice_text(VOCAB_reason, r->reason));
 	put_text(&w, "message", r->message);
 	jw_key(&w, "conditions");

@@ -12,6 +12,7 @@
 #include "instance/work.h"
 
 #define TROUBLE_S 5. /* while something is missing, look again this often */
+#define SPACE_S 10.  /* a fast disk fills 15 % of 100 GB in not less than half a minute */
 
 static void
 send_due(struct pgctl *p, const struct ipc_msg *m, bool *due)
@@ -159,13 +160,33 @@ on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 		work_begin(p);
 }
 
+static void
+on_space_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct pgctl *p = w->data;
+	uint8_t before = p->space;
+
+	(void)loop;
+	(void)revents;
+	if (!p->disk_known || !p->state.locked)
+		return;
+	p->space = disk_look(PGDATA_MOUNT, before);
+	if (p->space == before)
+		return;
+	if (p->space > before)
+		log_warn("disk", NULL, "%s: less than %u %% of the volume is free", PGDATA_MOUNT,
+		    p->space == CHOICE_disk_class_FULL ? DISK_FULL_PERCENT : DISK_LOW_PERCENT);
+	p->disk.space = p->space;
+	pgctl_flush(p);
+}
+
 int
 pgctl_main(void)
 {
 	static const struct child_ops ops = {
 	    ROLE_PGCTL, ROLE_AGENT, on_init, on_peer, on_edge, on_writable};
 	static struct pgctl p;
-	static ev_timer timer;
+	static ev_timer timer, space_timer;
 
 	p.cluster = child_env("BESTGRES_CLUSTER", CHARS_DNS1035, NAME_MAX_CLUSTER);
 	p.namespace = child_env("POD_NAMESPACE", CHARS_DNS1123, NAME_MAX_LABEL);
@@ -178,6 +199,9 @@ pgctl_main(void)
 	ev_timer_init(&timer, on_timer, TROUBLE_S, TROUBLE_S);
 	timer.data = &p;
 	ev_timer_start(p.self.loop, &timer);
+	ev_timer_init(&space_timer, on_space_timer, SPACE_S, SPACE_S);
+	space_timer.data = &p;
+	ev_timer_start(p.self.loop, &space_timer);
 	child_start(&p.self, &ops, 0, &p);
 	ev_run(p.self.loop, 0);
 	die("the loop ended");

@@ -2,8 +2,8 @@
  * pgctl: the one process in the pod that runs PostgreSQL's tools and reads the credentials; it has
  * no token and opens no network socket. pgctl.c messages and the order of work; spec.c the spec as
  * it arrives; checks.c what the image and PGDATA are; params.c are the parameters good; patroni.c
- * renders Patroni's file; bootstrap.c and scram.c the application's role and database; run.c child
- * processes.
+ * renders Patroni's file; bootstrap.c and scram.c the application's role and database; disk.c how
+ * full the volume is; run.c child processes.
  */
 #ifndef INSTANCE_PGCTL_H
 #define INSTANCE_PGCTL_H
@@ -79,6 +79,11 @@ int checks_system_identifier(struct str controldata, uint64_t *out);
 void checks_standing(struct str controldata, bool *was_primary, uint32_t *timeline);
 bool checks_find_program(const char *name, const char *path_variable, char out[256]);
 bool checks_uid_known(void);
+
+/* --- disk.c */
+/* before: the class until now (choice disk_class), which is not left at the same point. */
+uint8_t disk_class(uint8_t before, uint64_t available, uint64_t used);
+uint8_t disk_look(const char *path, uint8_t before);
 
 /* --- params.c */
 /*

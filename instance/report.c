@@ -148,6 +148,8 @@ report_make(const struct report_input *in, struct report *out)
 	if (!uid_none(&in->anchor))
 		uid_format(out->anchor_uid, &in->anchor);
 	out->pgdata_empty = in->locked && in->pgdata_empty;
+	if (in->locked)
+		out->disk = in->space;
 	out->config_generation = in->config_generation;
 	if (in->locked && v->known && v->running)
 		make_running(in, out);
@@ -195,8 +197,9 @@ report_differs(const struct report *stored, const struct report *now)
 	if (now->state == CHOICE_instance_state_UNKNOWN)
 		return false;
 	if (strcmp(stored->pod_uid, now->pod_uid) != 0 || stored->state != now->state ||
-	    stored->role != now->role || stored->reason != now->reason ||
-	    strcmp(stored->message, now->message) != 0 || operation_differs(stored, now))
+	    stored->role != now->role || stored->disk != now->disk ||
+	    stored->reason != now->reason || strcmp(stored->message, now->message) != 0 ||
+	    operation_differs(stored, now))
 		return true;
 	return now->state != CHOICE_instance_state_STARTING && facts_differ(stored, now);
 }
@@ -215,7 +218,7 @@ report_urgent(const struct report *stored, const struct report *now)
 	if (strcmp(stored->pod_uid, now->pod_uid) != 0)
 		return now->state !=
 		       CHOICE_instance_state_WAITING_FOR_LOCK; /* the first word of this pod */
-	if (operation_differs(stored, now) ||
+	if (operation_differs(stored, now) || now->disk > stored->disk ||
 	    (now->reason == REASON_RESTING && now->state != stored->state))
 		return true;
 	if (stored->role == CHOICE_instance_role_PRIMARY &&

@@ -57,7 +57,7 @@ struct report {
 	char pod_uid[UID_TEXT_SIZE], system_identifier[21], postgres_version[17],
 	    patroni_version[17], bin_dir[257], anchor_uid[UID_TEXT_SIZE], message[IPC_TEXT_MAX + 1];
 	char pod_inputs[17], operation_id[UID_TEXT_SIZE], operation_message[IPC_TEXT_MAX + 1];
-	uint8_t state, role, lag, reason, operation_phase;
+	uint8_t state, role, lag, disk, reason, operation_phase;
 	uint32_t timeline;
 	bool pending_restart, restart_lowers, patroni_paused, pgdata_empty, bootstrapped;
 	int64_t config_generation;
@@ -78,6 +78,7 @@ struct report_input {
 	uint64_t system_identifier;
 	const char *postgres_version, *bin_dir;
 	struct uid anchor;
+	uint8_t space; /* choice disk_class */
 	uint8_t disk_reason, spec_reason, bootstrap_reason;
 	const char *disk_text, *spec_text, *bootstrap_text;
 	/* sync_wanted: by the spec, with replicas to be had */

@@ -168,7 +168,9 @@ stage_controldata(struct pgctl *p)
 static bool
 stage_report(struct pgctl *p)
 {
+	p->space = disk_look(PGDATA_MOUNT, p->space);
 	p->disk = p->found;
+	p->disk.space = p->space;
 	p->disk_known = true;
 	child_worked(&p->self);
 	pgctl_flush(p);

@@ -38,6 +38,7 @@ struct pgctl {
 	struct msg_disk found, disk, said_disk; /* in the making; complete; what the agent has */
 	struct msg_spec_checked checked;
 	struct msg_bootstrap_done done;
+	uint8_t space; /* choice disk_class */
 	bool disk_known, disk_said, password_said, checked_due, done_due;
 	struct ipc_msg config;                      /* CONFIG_WRITTEN, due when config_due */
 	bool config_due, config_said, write_failed; /* the last: tried again by the timer */

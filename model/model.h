@@ -26,6 +26,12 @@
 /* "true" on a BGCluster: nothing of it is changed until the annotation goes */
 #define ANNOTATION_PAUSED "bestgres.io/paused"
 #define FINALIZER "bestgres.io/cluster"
+/*
+ * Percent of a volume that are free. Below the first there is time to grow it; below the second a
+ * burst of WAL can fill it, and then PostgreSQL stops.
+ */
+#define DISK_LOW_PERCENT 15
+#define DISK_FULL_PERCENT 5
 #define PORT_POSTGRES 5432
 #define PORT_PATRONI 8008
 

@@ -221,7 +221,8 @@ tend(struct plan_at *a, enum child child, unsigned ordinal)
 	if (is_due(a, child, is, running) && !shrinks_unsynced(a, child) &&
 	    !grows_unprepared(a, child) && !rule_waits(a, &rule_child(a->c, child, ordinal)->try))
 		return ensure(a, child, ordinal);
-	return running ? PASS : STOP;
+	/* A StatefulSet that an earlier cluster of this name left running hands over as well. */
+	return running || shrinks_primary(a, child) ? PASS : STOP;
 }
 
 static enum verdict
@@ -295,47 +296,19 @@ rule_background(struct plan_at *a)
 
 	wait_for_sweep(a);
 	v = rule_verify(a, &left);
-	if (!left || a->w->spare)
+	if (v != STEP)
+		v = rule_ask_volumes(a);
+	if (v != STEP || a->w->spare)
 		return v;
 	a->out->sent.verb = CHOICE_verb_NONE;
 	a->out->spare = true;
 	return PASS;
 }
 
-/* --- Volume templates are immutable: a new StatefulSet adopts the pods that the old one leaves. */
-
-static bool
-all_settled(const struct plan_at *a)
-{
-	for (unsigned child = CHILD_ANCHOR; child < CHILD_COUNT; child++) {
-		unsigned n = child == CHILD_INSTANCE ? rule_instances(a->c) : 1;
-
-		for (unsigned i = 0; i < n; i++) {
-			enum plan_is is = rule_child_is(a, (enum child)child, i);
-
-			if (is != IS_SETTLED && is != IS_UNVERIFIED)
-				return false;
-		}
-	}
-	return !has_surplus(a->c);
-}
-
-enum verdict
-rule_storage(struct plan_at *a)
-{
-	const struct plan_cluster *c = a->c;
-	const struct plan_child *s = &c->child[CHILD_STATEFULSET];
-
-	if (!c->statefulset.known || c->statefulset.storage_inputs == 0 ||
-	    c->statefulset.storage_inputs == c->wanted.hash[GROUP_STORAGE])
-		return PASS;
-	if (!a->w->synced || c->orphaned == c->wanted.generation || !all_settled(a) ||
-	    rule_waits(a, &s->try))
-		return PASS;
-	return rule_step(a, CHOICE_verb_ORPHAN_STATEFULSET, CHILD_STATEFULSET, 0, &s->uid);
-}
-
-/* --- After a scale-down: the pod ends, then its BGInstance goes; its volume stays. */
+/*
+ * --- After a scale-down: the pod ends, then its volume goes if storage.onScaleDown says so, and at
+ * last its BGInstance: as long as that is there, any life of ours sees that something is left.
+ */
 
 static bool
 has_shrunk(const struct plan_at *a, unsigned ordinal)
@@ -346,6 +319,52 @@ has_shrunk(const struct plan_at *a, unsigned ordinal)
 	       a->c->statefulset.replicas <= ordinal;
 }
 
+/* Nothing of its volume is left to delete. */
+static bool
+is_bare(const struct plan_cluster *c, const struct plan_instance *p)
+{
+	return c->wanted.scale_down != CHOICE_scale_down_DELETE ||
+	       (p->pvc_looked && (!p->pvc_present || p->pvc_terminating));
+}
+
+/* Its volume may hold the newest rows: not before an instance that stays leads. */
+static bool
+awaits_leader(const struct plan_cluster *c, const struct plan_instance *p)
+{
+	return !is_bare(c, p) && p->pvc_looked && p->pvc_bound && !status_led(c);
+}
+
+/* The pod is gone, as was seen just now. */
+static enum verdict
+drop(struct plan_at *a, unsigned i)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+	bool bare = is_bare(a->c, p);
+
+	if (!bare && !p->pvc_looked)
+		return p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look)
+		           ? PASS
+		           : rule_step(a, CHOICE_verb_OBSERVE_PVC, CHILD_INSTANCE, i, NULL);
+	if (rule_waits(a, &p->child.try))
+		return PASS;
+	return bare ? rule_step(a, CHOICE_verb_DELETE, CHILD_INSTANCE, i, &p->child.uid)
+	            : rule_step(a, CHOICE_verb_DELETE_PVC, CHILD_INSTANCE, i, &p->pvc_uid);
+}
+
+static enum verdict
+retire(struct plan_at *a, unsigned i)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+
+	if (!p->looked || p->pod_present)
+		return rule_waits(a, &p->look) ? PASS : rule_look_pod(a, i);
+	if (awaits_leader(a->c, p))
+		return PASS;
+	if (a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS)
+		return rule_waits(a, &p->child.try) ? PASS : rule_look_pod(a, i);
+	return drop(a, i);
+}
+
 enum verdict
 rule_surplus(struct plan_at *a)
 {
@@ -354,17 +373,11 @@ rule_surplus(struct plan_at *a)
 	if (!a->w->synced)
 		return PASS;
 	for (unsigned i = rule_instances(c); i < c->instances_n; i++) {
-		const struct plan_instance *p = &c->instance[i];
+		const struct plan_child *s = &c->instance[i].child;
 
-		if (!p->child.present || p->child.deleting || p->child.owner == 0 ||
-		    !has_shrunk(a, i) || i == roll_going_primary(c))
-			continue;
-		if (!p->looked || p->pod_present || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS) {
-			if (!rule_waits(a, p->pod_present || !p->looked ? &p->look : &p->child.try))
-				return rule_look_pod(a, i);
-		} else if (!rule_waits(a, &p->child.try)) {
-			return rule_step(a, CHOICE_verb_DELETE, CHILD_INSTANCE, i, &p->child.uid);
-		}
+		if (s->present && !s->deleting && s->owner != 0 && has_shrunk(a, i) &&
+		    i != roll_going_primary(c) && retire(a, i) == STEP)
+			return STEP;
 	}
 	return PASS;
 }

@@ -105,6 +105,22 @@ run_rules(struct plan_at *a, enum situation s)
 	return false;
 }
 
+/* A volume that is well again is news when it is not. */
+static void
+forget_storage_events(struct plan_cluster *c, const struct plan_status *s)
+{
+	const uint64_t events = 1ULL << REASON_DISK_ALMOST_FULL | 1ULL << REASON_EXPANSION_FAILED |
+	                        1ULL << REASON_EXPANSION_REFUSED;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		if (s->at[i].type != CHOICE_condition_type_STORAGE_HEALTHY ||
+		    s->at[i].status != CHOICE_condition_status_TRUE || (c->events & events) == 0)
+			continue;
+		c->events &= ~events;
+		c->said.told = 0;
+	}
+}
+
 /* The stored status is as it should be: from it, not from this life's past, comes what is news. */
 static void
 remember_said(struct plan_cluster *c, const struct plan_at *a)
@@ -125,6 +141,7 @@ remember_said(struct plan_cluster *c, const struct plan_at *a)
 		c->said.ready = false;
 	if (a->out->status.n > 0 && a->out->status.at[0].reason != REASON_HIBERNATED)
 		c->said.hibernated = false;
+	forget_storage_events(c, &a->out->status);
 	if (c->said.primary == 0)
 		c->said.primary = a->primary;
 }

@@ -135,6 +135,21 @@ learn(const struct ctx *x)
 	s->present = true;
 }
 
+/* The volumes of a cluster that had none are made as large as the spec asks. */
+static void
+trust_volumes(const struct ctx *x)
+{
+	struct plan_cluster *c = x->c;
+	uint64_t wanted = plan_inputs_key(child_info[CHILD_STATEFULSET].revision,
+	    model_child_inputs(CHILD_STATEFULSET, c->wanted.hash));
+
+	if (c->wanted.generation != 1 || !c->fresh || c->anchor != CHOICE_anchor_state_CREATED ||
+	    !uid_none(&x->sent->target) || x->sent->key != wanted)
+		return;
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		c->instance[i].volume_asked = c->instance[i].volume_grown = true;
+}
+
 static void
 on_ensured(const struct ctx *x)
 {
@@ -148,6 +163,8 @@ on_ensured(const struct ctx *x)
 		s->deleting = false;
 	}
 	settle(x->c, &s->try, x->now);
+	if (x->sent->child == CHILD_STATEFULSET)
+		trust_volumes(x);
 	if (x->sent->child > CHILD_APP)
 		return;
 	s->present = true; /* a Secret is never read: its answer has no uid */
@@ -207,6 +224,15 @@ on_deleted(const struct ctx *x) /* DELETE, ORPHAN_STATEFULSET */
 	if (x->sent->verb == CHOICE_verb_ORPHAN_STATEFULSET)
 		x->c->orphaned = x->c->wanted.generation;
 	succeed(&s->try);
+}
+
+static void
+on_pvc_deleted(const struct ctx *x) /* DELETE_PVC */
+{
+	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
+
+	succeed(&p->child.try);
+	p->pvc_terminating = true;
 }
 
 static void
@@ -410,6 +436,7 @@ take_done(const struct ctx *x)
 	    [CHOICE_verb_OBSERVE_NAMESPACE] = on_namespace,
 	    [CHOICE_verb_REPLACE_POD] = on_replaced,
 	    [CHOICE_verb_REPLACE_PVC] = on_replaced,
+	    [CHOICE_verb_DELETE_PVC] = on_pvc_deleted,
 	    [CHOICE_verb_DESTROY_ANCHOR] = on_destroyed,
 	    [CHOICE_verb_DELETE_PVCS] = on_destroyed,
 	    [CHOICE_verb_DELETE_CONFIGMAPS] = on_destroyed,
@@ -424,6 +451,36 @@ take_done(const struct ctx *x)
 		return keep_text(
 		    x->c, TRY_CHILD(x->sent->child), true); /* data that is still being destroyed */
 	return NULL;
+}
+
+/*
+ * EXPAND_PVC, whatever came of it. What is refused is said, and asked again slowly; nothing else
+ * waits for it.
+ */
+static char **
+on_volume(const struct ctx *x)
+{
+	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
+	struct plan_try *t = &p->volume;
+	unsigned code = x->answer->code;
+	uint8_t looks = p->volume_asked && t->code == CHOICE_step_code_DONE ? t->failures : 0;
+
+	if (x->sent->key != x->c->wanted.hash[GROUP_STORAGE])
+		return NULL; /* another size is wanted by now */
+	if (code == CHOICE_step_code_TERMINATING)
+		x->c->namespace_ends = true;
+	if (code != CHOICE_step_code_DONE) {
+		back_off(x->c, t, code, x->answer->reason, x->now);
+		p->volume_asked |= codes[code].reason != REASON_NONE;
+		return codes[code].reason != REASON_NONE ? &p->volume_text : NULL;
+	}
+	p->volume_asked = true;
+	p->volume_grown = x->answer->ready;
+	*t = (struct plan_try){.code = CHOICE_step_code_DONE,
+	    .reason = x->answer->reason,
+	    .failures = (uint8_t)(looks < 16 ? looks + 1 : 16),
+	    .until = {x->now.v + doubled(EXPAND_FIRST_MS, EXPAND_MAX_MS, looks)}};
+	return &p->volume_text;
 }
 
 /* --- What any other answer means. */
@@ -543,6 +600,8 @@ plan_done(struct plan_cluster *c, const struct plan_sent *sent, const struct pla
 	 */
 	if (!c->present || !uid_eq(&c->wanted.uid, &sent->uid))
 		return NULL;
+	if (sent->verb == CHOICE_verb_EXPAND_PVC)
+		return on_volume(&x);
 	return answer->code == CHOICE_step_code_DONE ? take_done(&x) : take_failure(&x);
 }
 

@@ -32,6 +32,7 @@ each_try(struct plan_cluster *c, void (*f)(struct plan_try *t))
 	for (unsigned i = 0; i < c->instances_n; i++) {
 		f(&c->instance[i].child.try);
 		f(&c->instance[i].look);
+		f(&c->instance[i].volume);
 	}
 }
 
@@ -93,6 +94,16 @@ note_generation(struct plan_cluster *c, const struct plan_wanted *w, bool first)
 	c->events = 0;
 }
 
+/* From this ordinal on: another size is wanted, or they are nobody's any more. */
+static void
+forget_volumes(struct plan_cluster *c, unsigned first)
+{
+	for (unsigned i = first; i < c->instances_n; i++) {
+		c->instance[i].volume = (struct plan_try){0};
+		c->instance[i].volume_asked = c->instance[i].volume_grown = false;
+	}
+}
+
 void
 plan_note_cluster(
     struct plan_cluster *c, const struct plan_wanted *w, bool listing, struct msec now)
@@ -111,10 +122,13 @@ plan_note_cluster(
 		c->said.primed = true;
 	note_generation(c, w, !same);
 	each_try(c, forget_conflict);
+	if (w->hash[GROUP_STORAGE] != c->wanted.hash[GROUP_STORAGE])
+		forget_volumes(c, 0);
 	c->present = true;
 	if (w->deleting && !c->wanted.deleting)
 		c->rested_at = now;
 	c->wanted = *w;
+	forget_volumes(c, rule_instances(c));
 	if (c->statefulset.known)
 		plan_note_statefulset(c, &c->statefulset, now);
 }
@@ -256,6 +270,7 @@ plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_rep
 		if (!uid_eq(&r->pod_uid, &p->pod_uid)) {
 			p->looked = false;
 			look_again(p);
+			p->volume.until.v = 0;
 		}
 	}
 	if (r->role != p->report.role || r->state != p->report.state)

@@ -2,8 +2,8 @@
  * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) ->
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
- * of rules; children.c, pods.c, roll.c, rest.c, delete.c, status.c are what its rows call; note.c
- * takes in what the watcher saw, done.c what came of a step.
+ * of rules; children.c, storage.c, pods.c, roll.c, rest.c, delete.c, status.c are what its rows
+ * call; note.c takes in what the watcher saw, done.c what came of a step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -45,7 +45,7 @@ struct plan_report {
 	uint64_t config_generation;
 	uint64_t pod_inputs; /* of the template that the pod was made from; 0 = not known */
 	uint32_t timeline;
-	uint8_t state, role, lag, reason;
+	uint8_t state, role, lag, disk, reason;
 	uint8_t stop;                       /* choice stop: how far it is to rest */
 	uint8_t operation, operation_phase; /* what that pod was told to do, and how far it is */
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
@@ -56,7 +56,6 @@ struct plan_report {
 struct plan_instance {
 	struct plan_child child; /* the BGInstance */
 	struct plan_report report;
-	bool known; /* a record of this very object was seen */
 	char *
 	    /* the caller's memory; NULL = none. Means nothing while the reason is REASON_NONE */
 	    report_text;
@@ -66,10 +65,11 @@ struct plan_instance {
 	     * report
 	     */
 	    reports;
+	bool known;          /* a record of this very object was seen */
 	bool unreachable;    /* UNREACHABLE was done for this report's pod */
+	bool restarted;      /* since a parameter began to wait for that */
 	struct uid replaced; /* the pod that was told to end */
 	struct msec told;    /* when its operation was given last */
-	bool restarted;      /* since a parameter began to wait for that */
 
 	/* The pod and its volume, when somebody looked. */
 	struct plan_try look; /* until: when to look again */
@@ -83,6 +83,14 @@ struct plan_instance {
 	char *pod_text;
 	struct uid pvc_uid;
 	bool pvc_looked, pvc_present, pvc_bound, pvc_terminating, pvc_fits;
+
+	/*
+	 * Is its volume as large as the spec asks? asked: that was looked at, for the size that is
+	 * wanted now; grown: it is, and nothing is left to do.
+	 */
+	bool volume_asked, volume_grown;
+	struct plan_try volume; /* until: when to ask again; reason: what a condition says of it */
+	char *volume_text;      /* the caller's memory; NULL = none */
 };
 
 struct plan_statefulset {
@@ -103,8 +111,9 @@ struct plan_wanted {
 	bool invalid; /* the spec can not be read; why is in plan_cluster.invalid_text */
 	uint8_t instances;
 	bool hibernated;
-	uint32_t fenced;        /* bit per ordinal */
-	uint8_t policy, update; /* choices deletion_policy, update_strategy */
+	uint32_t fenced; /* bit per ordinal */
+	/* choices deletion_policy, update_strategy, scale_down */
+	uint8_t policy, update, scale_down;
 };
 
 enum plan_destruction { /* how far deletionPolicy Delete has come in this life */
@@ -193,7 +202,8 @@ struct plan_sent {
 	    /* STATUS: what it said; EVENT of PRIMARY_CHANGED and READY: ordinal is the primary's */
 	    ready;
 	struct uid uid, target;
-	uint64_t key; /* ENSURE: inputs; STATUS: the hash; OBSERVE_POD: .reports */
+	/* ENSURE: inputs; STATUS: the hash; OBSERVE_POD: .reports; EXPAND_PVC: group STORAGE's */
+	uint64_t key;
 };
 struct plan_step {
 	struct plan_sent sent; /* verb NONE: nothing to do now */

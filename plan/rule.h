@@ -19,7 +19,9 @@
 #define PODS_FIRST_MS 500          /* while pods end */
 #define PODS_MAX_MS 5000
 #define ORPHAN_LOOKS 4 /* so often pods were seen without a StatefulSet before each is looked at */
-#define SETTLE_MS 500  /* between two ENSUREs of the same object that both succeeded */
+#define EXPAND_FIRST_MS 2000 /* between two looks at a volume that grows, then twice that */
+#define EXPAND_MAX_MS 300000
+#define SETTLE_MS 500 /* between two ENSUREs of the same object that both succeeded */
 #define SETTLE_WINDOW_MS 10000
 
 enum verdict {
@@ -68,7 +70,6 @@ unsigned rule_instances(const struct plan_cluster *c); /* that the spec asks for
 unsigned rule_replicas(const struct plan_cluster *c);  /* pods; none while it is hibernated */
 enum verdict rule_rights(struct plan_at *a);
 enum verdict rule_children(struct plan_at *a);
-enum verdict rule_storage(struct plan_at *a);
 enum verdict rule_surplus(struct plan_at *a);
 enum verdict rule_background(struct plan_at *a);
 /*
@@ -76,6 +77,14 @@ enum verdict rule_background(struct plan_at *a);
  * now.
  */
 enum verdict rule_verify(struct plan_at *a, bool *left);
+
+/* --- storage.c */
+enum verdict rule_storage(struct plan_at *a);
+/* Asks of the volumes that nothing is known of. */
+enum verdict rule_ask_volumes(struct plan_at *a);
+/* What is the matter with them? */
+bool storage_trouble(
+    const struct plan_cluster *c, enum choice_reason *reason, char *text, size_t size);
 
 /* --- pods.c */
 enum verdict rule_replace(struct plan_at *a);
@@ -126,7 +135,11 @@ bool status_current(
     const struct plan_cluster *c, unsigned ordinal); /* the report is the present pod's */
 bool status_serves(const struct plan_cluster *c, unsigned ordinal);
 unsigned status_serving(const struct plan_cluster *c);
+bool status_led(const struct plan_cluster *c); /* by an instance that the spec asks for */
 void status_make(struct plan_at *a, struct plan_status *out);
+/* "demo-0, demo-2" of those that is() says; how many. */
+unsigned status_list(const struct plan_cluster *c,
+    bool (*is)(const struct plan_cluster *c, unsigned i), char *out, size_t size);
 bool status_failing(enum choice_reason r); /* a reason that someone must do something about */
 enum verdict rule_status(struct plan_at *a);
 enum verdict rule_event(struct plan_at *a);

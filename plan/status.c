@@ -72,6 +72,12 @@ find_primary(const struct plan_cluster *c)
 	return best;
 }
 
+bool
+status_led(const struct plan_cluster *c)
+{
+	return find_primary(c) < rule_instances(c);
+}
+
 /* --- What is the matter? */
 
 /* Reasons that someone must do something about; all others pass by themselves or are no trouble. */
@@ -84,6 +90,9 @@ status_failing(enum choice_reason r)
 	    [REASON_IMAGE_PULL_FAILED] = true,
 	    [REASON_UNSCHEDULABLE] = true,
 	    [REASON_VOLUME_PENDING] = true,
+	    [REASON_EXPANSION_REFUSED] = true,
+	    [REASON_EXPANSION_FAILED] = true,
+	    [REASON_DISK_ALMOST_FULL] = true,
 	    [REASON_CONTAINER_CONFIG_ERROR] = true,
 	    [REASON_CRASH_LOOP] = true,
 	    [REASON_POD_FAILED] = true,
@@ -271,8 +280,8 @@ put_text(struct plan_status *s, enum choice_condition_type type,
 }
 
 /* "demo-0, demo-2" of those that is() says; how many. */
-static unsigned
-list_instances(const struct plan_cluster *c, bool (*is)(const struct plan_cluster *c, unsigned i),
+unsigned
+status_list(const struct plan_cluster *c, bool (*is)(const struct plan_cluster *c, unsigned i),
     char *out, size_t size)
 {
 	unsigned n = 0;
@@ -321,7 +330,7 @@ find_hibernation(const struct plan_cluster *c, struct trouble *t)
 
 	if (!rest_has_no_pods(c)) {
 		set_trouble(t, REASON_HIBERNATING, NULL, -1, NULL);
-		if (list_instances(c, is_awake, names, sizeof(names)) > 0)
+		if (status_list(c, is_awake, names, sizeof(names)) > 0)
 			snprintf(t->text, sizeof(t->text), "To be stopped: %.150s.", names);
 		return;
 	}
@@ -456,7 +465,7 @@ put_progressing(const struct plan_at *a, struct plan_status *s, const struct tro
 	else if (is_making(a))
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
 		    REASON_CREATING, "");
-	else if (list_instances(c, roll_is_changing, names, sizeof(names)) > 0)
+	else if (status_list(c, roll_is_changing, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
 		    REASON_ROLLOUT_PENDING, "older than the spec: %s%s", names,
 		    roll_patroni_paused(c) ? " (Patroni is paused: resume it)" : "");
@@ -520,12 +529,25 @@ put_configuration(const struct plan_cluster *c, struct plan_status *s)
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_CREATING,
 		    "The configuration of this spec is not applied yet; wait.");
-	else if (list_instances(c, awaits_restart, names, sizeof(names)) > 0)
+	else if (status_list(c, awaits_restart, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_RESTART_PENDING,
 		    "A parameter takes effect only after a restart of %s.", names);
 	else
 		put(s, CHOICE_condition_type_CONFIGURATION_APPLIED, CHOICE_condition_status_TRUE,
+		    REASON_AS_WANTED, "");
+}
+
+static void
+put_storage(const struct plan_cluster *c, struct plan_status *s)
+{
+	struct trouble t;
+
+	if (storage_trouble(c, &t.reason, t.text, sizeof(t.text)))
+		put_trouble(
+		    s, CHOICE_condition_type_STORAGE_HEALTHY, CHOICE_condition_status_FALSE, &t);
+	else
+		put(s, CHOICE_condition_type_STORAGE_HEALTHY, CHOICE_condition_status_TRUE,
 		    REASON_AS_WANTED, "");
 }
 
@@ -569,6 +591,7 @@ status_make(struct plan_at *a, struct plan_status *out)
 	put_progressing(a, out, stuck ? &obstacle : NULL);
 	put_healthy(c, out);
 	put_configuration(c, out);
+	put_storage(c, out);
 	if (c->wanted.blocked)
 		put(out, CHOICE_condition_type_DELETION_BLOCKED, CHOICE_condition_status_TRUE,
 		    REASON_DELETION_PROTECTED,
@@ -640,6 +663,8 @@ look_before_saying(struct plan_at *a)
 	    a->c->quarantined == a->c->wanted.generation)
 		return PASS;
 	v = rule_verify(a, &left);
+	if (v != STEP)
+		v = rule_ask_volumes(a);
 	return v == STEP ? v : rule_look_all(a);
 }
 
@@ -681,13 +706,21 @@ tell(struct plan_at *a, enum choice_event_type type, enum choice_reason reason, 
 	return rule_step(a, CHOICE_verb_EVENT, CHILD_ANCHOR, a->primary, NULL);
 }
 
-/* The first condition that says what someone must do; they are sorted by importance. */
+/*
+ * The first condition that says what someone must do, and was not told of; they are sorted by
+ * importance. After an edit a reason is news again, but not while it is the same old text: the edit
+ * is still under way.
+ */
 static const struct plan_condition *
-find_failing(const struct plan_status *s)
+find_news(const struct plan_cluster *c, const struct plan_status *s)
 {
-	for (unsigned i = 0; i < s->n; i++)
-		if (status_failing(s->at[i].reason))
-			return &s->at[i];
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct plan_condition *k = &s->at[i];
+
+		if (status_failing(k->reason) && (c->events & 1ULL << k->reason) == 0 &&
+		    hash_str(HASH_INIT, str_of(k->text)) != c->said.told)
+			return k;
+	}
 	return NULL;
 }
 
@@ -696,19 +729,14 @@ rule_event(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
 	const struct plan_status *s = &a->out->status;
-	const struct plan_condition *failing = find_failing(s);
+	const struct plan_condition *news = find_news(c, s);
 	char text[TEXT_MAX];
 
 	_Static_assert(CHOICE_reason_COUNT <= 64, "plan_cluster.events is a bit mask of reasons");
 	if (!a->said || !c->said.primed || rule_waits(a, &c->say))
 		return PASS;
-	/*
-	 * After an edit a reason is news again, but not while it is the same old text: the edit is
-	 * still under way.
-	 */
-	if (failing != NULL && (c->events & 1ULL << failing->reason) == 0 &&
-	    hash_str(HASH_INIT, str_of(failing->text)) != c->said.told)
-		return tell(a, CHOICE_event_type_WARNING, failing->reason, failing->text);
+	if (news != NULL)
+		return tell(a, CHOICE_event_type_WARNING, news->reason, news->text);
 	if (s->at[0].reason == REASON_HIBERNATED && !c->said.hibernated)
 		return tell(a, CHOICE_event_type_NORMAL, REASON_HIBERNATED, s->at[0].text);
 	if (s->at[0].status == CHOICE_condition_status_TRUE && !c->said.ready) {

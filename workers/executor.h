@@ -30,11 +30,12 @@ enum policy_need {               /* what the user's object must be, else REFUSE 
 	NEED_SURPLUS = 64,       /* ordinal >= spec.instances, or deletionTimestamp */
 	NEED_DESTROYING =
 	    128, /* the anchor was marked by this very cluster: the commit point is passed */
-	NEED_NAME = 256,     /* not confusable with a name of Patroni's */
-	NEED_ENV = 512,      /* no variable that Bestgres must win */
-	NEED_ACTIVE = 1024,  /* no annotation bestgres.io/paused */
-	NEED_RESTING = 2048, /* hibernated, fenced, or being deleted */
-	NEED_AWAKE = 4096,   /* none of these */
+	NEED_NAME = 256,          /* not confusable with a name of Patroni's */
+	NEED_ENV = 512,           /* no variable that Bestgres must win */
+	NEED_ACTIVE = 1024,       /* no annotation bestgres.io/paused */
+	NEED_RESTING = 2048,      /* hibernated, fenced, or being deleted */
+	NEED_AWAKE = 4096,        /* none of these */
+	NEED_SCALE_DELETE = 8192, /* storage.onScaleDown Delete */
 };
 struct policy_row {
 	const char *name;  /* in texts: "delete instance" */
@@ -71,7 +72,10 @@ struct pod_view {
 struct pvc_view {
 	struct object_meta meta;
 	bool pending, bound, volume; /* volume: spec.volumeName is set */
-	struct str phase, size, class;
+	struct str phase, size, class, capacity;
+	bool resize_pending; /* the volume has grown, its file system has not */
+	bool resize_failed;  /* resize_text says why */
+	struct str resize_text;
 	uint64_t inputs; /* its bestgres.io/storage-inputs, or 0 */
 };
 struct anchor_view {
@@ -152,6 +156,8 @@ void patch_operation(
 /* spec.hold and spec.stop after HOLD, RELEASE or STOP_*: what they are, and as a patch. */
 void patch_held(enum choice_verb verb, const struct bginstance *now, bool *hold, uint8_t *stop);
 void patch_hold(struct buf *out, const struct guard *g, bool hold, enum choice_stop stop);
+/* What a claim asks for. */
+void patch_claim_size(struct buf *out, const struct guard *g, struct str size);
 /* j: the BGInstance; its other conditions are kept. now: RFC 3339 */
 void patch_unreachable(
     struct buf *out, const struct guard *g, const struct json *j, const char *now);
@@ -214,6 +220,8 @@ struct step {
 		} of[INSTANCES_MAX];
 	} pvcs;
 	unsigned configmap;
+	bool volume_fits; /* although its claim asks for less */
+	struct guard volume;
 
 	struct msg_step_done done;
 };
@@ -260,6 +268,12 @@ void step_end(struct step *s, enum choice_step_code code, enum choice_reason rea
 void step_end_done(struct step *s);                         /* DONE, with what s->done says */
 void step_end_err(struct step *s, const struct err *e);     /* of ours: a parser's, a renderer's */
 void step_fail(struct step *s, const struct kube_reply *r); /* of a reply that no handler expects */
+
+/*
+ * Is this what the user has to mend: a 403 that is no want of rights, a 422 that is not about
+ * another object of that name? Then message is what the API server says.
+ */
+bool step_refused(struct step *s, const struct kube_reply *r, const char **message);
 
 /* For kube_request's callback: hands the reply to s->next, unless nobody waits for it any more. */
 void step_replied_to(void *arg, const struct kube_reply *r);
@@ -310,12 +324,19 @@ void verb_delete(struct step *s);             /* executor_delete.c: DELETE */
 void verb_orphan_statefulset(struct step *s); /* likewise */
 void verb_replace_pod(struct step *s);
 void verb_replace_pvc(struct step *s);
+void verb_delete_pvc(struct step *s);
+void verb_expand_pvc(struct step *s);  /* executor_volume.c */
 void verb_delete_pvcs(struct step *s); /* executor_purge.c */
 void verb_delete_configmaps(struct step *s);
 void verb_observe_pod(struct step *s); /* executor_look.c */
 void verb_observe_pods(struct step *s);
 void verb_observe_pvc(struct step *s);
 void verb_observe_namespace(struct step *s);
+/* Events about one object; filter: percent-encoded. Likewise executor_look.c. */
+void events_list(struct step *s, const struct uid *about, const char *filter, step_next *next);
+/* The newest whose message holds needle (NULL: any); empty = none. False: the step has ended. */
+bool events_newest(
+    struct step *s, const struct kube_reply *r, const char *needle, struct event_view *out);
 void verb_finalizer(struct step *s); /* executor_write.c: ADD_ and REMOVE_FINALIZER */
 void verb_hold(struct step *s);      /* HOLD, RELEASE, STOP_PATRONI, STOP_POSTGRESQL */
 void verb_unreachable(struct step *s);

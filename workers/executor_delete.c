@@ -1,8 +1,9 @@
 /*
  * What is removed one by one: children, a StatefulSet without its pods, a pod, a volume that was
- * never bound. Each is read first, must be ours and the very object that the step was decided for,
- * and is deleted by uid. What is going already is not told again, and nothing is ever deleted with
- * grace period 0. Volumes and ConfigMaps with data are in executor_purge.c.
+ * never bound or that a smaller cluster has no more. Each is read first, must be ours and the very
+ * object that the step was decided for, and is deleted by uid. What is going already is not told
+ * again, and nothing is ever deleted with grace period 0. What goes with a whole cluster's data is
+ * in executor_purge.c.
  */
 #include "workers/executor.h"
 
@@ -277,4 +278,96 @@ verb_replace_pvc(struct step *s)
 {
 	observe_pvc_name(s->name, s->req.name, s->req.ordinal);
 	step_get(s, KIND_PVC, s->name, on_pvc);
+}
+
+/*
+ * --- DELETE_PVC: the volume of an ordinal that a smaller cluster has no more (the policy has
+ * looked at the user's object). Not while its pod is there or the StatefulSet could make one, nor,
+ * if it may hold data, before an instance that stays is the primary: its rows may be the newest.
+ */
+
+static void
+on_members(struct step *s, const struct kube_reply *r)
+{
+	struct siblings x = {.s = s};
+
+	if (!step_items(s, r, on_sibling, &x))
+		return;
+	if (x.primary)
+		step_delete(s, KIND_PVC, s->name, &s->volume, "Background", on_deleted);
+	else
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "PVC %s stays: no instance that stays is the primary", s->name);
+}
+
+static void
+on_surplus_pvc(struct step *s, const struct kube_reply *r)
+{
+	struct object_meta m;
+	struct pvc_view p;
+	struct json j;
+	struct err e;
+
+	if (step_replied(r, 404)) {
+		step_end_done(s);
+		return;
+	}
+	if (!step_parse_object(s, r, s->name, &j, &m) ||
+	    !is_target(s, KIND_PVC, &m, str_is(m.cluster, s->req.name)))
+		return;
+	if (observe_pvc(&j, &s->arena, &p, &e) == -1) {
+		step_end_err(s, &e);
+		return;
+	}
+	s->volume = patch_guard(&m);
+	if (p.pending && !p.volume)
+		step_delete(s, KIND_PVC, s->name, &s->volume, "Background", on_deleted);
+	else
+		step_list_cluster(s, KIND_POD, on_members);
+}
+
+static void
+on_surplus_pod(struct step *s, const struct kube_reply *r)
+{
+	if (step_replied(r, 404)) {
+		observe_pvc_name(s->name, s->req.name, s->req.ordinal);
+		step_get(s, KIND_PVC, s->name, on_surplus_pvc);
+	} else if (step_ok(r)) {
+		step_end(
+		    s, CHOICE_step_code_CONFLICT, REASON_NONE, "pod %s is still there", s->name);
+	} else {
+		step_fail(s, r);
+	}
+}
+
+static void
+on_shrunk_statefulset(struct step *s, const struct kube_reply *r)
+{
+	struct statefulset_view view;
+	struct object_meta m;
+	struct json j;
+	struct err e;
+
+	if (!step_replied(r, 404)) {
+		if (!step_parse_object(s, r, s->name, &j, &m))
+			return;
+		if (decode_statefulset(&j, json_root(&j), &s->arena, &view, &e) == -1) {
+			step_end_err(s, &e);
+			return;
+		}
+		if (view.replicas > s->req.ordinal) {
+			step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+			    "StatefulSet %s still has that instance", s->name);
+			return;
+		}
+	}
+	snprintf(s->name, sizeof(s->name), "%s-%u", s->req.name, (unsigned)s->req.ordinal);
+	step_get(s, KIND_POD, s->name, on_surplus_pod);
+}
+
+void
+verb_delete_pvc(struct step *s)
+{
+	model_child_name(s->name, CHILD_STATEFULSET, s->req.name, 0);
+	step_get(s, KIND_STATEFULSET, s->name, on_shrunk_statefulset);
 }

@@ -30,8 +30,9 @@ on_event_item(void *arg, const struct feed_item *item)
 }
 
 /* False: the step has ended. Not being allowed to read events costs a text, never the step. */
-static bool
-newest_event(struct step *s, const struct kube_reply *r, const char *needle, struct event_view *out)
+bool
+events_newest(
+    struct step *s, const struct kube_reply *r, const char *needle, struct event_view *out)
 {
 	struct search q = {.s = s, .needle = needle};
 
@@ -45,8 +46,8 @@ newest_event(struct step *s, const struct kube_reply *r, const char *needle, str
 	return true;
 }
 
-static void
-list_events(struct step *s, const struct uid *about, const char *filter, step_next *next)
+void
+events_list(struct step *s, const struct uid *about, const char *filter, step_next *next)
 {
 	char uid[UID_TEXT_SIZE];
 
@@ -62,7 +63,7 @@ on_pvc_events(struct step *s, const struct kube_reply *r)
 {
 	struct event_view event;
 
-	if (!newest_event(s, r, NULL, &event))
+	if (!events_newest(s, r, NULL, &event))
 		return;
 	if (event.text[0] != '\0')
 		snprintf(
@@ -76,7 +77,7 @@ explain_pvc(struct step *s, const struct pvc_view *p)
 	s->done.reason = REASON_VOLUME_PENDING;
 	snprintf(s->done.text, sizeof(s->done.text), "PVC %.70s is %.16s (storage class %.60s)",
 	    s->name, p->phase.p, p->class.len > 0 ? p->class.p : "not given");
-	list_events(s, &p->meta.uid, "type%3DWarning", on_pvc_events);
+	events_list(s, &p->meta.uid, "type%3DWarning", on_pvc_events);
 }
 
 static void
@@ -159,7 +160,7 @@ on_refusals(struct step *s, const struct kube_reply *r)
 	char pod[NAME_MAX_OBJECT + 8];
 
 	snprintf(pod, sizeof(pod), " Pod %s-%u in ", s->req.name, (unsigned)s->req.ordinal);
-	if (!newest_event(s, r, pod, &event))
+	if (!events_newest(s, r, pod, &event))
 		return;
 	if (event.text[0] != '\0') {
 		s->done.reason = REASON_PODS_REFUSED;
@@ -186,7 +187,7 @@ on_pods_statefulset(struct step *s, const struct kube_reply *r)
 	    view.replicas <= s->req.ordinal)
 		step_end_done(s);
 	else
-		list_events(s, &m.uid, "reason%3DFailedCreate", on_refusals);
+		events_list(s, &m.uid, "reason%3DFailedCreate", on_refusals);
 }
 
 static void

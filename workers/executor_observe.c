@@ -202,6 +202,27 @@ observe_pod(const struct json *j, struct arena *a, struct pod_view *out, struct 
 
 /* --- Volumes */
 
+/* How far a resize is; kubernetes/pkg/apis/core/types.go, PersistentVolumeClaimConditionType. */
+static void
+look_at_resize(const struct json *j, struct arena *a, struct pvc_view *out)
+{
+	static const char *const errors[] = {"ControllerResizeError", "NodeResizeError"};
+	int allocated = json_path(j, json_root(j), "status.allocatedResourceStatuses.storage");
+	int pending = condition_of(j, "FileSystemResizePending");
+
+	out->resize_pending = json_string_is(j, json_get(j, pending, STR("status")), "True");
+	out->resize_text = text_of(j, allocated, a);
+	out->resize_failed = str_ends(out->resize_text, "ResizeInfeasible");
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		int c = condition_of(j, errors[i]);
+
+		if (!json_string_is(j, json_get(j, c, STR("status")), "True"))
+			continue;
+		out->resize_failed = true;
+		out->resize_text = text_of(j, json_get(j, c, STR("message")), a);
+	}
+}
+
 int
 observe_pvc(const struct json *j, struct arena *a, struct pvc_view *out, struct err *e)
 {
@@ -216,6 +237,8 @@ observe_pvc(const struct json *j, struct arena *a, struct pvc_view *out, struct 
 	out->volume = text_of(j, json_get(j, spec, STR("volumeName")), a).len > 0;
 	out->size = text_of(j, json_path(j, spec, "resources.requests.storage"), a);
 	out->class = text_of(j, json_get(j, spec, STR("storageClassName")), a);
+	out->capacity = text_of(j, json_path(j, json_root(j), "status.capacity.storage"), a);
+	look_at_resize(j, a, out);
 	out->inputs = hash_of(text_of(j, annotation(j, ANNOTATION_STORAGE_INPUTS), a));
 	return 0;
 }

@@ -326,6 +326,26 @@ patch_destroying(struct buf *out, const struct guard *g, const struct uid *destr
 }
 
 void
+patch_claim_size(struct buf *out, const struct guard *g, struct str size)
+{
+	struct jw w;
+
+	open_patch(&w, out, g);
+	jw_end(&w);
+	jw_key(&w, "spec");
+	jw_object(&w);
+	jw_key(&w, "resources");
+	jw_object(&w);
+	jw_key(&w, "requests");
+	jw_object(&w);
+	jw_kv_str(&w, "storage", size);
+	jw_end(&w);
+	jw_end(&w);
+	jw_end(&w);
+	jw_end(&w);
+}
+
+void
 patch_held(enum choice_verb verb, const struct bginstance *now, bool *hold, uint8_t *stop)
 {
 	bool stops = verb == CHOICE_verb_STOP_PATRONI || verb == CHOICE_verb_STOP_POSTGRESQL;

@@ -27,6 +27,8 @@ static void (*const verbs[CHOICE_verb_COUNT])(struct step *s) = {
     [CHOICE_verb_OBSERVE_NAMESPACE] = verb_observe_namespace,
     [CHOICE_verb_REPLACE_POD] = verb_replace_pod,
     [CHOICE_verb_REPLACE_PVC] = verb_replace_pvc,
+    [CHOICE_verb_EXPAND_PVC] = verb_expand_pvc,
+    [CHOICE_verb_DELETE_PVC] = verb_delete_pvc,
     [CHOICE_verb_DESTROY_ANCHOR] = verb_destroy_anchor,
     [CHOICE_verb_DELETE_PVCS] = verb_delete_pvcs,
     [CHOICE_verb_DELETE_CONFIGMAPS] = verb_delete_configmaps,
@@ -423,14 +425,19 @@ full_message(struct step *s, const struct kube_reply *r, const struct err *e)
 }
 
 /* A 403 is either ours to mend (a Role) or the user's (quota, admission). */
+static bool
+lacks_rights(const char *message)
+{
+	return strstr(message, " cannot ") != NULL ||
+	       strstr(message, "attempting to grant") != NULL;
+}
+
 static void
 fail_denied(struct step *s, const char *message)
 {
-	bool rights =
-	    strstr(message, " cannot ") != NULL || strstr(message, "attempting to grant") != NULL;
-
-	step_end(s, CHOICE_step_code_DENIED, rights ? REASON_RIGHTS_MISSING : REASON_SPEC_REFUSED,
-	    "%s %s: %s", s->sent.what, s->sent.name, message);
+	step_end(s, CHOICE_step_code_DENIED,
+	    lacks_rights(message) ? REASON_RIGHTS_MISSING : REASON_SPEC_REFUSED, "%s %s: %s",
+	    s->sent.what, s->sent.name, message);
 }
 
 static bool
@@ -440,14 +447,19 @@ is_own_kind(const struct step *s)
 	       s->sent.what == kind_info[KIND_BGINSTANCE].name;
 }
 
+/* A patch that names the uid of an object that was made anew since is 422, not 409. */
+static bool
+is_another(const char *message)
+{
+	return strstr(message, "metadata.uid") != NULL;
+}
+
 static void
 fail_invalid(struct step *s, const struct kube_reply *r, const char *message)
 {
 	const char *unknown = strstr(message, "strict decoding error");
 
-	/* A patch that names the uid of an object that was made anew since is 422, not 409. */
-	if (r->status == 422 && s->sent.method == KUBE_PATCH &&
-	    strstr(message, "metadata.uid") != NULL)
+	if (r->status == 422 && s->sent.method == KUBE_PATCH && is_another(message))
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s is another one now",
 		    s->sent.what, s->sent.name);
 	else if (unknown != NULL && strstr(unknown, "unknown field") != NULL && is_own_kind(s))
@@ -483,6 +495,22 @@ fail_refused(struct step *s, const struct kube_reply *r, const struct err *e)
 	else if (e->code == ERR_GONE)
 		code = CHOICE_step_code_GONE;
 	step_end(s, code, REASON_NONE, "%s %s: %s", s->sent.what, s->sent.name, message);
+}
+
+bool
+step_refused(struct step *s, const struct kube_reply *r, const char **message)
+{
+	struct err e = {.code = ERR_RETRY};
+	const char *text;
+
+	if ((!step_replied(r, 403) && !step_replied(r, 422)) || kube_reply_terminating(r))
+		return false;
+	kube_reply_error(r, &e);
+	text = full_message(s, r, &e);
+	*message = arena_strndup(&s->arena, text, strlen(text));
+	if (*message == NULL)
+		*message = "refused";
+	return r->status == 403 ? !lacks_rights(text) : !is_another(text);
 }
 
 void

@@ -46,6 +46,9 @@ static const struct policy_row rows[] = {
     /* Of a cluster that is being deleted too: an orphaned pod ends only if it is told. */
     {"replace pod", CHOICE_verb_REPLACE_POD, 0, SHAPE_TARGET, NEED_ACTIVE},
     {"replace pvc", CHOICE_verb_REPLACE_PVC, 0, SHAPE_TARGET, NEED_LIVE | NEED_ACTIVE},
+    {"expand pvc", CHOICE_verb_EXPAND_PVC, 0, 0, NEED_SPEC | NEED_LIVE | NEED_MEMBER | NEED_ACTIVE},
+    {"delete pvc", CHOICE_verb_DELETE_PVC, 0, SHAPE_TARGET,
+	NEED_SPEC | NEED_LIVE | NEED_SURPLUS | NEED_SCALE_DELETE | NEED_ACTIVE},
     {"destroy anchor", CHOICE_verb_DESTROY_ANCHOR, 0, 0, PURGES | NEED_ACTIVE},
     {"delete pvcs", CHOICE_verb_DELETE_PVCS, 0, 0, PURGES | NEED_DESTROYING | NEED_ACTIVE},
     {"delete configmaps", CHOICE_verb_DELETE_CONFIGMAPS, 0, 0,
@@ -202,6 +205,8 @@ policy_check_object(const struct policy_row *row, const struct msg_step *s,
 	else if ((row->needs & NEED_POLICY_DELETE) &&
 		 c->deletion_policy != CHOICE_deletion_policy_DELETE)
 		judge(v, REFUSE, REASON_NONE, row->name, "spec.deletionPolicy is not Delete");
+	else if ((row->needs & NEED_SCALE_DELETE) && c->on_scale_down != CHOICE_scale_down_DELETE)
+		judge(v, REFUSE, REASON_NONE, row->name, "spec.storage.onScaleDown is not Delete");
 	else if ((row->needs & NEED_MEMBER) && surplus)
 		judge(v, REFUSE, REASON_NONE, row->name, "the ordinal is not below spec.instances");
 	else if ((row->needs & NEED_SURPLUS) && !surplus)

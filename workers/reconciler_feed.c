@@ -67,6 +67,7 @@ on_cluster(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct m
 	    .update = r->update_strategy,
 	    .hibernated = r->hibernated,
 	    .fenced = r->fenced,
+	    .scale_down = r->on_scale_down,
 	};
 
 	if (breach != NULL)
@@ -145,6 +146,7 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	    .role = r->role,
 	    .lag = r->lag,
 	    .reason = r->reason,
+	    .disk = r->disk,
 	    .hold = r->hold,
 	    .stop = r->stop,
 	    .operation = r->operation,

@@ -136,6 +136,7 @@ free_entry(struct entry *e)
 	for (unsigned i = 0; i < e->plan.instances_n; i++) {
 		xfree(e->plan.instance[i].report_text);
 		xfree(e->plan.instance[i].pod_text);
+		xfree(e->plan.instance[i].volume_text);
 	}
 	xfree(e->plan.instance);
 	xfree(e->plan.invalid_text);

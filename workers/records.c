@@ -122,6 +122,7 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	r->instances = to_u8(c.instances, INSTANCES_MAX);
 	r->deletion_policy = c.deletion_policy;
 	r->update_strategy = c.update_strategy;
+	r->on_scale_down = c.on_scale_down;
 	r->h_pod = c.hash[GROUP_POD];
 	r->h_scale = c.hash[GROUP_SCALE];
 	r->h_storage = c.hash[GROUP_STORAGE];
@@ -178,6 +179,7 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 	r->pgdata_empty = i.pgdata_empty;
 	r->bootstrapped = i.bootstrapped;
 	r->config_generation = (uint64_t)i.config_generation;
+	r->disk = i.disk;
 	r->reason = i.reason;
 	str_copy_text(r->text, sizeof(r->text), i.message);
 	return 0;

@@ -122,6 +122,8 @@ done_answer(void)
 		a.child_uid = memory[s->ordinal].child.uid;
 		a.version = ++versions;
 	}
+	if (s->verb == CHOICE_verb_EXPAND_PVC)
+		a.present = a.bound = a.ready = true;
 	if (s->verb == CHOICE_verb_OBSERVE_POD && s->ordinal < wanted.instances) {
 		a.present = a.ready = true;
 		a.child_uid = uid(200u + s->ordinal);

@@ -26,9 +26,9 @@ struct pod {
 	int64_t since;
 };
 struct pvc {
-	bool present, bound;
+	bool present, bound, grows;
 	struct uid uid;
-	uint64_t storage;
+	uint64_t storage, size;
 };
 static struct world {
 	uint64_t seed;
@@ -40,7 +40,7 @@ static struct world {
 	bool finalizer, finalizer_forced;
 	uint64_t hash[GROUP_COUNT], status, status_generation;
 	bool status_ready;
-	uint8_t instances, policy;
+	uint8_t instances, policy, scale_down;
 	bool hibernated;
 	uint32_t fenced;
 
@@ -62,7 +62,7 @@ static struct world {
 	unsigned unsynced; /* records still to come before the lists are complete */
 
 	bool calm; /* no more faults, no more users */
-	unsigned steps, deletes_of_data, rolled;
+	unsigned steps, deletes_of_data, rolled, dropped;
 	const char *broken;
 } w;
 
@@ -140,7 +140,8 @@ give_cluster(bool listing)
 	    .instances = w.instances,
 	    .hibernated = w.hibernated,
 	    .fenced = w.fenced,
-	    .policy = w.policy};
+	    .policy = w.policy,
+	    .scale_down = w.scale_down};
 
 	memcpy(v.hash, w.hash, sizeof(v.hash));
 	if (w.cluster.present)
@@ -280,7 +281,10 @@ run_statefulset(void)
 			    .since = w.now};
 			w.restart_due[i] = false;
 			if (!w.pvcs[i].present)
-				w.pvcs[i] = (struct pvc){true, false, new_uid(), w.storage_inputs};
+				w.pvcs[i] = (struct pvc){.present = true,
+				    .uid = new_uid(),
+				    .storage = w.storage_inputs,
+				    .size = w.storage_inputs / 100};
 		}
 	}
 	if (w.child[CHILD_STATEFULSET].deleting) {
@@ -290,8 +294,8 @@ run_statefulset(void)
 }
 
 /*
- * Hash 13 of group POD is an image that can not be pulled; 13 of STORAGE a class that does not
- * exist.
+ * Hash 13 of group POD is an image that can not be pulled. That of STORAGE is 100 times the size,
+ * and the class: of 12 no volume may grow, and 13 does not exist.
  */
 static bool
 comes_up(unsigned i)
@@ -300,7 +304,7 @@ comes_up(unsigned i)
 
 	memcpy(bad, w.hash, sizeof(bad));
 	bad[GROUP_POD] = 13;
-	return w.pods[i].inputs != model_pod_inputs(bad) && w.pvcs[i].storage != 13;
+	return w.pods[i].inputs != model_pod_inputs(bad) && w.pvcs[i].storage % 100 != 13;
 }
 
 static unsigned

@@ -199,7 +199,7 @@ do_observe(const struct plan_sent *s)
 		a.ready = p->ready && !p->terminating;
 		a.terminating = p->terminating;
 		a.inputs = p->inputs;
-		if (!p->ready && w.pvcs[s->ordinal].storage == 13)
+		if (!p->ready && w.pvcs[s->ordinal].storage % 100 == 13)
 			a.reason = REASON_VOLUME_PENDING;
 		else if (!p->ready && !comes_up(s->ordinal))
 			a.reason = REASON_IMAGE_PULL_FAILED;

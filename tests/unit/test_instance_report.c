@@ -211,6 +211,34 @@ test_trouble(void)
 }
 
 static void
+test_disk(void)
+{
+	begin();
+	in.space = CHOICE_disk_class_LOW;
+	in.disk_known = false;
+	CHECK(!writes(), "before the disk was looked at nothing is said of it");
+	begin();
+	(void)writes();
+	stored = r;
+	in.patroni_running = true;
+	in.space = CHOICE_disk_class_LOW;
+	CHECK(at_once() && r.state == CHOICE_instance_state_STARTING &&
+		  r.disk == CHOICE_disk_class_LOW,
+	    "a volume that fills is told at once, even while the instance starts");
+	stored = r;
+	CHECK(!writes(), "and once");
+	in.space = CHOICE_disk_class_FULL;
+	CHECK(at_once(), "worse at once too");
+	stored = r;
+	in.space = CHOICE_disk_class_NONE;
+	CHECK(writes() && !at_once(), "better after a while");
+	in.space = CHOICE_disk_class_FULL;
+	in.locked = false;
+	(void)writes();
+	CHECK(r.disk == CHOICE_disk_class_NONE, "a volume that another container has is not ours");
+}
+
+static void
 test_lag(void)
 {
 	static const struct {
@@ -279,6 +307,7 @@ main(void)
 	test_roles();
 	test_trouble();
 	test_rest();
+	test_disk();
 	test_lag();
 	return tap_done();
 }

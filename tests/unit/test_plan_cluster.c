@@ -238,6 +238,9 @@ test_storage(void)
 	plan_note_child_gone(&c, CHILD_PDB, 0, &c.child[CHILD_PDB].uid);
 	c.child[CHILD_PDB].try.until.v = world.now.v + 60000;
 	plan_next(&c, &world, &step);
+	CHECK(step.sent.verb == CHOICE_verb_EXPAND_PVC, "its volume's claim is told first");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE, .ready = true});
+	plan_next(&c, &world, &step);
 	CHECK(step.sent.verb != CHOICE_verb_ORPHAN_STATEFULSET,
 	    "no StatefulSet is orphaned while something is amiss");
 	c.child[CHILD_PDB].try.until.v = 0;
@@ -348,6 +351,27 @@ test_forced_finalizer(void)
 	    "the next one of that name takes over what is there, and removes nothing");
 }
 
+/* The next one of that name asks for fewer instances, and the primary is on one that goes. */
+static void
+test_forced_finalizer_and_fewer(void)
+{
+	serve(3);
+	note_report(0, CHOICE_instance_role_REPLICA);
+	note_report(2, CHOICE_instance_role_PRIMARY);
+	plan_note_cluster_gone(&c, &wanted.uid);
+	wanted.uid = uid(2);
+	wanted.generation = 1;
+	wanted.instances = 2;
+	wanted.status = 0;
+	note_wanted();
+	world.now.v += 60000;
+	CHECK(strstr(play(), "switchover 2; ") != NULL, "it hands over first");
+	note_report(2, CHOICE_instance_role_REPLICA);
+	note_report(0, CHOICE_instance_role_PRIMARY);
+	world.now.v += 60000;
+	CHECK(starts(play(), "ensure StatefulSet demo; "), "then the StatefulSet shrinks");
+}
+
 int
 main(void)
 {
@@ -371,6 +395,7 @@ main(void)
 	test_namespace_ends();
 	test_namespace_takes_pods();
 	test_forced_finalizer();
+	test_forced_finalizer_and_fewer();
 	CHECK(sizeof(struct plan_cluster) + 3 * sizeof(struct plan_instance) <= 2304,
 	    "three instances, with their names and texts, fit the 4 KB that README promises");
 	printf(

@@ -3,7 +3,7 @@
  * reconciler forgets everything at any moment, users change and break things. Once that stops,
  * every run must come to the same end, and then do nothing.
  */
-#include "tests/unit/plan_world_executor.h"
+#include "tests/unit/plan_volumes.h"
 #include "tests/unit/tap.h"
 
 #define RUNS 4000
@@ -32,10 +32,10 @@ fly(uint64_t generation)
 
 		/* Some are refused, of some the answer is lost after it was done. */
 		if (code == CHOICE_step_code_RETRY && chance(50))
-			execute(&w.step, generation);
+			do_step(&w.step, generation);
 		a = answer(code);
 	} else {
-		a = execute(&w.step, generation);
+		a = do_step(&w.step, generation);
 	}
 	if (!w.calm && chance(30))
 		give_any(); /* records may be faster than answers */
@@ -92,6 +92,7 @@ create_cluster(void)
 	w.hibernated = false;
 	w.fenced = 0;
 	w.hash[GROUP_REST] = 0;
+	w.scale_down = (uint8_t)rnd(2);
 	touch(&w.cluster, true);
 }
 
@@ -121,7 +122,7 @@ change_spec(void)
 		w.hash[GROUP_SCALE] = w.instances;
 		break;
 	case 2:
-		w.hash[GROUP_STORAGE] = 10 + rnd(4);
+		w.hash[GROUP_STORAGE] = (w.hash[GROUP_STORAGE] / 100 + rnd(2)) * 100 + 10 + rnd(4);
 		break;
 	case 3:
 		w.hash[GROUP_SERVICE] = rnd(4);
@@ -243,6 +244,8 @@ check_alive(void)
 		if (w.instance[i].present && w.replicas == 0 &&
 		    w.report[i].role == CHOICE_instance_role_PRIMARY)
 			return;
+	if (is_stuck())
+		return;
 	for (unsigned c = 0; c < CHILD_COUNT; c++)
 		if (c != CHILD_INSTANCE &&
 		    (!w.child[c].present ||
@@ -258,9 +261,10 @@ check_alive(void)
 	if (w.replicas != replicas_wanted() || w.storage_inputs != w.hash[GROUP_STORAGE] ||
 	    w.pod_inputs != model_pod_inputs(w.hash))
 		broken("the StatefulSet is not as wanted");
+	check_volumes();
 	if (!w.finalizer || w.status_generation != w.cluster.generation)
 		broken("the status is of another generation");
-	if (w.hash[GROUP_POD] == 13 || w.hash[GROUP_STORAGE] == 13)
+	if (w.hash[GROUP_POD] == 13 || w.hash[GROUP_STORAGE] % 100 == 13)
 		return;
 	if (w.hibernated)
 		return;
@@ -338,8 +342,9 @@ settle(void)
 		w.child[CHILD_ANCHOR].present = w.destroying = false;
 	tick_until_quiet(1500000);
 	/* What can not come up is looked at every 30 s; what nobody watches may be swept. */
-	if (tick_until_quiet(60000) >
-	    (w.status_ready || w.hibernated || !w.cluster.present ? 3 : 6 * ORDINALS))
+	if (tick_until_quiet(60000) > (w.status_ready || w.hibernated || !w.cluster.present
+					      ? 3 + refused_volumes()
+					      : 6 * ORDINALS))
 		broken("it never comes to rest");
 	if (w.cluster.present && w.cluster.deleting)
 		broken("the deletion never ends");
@@ -371,11 +376,12 @@ run(uint64_t seed, unsigned ticks)
 int
 main(void)
 {
-	unsigned bad = 0, rolled = 0;
+	unsigned bad = 0, rolled = 0, dropped = 0;
 
 	for (uint64_t seed = 1; seed <= RUNS && bad < 5; seed++)
-		bad += !run(seed, (unsigned)(seed % 400)), rolled += w.rolled;
+		bad += !run(seed, (unsigned)(seed % 400)), rolled += w.rolled, dropped += w.dropped;
 	CHECK(rolled > 100, "running pods were replaced in some");
+	CHECK(dropped > 20, "volumes of smaller clusters were dropped in some");
 	CHECK(bad == 0, "every run comes to the wanted end and rests there");
 	return tap_done();
 }

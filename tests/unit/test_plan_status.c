@@ -250,7 +250,9 @@ test_quiet_restart(void)
 	    "demo-instance; "
 	    "ensure Service demo-rw; ensure Service demo-ro; ensure Service demo-pods; ensure "
 	    "PodDisruptionBudget demo; "
-	    "ensure BGInstance demo-0; ensure BGInstance demo-1; ensure StatefulSet demo; ",
+	    "ensure BGInstance demo-0; ensure BGInstance demo-1; ensure StatefulSet demo; "
+	    "expand-pvc 0; "
+	    "expand-pvc 1; ",
 	    "each once");
 }
 

@@ -238,6 +238,20 @@ test_pvcs(void)
 	CHECK(observe_pvc_matches(&p, &c), "any class, made for this one");
 	c.storage_size = STR("2Gi");
 	CHECK(!observe_pvc_matches(&p, &c), "another size");
+	CHECK(!p.resize_pending && !p.resize_failed && p.capacity.len == 0, "no word of a resize");
+	p = pvc("",
+	    "Bound\",\"capacity\":{\"storage\":\"3Gi\"},\"conditions\":[{\"type\":"
+	    "\"FileSystemResizePending\",\"status\":\"True\"},{\"type\":\"NodeResizeError\","
+	    "\"status\":\"False\"}],\"more\":\"");
+	CHECK(str_is(p.capacity, "3Gi") && p.resize_pending && !p.resize_failed,
+	    "its file system is still to follow");
+	p = pvc("", "Bound\",\"conditions\":[{\"type\":\"ControllerResizeError\",\"status\":"
+		    "\"True\",\"message\":\"no space\"}],\"more\":\"");
+	CHECK(p.resize_failed && str_is(p.resize_text, "no space"), "a resize that failed");
+	p = pvc("", "Bound\",\"allocatedResourceStatuses\":{\"storage\":"
+		    "\"NodeResizeInfeasible\"},\"more\":\"");
+	CHECK(p.resize_failed && str_is(p.resize_text, "NodeResizeInfeasible"),
+	    "or never can be done");
 	p = pvc("\"storageClassName\":\"none\"", "Pending");
 	CHECK(p.pending && !p.bound && !p.volume && !observe_pvc_matches(&p, &c),
 	    "pending, without a size");

@@ -56,7 +56,7 @@ needs_target(uint8_t verb)
 	return verb == CHOICE_verb_DELETE || verb == CHOICE_verb_ORPHAN_STATEFULSET ||
 	       verb == CHOICE_verb_REPLACE_POD || verb == CHOICE_verb_REPLACE_PVC ||
 	       verb == CHOICE_verb_UNREACHABLE || verb == CHOICE_verb_SWITCHOVER ||
-	       verb == CHOICE_verb_RESTART;
+	       verb == CHOICE_verb_RESTART || verb == CHOICE_verb_DELETE_PVC;
 }
 
 struct state {
@@ -81,10 +81,13 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 	case CHOICE_verb_REPLACE_PVC:
 		return !st->deleting;
 	case CHOICE_verb_RESTART:
+	case CHOICE_verb_EXPAND_PVC:
 		return !st->deleting && st->ordinal < 3;
 	case CHOICE_verb_STOP_PATRONI:
 	case CHOICE_verb_STOP_POSTGRESQL:
 		return st->deleting; /* or the spec says so: test_rest */
+	case CHOICE_verb_DELETE_PVC: /* the clusters here have onScaleDown Delete */
+		return !st->deleting && st->ordinal >= 3;
 	case CHOICE_verb_ENSURE:
 		return !st->deleting && st->finalizer &&
 		       (child != CHILD_INSTANCE || st->ordinal < 3);
@@ -104,7 +107,7 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 static struct bgcluster
 cluster(const struct state *st)
 {
-	struct bgcluster c = {.instances = 3};
+	struct bgcluster c = {.instances = 3, .on_scale_down = CHOICE_scale_down_DELETE};
 
 	c.meta.name = STR("demo");
 	c.meta.deleting = st->deleting;
@@ -323,6 +326,31 @@ test_rest(void)
 	CHECK(object(&s, &c, &v) == ALLOW, "but another one");
 }
 
+/* Of an ordinal that is not the spec's any more, where the spec says so. */
+static void
+test_volume_after_scale_down(void)
+{
+	const struct state live = {.finalizer = true};
+	struct bgcluster c = cluster(&live);
+	struct msg_step s = step(CHOICE_verb_DELETE_PVC, CHILD_INSTANCE);
+	struct policy_verdict v;
+
+	s.ordinal = 3;
+	CHECK(object(&s, &c, &v) == ALLOW, "onScaleDown Delete: the volume goes");
+	s.ordinal = 2;
+	CHECK(object(&s, &c, &v) == REFUSE, "never one of a member");
+	s.ordinal = 3;
+	c.on_scale_down = CHOICE_scale_down_RETAIN;
+	CHECK(object(&s, &c, &v) == REFUSE && strstr(v.text, "spec.storage.onScaleDown") != NULL,
+	    "Retain keeps it");
+	c.on_scale_down = CHOICE_scale_down_DELETE;
+	c.instances = 0;
+	CHECK(object(&s, &c, &v) == REFUSE, "and so does a spec that can not be read");
+	c.instances = 3;
+	c.meta.deleting = true;
+	CHECK(object(&s, &c, &v) == REFUSE, "a cluster that goes: deletionPolicy decides");
+}
+
 /* A deletion that spec.deletionProtection holds up is none; a paused cluster is left alone. */
 static void
 test_held_up(void)
@@ -362,6 +390,7 @@ main(void)
 	test_targets();
 	test_rest();
 	test_breaches();
+	test_volume_after_scale_down();
 	test_held_up();
 	test_env();
 	test_names();

@@ -338,7 +338,7 @@ test_quarantine(void)
 	cluster("blue", "demo", 1);
 	steps_pump(&steps, now);
 	CHECK(
-	    sent_n == 1 && sent[0].type == IPC_STEP_STATUS && sent[0].step_status.conditions.n == 5,
+	    sent_n == 1 && sent[0].type == IPC_STEP_STATUS && sent[0].step_status.conditions.n == 6,
 	    "a quarantine that came before its object holds");
 	cluster("blue", "other", 2);
 	q.uid = uid(2);

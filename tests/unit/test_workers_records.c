@@ -161,15 +161,15 @@ test_instance(void)
 	CHECK(make(KIND_BGINSTANCE, false,
 		  INSTANCE("demo-2", "demo", "2",
 		      "\"podUID\":\"" UID "\",\"systemIdentifier\":\"7300000000000000001\","
-		      "\"state\":\"Held\",\"role\":\"Primary\","
+		      "\"state\":\"Held\",\"role\":\"Primary\",\"disk\":\"Full\","
 		      "\"timeline\":4294967295,\"message\":\"m\"")) == 0 &&
 		  record.type == IPC_REC_INSTANCE,
 	    "a BGInstance");
 	CHECK(r->ordinal == 2 && r->hold && !uid_none(&r->pod_uid) &&
 		  r->system_identifier == 7300000000000000001u &&
 		  r->state == CHOICE_instance_state_HELD &&
-		  r->role == CHOICE_instance_role_PRIMARY && r->timeline == UINT32_MAX &&
-		  strcmp(r->text, "m") == 0,
+		  r->role == CHOICE_instance_role_PRIMARY && r->disk == CHOICE_disk_class_FULL &&
+		  r->timeline == UINT32_MAX && strcmp(r->text, "m") == 0,
 	    "its report");
 	CHECK(make(KIND_BGINSTANCE, false, INSTANCE("demo-31", "demo", "31", "")) == 0 &&
 		  r->ordinal == 31,

@@ -1,0 +1,155 @@
+/*
+ * Volumes that are to grow, and those that are almost full. The order of a change (DESIGN 8): every
+ * member's claim is told, and only then is the StatefulSet made anew, whose volume templates are
+ * immutable: as long as it is the old one, any life of ours sees that claims may be left. A claim
+ * that may not grow is said in a condition and asked again slowly; nothing else waits for it. For
+ * plan/cluster.c.
+ */
+#include "plan/rule.h"
+
+#include <stdio.h>
+
+/* Was the StatefulSet made from the storage that is wanted? */
+static bool
+is_in_step(const struct plan_cluster *c)
+{
+	return !c->statefulset.known || c->statefulset.storage_inputs == 0 ||
+	       c->statefulset.storage_inputs == c->wanted.hash[GROUP_STORAGE];
+}
+
+/* --- Claims. */
+
+/* fresh: those that were not asked for this size; again: those that have not reached it. */
+static enum verdict
+ask(struct plan_at *a, bool fresh, bool again)
+{
+	for (unsigned i = 0; i < rule_instances(a->c); i++) {
+		const struct plan_instance *p = &a->c->instance[i];
+
+		if ((p->volume_asked ? p->volume_grown || !again : !fresh) ||
+		    rule_waits(a, &p->volume))
+			continue;
+		a->out->sent.key = a->c->wanted.hash[GROUP_STORAGE];
+		return rule_step(a, CHOICE_verb_EXPAND_PVC, CHILD_INSTANCE, i, NULL);
+	}
+	return PASS;
+}
+
+enum verdict
+rule_ask_volumes(struct plan_at *a)
+{
+	return a->c->child[CHILD_STATEFULSET].present ? ask(a, true, false) : PASS;
+}
+
+static bool
+all_asked(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!c->instance[i].volume_asked)
+			return false;
+	return true;
+}
+
+/* --- The StatefulSet: a new one adopts the pods that the old one leaves. */
+
+/* Of a smaller cluster, whose pods are still ending. */
+static bool
+has_pods_left(const struct plan_cluster *c)
+{
+	for (unsigned i = rule_instances(c); i < c->instances_n; i++) {
+		const struct plan_instance *p = &c->instance[i];
+
+		if (p->child.present && (!p->looked || p->pod_present))
+			return true;
+	}
+	return false;
+}
+
+static bool
+all_settled(const struct plan_at *a)
+{
+	for (unsigned child = CHILD_ANCHOR; child < CHILD_COUNT; child++) {
+		unsigned n = child == CHILD_INSTANCE ? rule_instances(a->c) : 1;
+
+		for (unsigned i = 0; i < n; i++) {
+			enum plan_is is = rule_child_is(a, (enum child)child, i);
+
+			if (is != IS_SETTLED && is != IS_UNVERIFIED)
+				return false;
+		}
+	}
+	return !has_pods_left(a->c);
+}
+
+enum verdict
+rule_storage(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+	const struct plan_child *s = &c->child[CHILD_STATEFULSET];
+	bool in_step = is_in_step(c);
+
+	if (ask(a, !in_step, true) == STEP)
+		return STEP;
+	if (in_step || !a->w->synced || c->orphaned == c->wanted.generation || !all_asked(c) ||
+	    !all_settled(a) || rule_waits(a, &s->try))
+		return PASS;
+	a->out->sent.key = 0;
+	return rule_step(a, CHOICE_verb_ORPHAN_STATEFULSET, CHILD_STATEFULSET, 0, &s->uid);
+}
+
+/* --- What is said. */
+
+static bool
+is_full(const struct plan_cluster *c, unsigned i)
+{
+	return status_current(c, i) && c->instance[i].report.disk == CHOICE_disk_class_FULL;
+}
+
+static bool
+is_low(const struct plan_cluster *c, unsigned i)
+{
+	return status_current(c, i) && c->instance[i].report.disk != CHOICE_disk_class_NONE;
+}
+
+/* What keeps a volume from growing comes before one that only takes its time. */
+static enum choice_reason
+find_growth(const struct plan_cluster *c, char *text, size_t size)
+{
+	enum choice_reason reason = REASON_NONE;
+	const char *what;
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < rule_instances(c); i++) {
+		enum choice_reason r = c->instance[i].volume.reason;
+
+		if (r == REASON_NONE || status_failing(reason) ||
+		    (reason != REASON_NONE && !status_failing(r)))
+			continue;
+		reason = r;
+		at = i;
+	}
+	what = c->instance[at].volume_text;
+	if (reason != REASON_NONE)
+		snprintf(text, size, "%s-%u: %s", c->name, at,
+		    what != NULL ? what : reason_info[reason].advice);
+	return reason;
+}
+
+bool
+storage_trouble(const struct plan_cluster *c, enum choice_reason *reason, char *text, size_t size)
+{
+	char names[IPC_TEXT_MAX], growth[2 * IPC_TEXT_MAX];
+	bool full = status_list(c, is_full, names, sizeof(names)) > 0;
+
+	*reason = find_growth(c, growth, sizeof(growth));
+	if (!full && status_list(c, is_low, names, sizeof(names)) == 0) {
+		if (*reason != REASON_NONE)
+			snprintf(text, size, "%s", growth);
+		return *reason != REASON_NONE;
+	}
+	snprintf(text, size, "Less than %u %% of the volume is free: %s. %s",
+	    full ? DISK_FULL_PERCENT : DISK_LOW_PERCENT, names,
+	    *reason != REASON_NONE ? growth : "Raise spec.storage.size, or remove data.");
+	*reason = REASON_DISK_ALMOST_FULL;
+	return true;
+}
