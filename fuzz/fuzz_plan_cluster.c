@@ -25,6 +25,12 @@ static char text[] =
     "condition's message may be, which is two hundred bytes, not one more, wherever in a "
     "character that falls \xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac";
 
+/* Half of each day, and one whose zone is not known. */
+static struct windows windows[2] = {
+    {1, {{.to_min = 720, .days = WINDOW_EVERY_DAY, .zone = "Europe/Berlin"}}},
+    {1, {{.to_min = 720, .days = WINDOW_EVERY_DAY, .zone = "Europe/Berln"}}},
+};
+
 static unsigned
 byte(void)
 {
@@ -57,6 +63,7 @@ note_cluster(void)
 	w.blocked = !w.deleting && (flags & 2);
 	w.paused = flags & 4;
 	w.update = flags >> 3 & 1;
+	c.windows = flags & 16 ? &windows[flags >> 5 & 1] : NULL;
 	plan_note_cluster(&c, &w, flags & 1, world.now);
 }
 
@@ -204,6 +211,8 @@ check_step(void)
 		MUST(s->ordinal < INSTANCES);
 	if (s->verb == CHOICE_verb_ENSURE && s->child == CHILD_INSTANCE)
 		MUST(s->ordinal < c.wanted.instances);
+	if (c.windows == &windows[1])
+		MUST(s->verb != CHOICE_verb_RESTART);
 	if (s->verb == CHOICE_verb_EVENT)
 		MUST(step.text[0] != '\0' && charset_ok(CHARS_TEXT, str_of(step.text)));
 	check_removal(s);
@@ -234,6 +243,7 @@ plan(void)
 	world.listed = world.synced || (flags & 2) != 0 ? UINT32_MAX : byte();
 	world.spare = flags & 4;
 	world.degraded = flags & 8;
+	world.unix_s = world.now.v / 1000;
 	plan_next(&c, &world, &step);
 	before = c;
 	if (step.sent.verb == CHOICE_verb_NONE) {

@@ -40,6 +40,8 @@ static struct world {
 	uint64_t hash[GROUP_COUNT], status, status_generation;
 	bool status_ready;
 	uint8_t instances, policy;
+	bool windowed;
+	struct windows windows;
 
 	struct object child[CHILD_COUNT], instance[ORDINALS];
 	struct plan_report report[ORDINALS];
@@ -55,11 +57,12 @@ static struct world {
 	struct plan_cluster plan;
 	struct plan_instance instances_memory[ORDINALS];
 	struct plan_step step;
+	struct windows windows_seen;
 	bool flying, synced;
 	unsigned unsynced; /* records still to come before the lists are complete */
 
 	bool calm; /* no more faults, no more users */
-	unsigned steps, deletes_of_data, rolled;
+	unsigned steps, deletes_of_data, rolled, waited;
 	const char *broken;
 } w;
 
@@ -138,6 +141,8 @@ give_cluster(bool listing)
 	    .policy = w.policy};
 
 	memcpy(v.hash, w.hash, sizeof(v.hash));
+	w.windows_seen = w.windows;
+	w.plan.windows = w.windows.n > 0 ? &w.windows_seen : NULL;
 	if (w.cluster.present)
 		plan_note_cluster(&w.plan, &v, listing, (struct msec){w.now});
 	else
