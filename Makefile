@@ -14,7 +14,7 @@ KUBECTL := $(B)/kube/bin/kubectl
 # --- What is built: the rooms' objects, and which of them each program links -----------------------------------------
 src = $(sort $(wildcard $(1)/*.c))
 COMMON := $(call src,base) $(call src,model) $(call src,ipc) $(call src,sandbox)
-KUBE_PURE := $(addprefix kube/,json_scan.c json.c outline.c write.c quantity.c diff.c meta.c decode.c status.c feed.c)
+KUBE_PURE := $(addprefix kube/,json_scan.c json.c outline.c write.c quantity.c diff.c meta.c decode.c windows.c status.c feed.c)
 SRC_supervisor := $(COMMON) $(call src,supervisor)
 SRC_reconciler := $(COMMON) $(call src,plan) $(filter workers/reconciler%,$(call src,workers)) workers/worker.c
 SRC_worker := $(COMMON) $(call src,kube) $(call src,objects) $(filter-out workers/reconciler%,$(call src,workers))

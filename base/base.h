@@ -129,7 +129,7 @@ struct msec {
 };
 struct msec clock_mono(void);
 struct msec clock_boot(void);               /* goes on while the machine sleeps */
-int64_t clock_wall_s(void);                 /* seconds since 1970: for RFC 3339 times only */
+int64_t clock_wall_s(void);                 /* seconds since 1970: it may be set, and go back */
 void time_rfc3339(char out[21], int64_t s); /* 2026-11-23T09:51:00Z */
 void time_rfc3339_micro(char out[28], int64_t s, int64_t us);
 

@@ -68,6 +68,8 @@
 #define SQL_STATEMENTS_MAX 64
 #define ENV_RAW_MAX 65536  /* env, affinity, ... as one JSON value */
 #define LABELS_MAX 64
+#define WINDOWS_MAX 16
+#define ZONE_NAME_MAX 40 /* of a time zone; the longest of IANA's has 32 */
 
 /* Tokens and CA bundle as the API server and kubelet hand them out. */
 #define TOKEN_MAX 16384

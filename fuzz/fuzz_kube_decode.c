@@ -102,6 +102,25 @@ check_failed(const void *out, size_t size, const struct err *e)
 		MUST(*rest == 0);
 }
 
+static void
+check_windows(const struct json *j)
+{
+	struct windows w;
+	struct err e;
+	int list = json_path(j, 0, "spec.maintenanceWindows");
+
+	if (decode_windows(j, list, &w, &e) == -1) {
+		MUST((e.code == ERR_INVALID || e.code == ERR_LIMIT) && w.n == 0);
+		return;
+	}
+	MUST(w.n <= WINDOWS_MAX && w.n == (json_absent(j, list) ? 0 : json_count(j, list)));
+	for (unsigned i = 0; i < w.n; i++) {
+		MUST(w.at[i].from_min <= WINDOW_MINUTE_MAX && w.at[i].to_min <= WINDOW_MINUTE_MAX);
+		MUST(w.at[i].days != 0 && w.at[i].days <= WINDOW_EVERY_DAY);
+		MUST(w.at[i].zone[0] != '\0' && charset_ok(CHARS_PRINT, str_of(w.at[i].zone)));
+	}
+}
+
 struct hashes {
 	uint64_t cluster[GROUP_COUNT], instance[2], status;
 };
@@ -123,6 +142,7 @@ decode_all(const struct json *j, struct arena *a)
 	} else {
 		check_failed(&cluster, sizeof cluster, &e);
 	}
+	check_windows(j);
 	if (decode_bginstance(j, 0, a, &instance, &e) == 0) {
 		check_instance(&instance);
 		memcpy(h.instance, instance.hash, sizeof h.instance);

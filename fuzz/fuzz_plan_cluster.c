@@ -25,6 +25,12 @@ static char text[] =
     "condition's message may be, which is two hundred bytes, not one more, wherever in a "
     "character that falls \xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac";
 
+/* Half of each day, and one whose zone is not known. */
+static struct windows windows[2] = {
+    {1, {{.to_min = 720, .days = WINDOW_EVERY_DAY, .zone = "Europe/Berlin"}}},
+    {1, {{.to_min = 720, .days = WINDOW_EVERY_DAY, .zone = "Europe/Berln"}}},
+};
+
 static unsigned
 byte(void)
 {
@@ -58,6 +64,9 @@ note_cluster(void)
 	w.paused = flags & 4;
 	w.update = flags >> 3 & 1;
 	w.scale_down = flags >> 4 & 1;
+	w.hibernated = flags >> 6 & 1;
+	w.fenced = flags >> 7 & 1;
+	c.windows = flags & 16 ? &windows[flags >> 5 & 1] : NULL;
 	plan_note_cluster(&c, &w, flags & 1, world.now);
 }
 
@@ -82,6 +91,7 @@ note_report(unsigned ordinal)
 	r.operation_phase = flags >> 4 & 3;
 	r.paused = flags >> 6 & 1;
 	r.restart_lowers = flags >> 7;
+	r.stop = byte() % CHOICE_stop_COUNT;
 	plan_note_report(&c, ordinal, &r);
 }
 
@@ -209,6 +219,8 @@ check_step(void)
 		MUST(s->ordinal < INSTANCES);
 	if (s->verb == CHOICE_verb_ENSURE && s->child == CHILD_INSTANCE)
 		MUST(s->ordinal < c.wanted.instances);
+	if (c.windows == &windows[1])
+		MUST(s->verb != CHOICE_verb_RESTART);
 	if (s->verb == CHOICE_verb_EVENT)
 		MUST(step.text[0] != '\0' && charset_ok(CHARS_TEXT, str_of(step.text)));
 	check_removal(s);
@@ -239,6 +251,7 @@ plan(void)
 	world.listed = world.synced || (flags & 2) != 0 ? UINT32_MAX : byte();
 	world.spare = flags & 4;
 	world.degraded = flags & 8;
+	world.unix_s = world.now.v / 1000;
 	plan_next(&c, &world, &step);
 	before = c;
 	if (step.sent.verb == CHOICE_verb_NONE) {

@@ -6,7 +6,14 @@
  */
 #include "ipc/ipc.h"
 
-enum field_type { FIELD_END, FIELD_UINT, FIELD_UID, FIELD_STR, FIELD_CONDITIONS };
+enum field_type {
+	FIELD_END,
+	FIELD_UINT,
+	FIELD_UID,
+	FIELD_STR,
+	FIELD_CONDITIONS, /* from here on: a count and rows, see lists[] */
+	FIELD_WINDOWS
+};
 #define NO_VOCAB VOCAB_COUNT
 struct field {
 	const char *name;
@@ -39,6 +46,20 @@ fields_condition(void)
 	return rows;
 }
 
+static const struct field *
+fields_window(void)
+{
+	typedef struct window self;
+	static const struct field rows[] = {
+		UINT_ROW(from_min, 2, WINDOW_MINUTE_MAX, NO_VOCAB)
+		UINT_ROW(to_min, 2, WINDOW_MINUTE_MAX, NO_VOCAB)
+		UINT_ROW(days, 1, WINDOW_EVERY_DAY, NO_VOCAB)
+		STR_ROW(zone, CHARS_PRINT, ZONE_NAME_MAX)
+		END_ROW
+	};
+	return rows;
+}
+
 /* fields_step() and so on, one for each message. */
 #define MSG(ID, id, from, to, state, fds) \
 	static const struct field *fields_##id(void) { \
@@ -56,6 +77,8 @@ fields_condition(void)
 #define F_STR(name, charset, max) STR_ROW(name, charset, max)
 #define F_CONDITIONS(name) \
 	{#name, FIELD_CONDITIONS, offsetof(self, name), 0, 0, CHARS_PRINT, NO_VOCAB},
+#define F_WINDOWS(name) \
+	{#name, FIELD_WINDOWS, offsetof(self, name), 0, 0, CHARS_PRINT, NO_VOCAB},
 #define END_MSG(id) END_ROW }; (void)sizeof(self); return rows; }
 #include "ipc/msg.def"
 
@@ -73,6 +96,7 @@ static const struct row rows[IPC_TYPE_COUNT] = {
 
 /* No message can outgrow a packet or carry more fds than struct ipc_msg holds. */
 #define CONDITIONS_WIRE_MAX (1 + IPC_CONDITIONS_MAX * (5 + IPC_TEXT_MAX))
+#define WINDOWS_WIRE_MAX (1 + WINDOWS_MAX * (7 + ZONE_NAME_MAX))
 #define MSG(ID, id, from, to, state, fds) _Static_assert((fds) <= IPC_FDS_MAX && 2
 #define F_U8(name, max) + 1
 #define F_U16(name, max) + 2
@@ -86,9 +110,25 @@ static const struct row rows[IPC_TYPE_COUNT] = {
 #define F_UID(name) + 16
 #define F_STR(name, charset, max) + 2 + (max)
 #define F_CONDITIONS(name) + CONDITIONS_WIRE_MAX
+#define F_WINDOWS(name) + WINDOWS_WIRE_MAX
 #define END_MSG(id) <= IPC_MSG_MAX, #id " does not fit a packet");
 #include "ipc/msg.def"
 /* clang-format on */
+
+/* A list in its struct: its length in the first byte, then room for max rows. */
+static const struct list {
+	const struct field *(*fields)(void); /* of a row */
+	size_t at, stride;
+	uint8_t max;
+	bool ascending; /* by the first field, which is one byte: no two rows have the same */
+} lists[] = {
+    [FIELD_CONDITIONS] = {fields_condition, offsetof(struct ipc_conditions, at),
+	sizeof(struct ipc_condition), IPC_CONDITIONS_MAX, true},
+    [FIELD_WINDOWS] = {fields_window, offsetof(struct windows, at), sizeof(struct window),
+	WINDOWS_MAX, false},
+};
+_Static_assert(
+    offsetof(struct ipc_conditions, n) == 0 && offsetof(struct windows, n) == 0, "struct list");
 
 static const char *const role_names[IPC_ROLE_COUNT] = {
     [ROLE_SUPERVISOR] = "supervisor",
@@ -142,17 +182,17 @@ check_str(const struct field *f, struct str s, struct err *e)
 }
 
 static int
-check_order(const struct field *f, int before, uint8_t type, struct err *e)
+check_order(const struct field *f, int before, uint8_t first, struct err *e)
 {
-	if (type <= before)
-		return err_set(e, ERR_INVALID, "%s: types not ascending", f->name);
+	if (lists[f->type].ascending && first <= before)
+		return err_set(e, ERR_INVALID, "%s: rows not ascending", f->name);
 	return 0;
 }
 
 static int
 check_count(const struct field *f, uint8_t n, struct err *e)
 {
-	if (n > IPC_CONDITIONS_MAX)
+	if (n > lists[f->type].max)
 		return err_set(e, ERR_INVALID, "%s: too many", f->name);
 	return 0;
 }
@@ -301,9 +341,10 @@ decode_str(const struct field *f, struct reader *r, uint8_t *body, struct err *e
 static int decode_fields(const struct field *, struct reader *, uint8_t *, struct err *);
 
 static int
-decode_conditions(const struct field *f, struct reader *r, uint8_t *body, struct err *e)
+decode_list(const struct field *f, struct reader *r, uint8_t *body, struct err *e)
 {
-	struct ipc_conditions *cs = body != NULL ? (void *)(body + f->offset) : NULL;
+	const struct list *l = &lists[f->type];
+	uint8_t *list = body != NULL ? body + f->offset : NULL;
 	const uint8_t *p = take(r, f, 1, e);
 	int before = -1;
 	uint8_t n;
@@ -312,16 +353,16 @@ decode_conditions(const struct field *f, struct reader *r, uint8_t *body, struct
 		return -1;
 	n = *p;
 	for (uint8_t i = 0; i < n; i++) {
-		uint8_t *at = cs != NULL ? (uint8_t *)&cs->at[i] : NULL;
-		int type = r->left > 0 ? *r->p : 0;
+		uint8_t *at = list != NULL ? list + l->at + i * l->stride : NULL;
+		int first = r->left > 0 ? *r->p : 0;
 
-		if (decode_fields(fields_condition(), r, at, e) == -1 ||
-		    check_order(f, before, (uint8_t)type, e) == -1)
+		if (decode_fields(l->fields(), r, at, e) == -1 ||
+		    check_order(f, before, (uint8_t)first, e) == -1)
 			return -1;
-		before = type;
+		before = first;
 	}
-	if (cs != NULL)
-		cs->n = n;
+	if (list != NULL)
+		*list = n;
 	return 0;
 }
 
@@ -336,7 +377,8 @@ decode_field(const struct field *f, struct reader *r, uint8_t *body, struct err 
 	case FIELD_STR:
 		return decode_str(f, r, body, e);
 	case FIELD_CONDITIONS:
-		return decode_conditions(f, r, body, e);
+	case FIELD_WINDOWS:
+		return decode_list(f, r, body, e);
 	case FIELD_END:
 		break;
 	}
@@ -433,19 +475,23 @@ encode_str(const struct field *f, struct writer *w, const uint8_t *body, struct 
 static int encode_fields(const struct field *, struct writer *, const uint8_t *, struct err *);
 
 static int
-encode_conditions(const struct field *f, struct writer *w, const uint8_t *body, struct err *e)
+encode_list(const struct field *f, struct writer *w, const uint8_t *body, struct err *e)
 {
-	const struct ipc_conditions *cs = (const void *)(body + f->offset);
+	const struct list *l = &lists[f->type];
+	const uint8_t *list = body + f->offset;
 	int before = -1;
 
-	if (check_count(f, cs->n, e) == -1)
+	if (check_count(f, *list, e) == -1)
 		return -1;
-	*give(w, 1) = cs->n;
-	for (uint8_t i = 0; i < cs->n; i++) {
-		if (encode_fields(fields_condition(), w, (const uint8_t *)&cs->at[i], e) == -1 ||
-		    check_order(f, before, cs->at[i].type, e) == -1)
+	*give(w, 1) = *list;
+	for (uint8_t i = 0; i < *list; i++) {
+		const uint8_t *at = list + l->at + i * l->stride;
+		const uint8_t *wire = w->p;
+
+		if (encode_fields(l->fields(), w, at, e) == -1 ||
+		    check_order(f, before, *wire, e) == -1)
 			return -1;
-		before = cs->at[i].type;
+		before = *wire;
 	}
 	return 0;
 }
@@ -462,7 +508,8 @@ encode_field(const struct field *f, struct writer *w, const uint8_t *body, struc
 	case FIELD_STR:
 		return encode_str(f, w, body, e);
 	case FIELD_CONDITIONS:
-		return encode_conditions(f, w, body, e);
+	case FIELD_WINDOWS:
+		return encode_list(f, w, body, e);
 	case FIELD_END:
 		break;
 	}
@@ -532,5 +579,5 @@ ipc_table_hash(void)
 		h = hash_u64(h, rows[i].fds);
 		h = hash_fields(h, rows[i].fields());
 	}
-	return hash_fields(h, fields_condition());
+	return hash_fields(hash_fields(h, fields_condition()), fields_window());
 }

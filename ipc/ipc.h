@@ -67,6 +67,7 @@ struct ipc_conditions {
 #define F_UID(name) struct uid name;
 #define F_STR(name, charset, max) char name[(max) + 1];
 #define F_CONDITIONS(name) struct ipc_conditions name;
+#define F_WINDOWS(name) struct windows name;
 #define END_MSG(id)                                                                                \
 	}                                                                                          \
 	;

@@ -1,8 +1,8 @@
 /*
  * kube: JSON, Kubernetes objects, HTTP and watches. Two halves: json_scan.c, json.c, outline.c,
- * write.c, quantity.c, diff.c, meta.c, decode.c, status.c and feed.c are pure (bytes in, structs
- * out; objects/ and the fuzzers use only those); http.c, auth.c, request.c and watch.c do I/O on
- * libcurl and libev.
+ * write.c, quantity.c, diff.c, meta.c, decode.c, windows.c, status.c and feed.c are pure (bytes in,
+ * structs out; objects/ and the fuzzers use only those); http.c, auth.c, request.c and watch.c do
+ * I/O on libcurl and libev.
  */
 #ifndef KUBE_KUBE_H
 #define KUBE_KUBE_H
@@ -142,6 +142,8 @@ int decode_bginstance(
     const struct json *j, int object, struct arena *a, struct bginstance *out, struct err *e);
 int decode_statefulset(
     const struct json *j, int object, struct arena *a, struct statefulset_view *out, struct err *e);
+/* spec.maintenanceWindows, list being its node; absent gives none. After an error n is 0. */
+int decode_windows(const struct json *j, int list, struct windows *out, struct err *e);
 /* A string of exactly 16 lower-case hex digits, as our annotations carry hashes; -1 otherwise. */
 int decode_hex16(const struct json *j, int node, uint64_t *out);
 /*

@@ -186,6 +186,19 @@ struct bginstance {
 #undef MAP
 #undef LIST
 
+/* spec.maintenanceWindows: decode_windows (kube.h) reads it, plan/window.c knows what is open. */
+struct window {
+	uint16_t from_min, to_min; /* of the day; to <= from: of the day after */
+	uint8_t days;		   /* bit n = choice weekday n: on which it begins; not 0 */
+	char zone[ZONE_NAME_MAX + 1];
+};
+#define WINDOW_MINUTE_MAX (24 * 60 - 1)
+#define WINDOW_EVERY_DAY ((1u << CHOICE_weekday_COUNT) - 1)
+struct windows {
+	uint8_t n;
+	struct window at[WINDOWS_MAX];
+};
+
 /* The StatefulSet fields that decisions need. */
 struct statefulset_view {
 	struct object_meta meta;

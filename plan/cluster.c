@@ -154,6 +154,7 @@ plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *
 	memset(out, 0, sizeof(*out));
 	out->again.v = PLAN_NEVER;
 	rule_want(&a);
+	window_look(c->windows, w->unix_s, &a.window);
 	if (run_rules(&a, situation_of(c))) {
 		out->sent.uid = c->wanted.uid;
 		out->spare = false;
@@ -161,6 +162,7 @@ plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *
 	}
 	out->sent.verb = CHOICE_verb_NONE;
 	out->why = NULL;
+	window_look_again(&a);
 	if (a.said)
 		remember_said(c, &a);
 }

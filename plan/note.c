@@ -66,6 +66,7 @@ start_over(struct plan_cluster *c)
 	    .instances_n = c->instances_n,
 	    .statefulset = c->statefulset,
 	    .invalid_text = c->invalid_text,
+	    .windows = c->windows,
 	    .trouble_text = c->trouble_text,
 	    .unready_since = c->unready_since};
 

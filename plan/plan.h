@@ -130,6 +130,7 @@ struct plan_cluster {
 	bool present; /* there is a BGCluster of this name */
 	bool fresh;   /* its status was empty when it was first seen: nothing was said of it yet */
 	char *invalid_text;
+	struct windows *windows;    /* the caller's; NULL: disruption may begin at any time */
 	uint64_t quarantined;       /* this generation crashed a worker: leave it alone; 0 = none */
 	uint64_t config_generation; /* the first one with the wanted CONFIG group, 0 = not known */
 	uint64_t orphaned; /* the generation whose storage change re-made the StatefulSet */
@@ -169,6 +170,7 @@ struct plan_cluster {
 /* The rest of what a decision needs. */
 struct plan_world {
 	struct msec now;
+	int64_t unix_s; /* the wall clock, which may be set: for maintenance windows only */
 	uint32_t
 	    /*
 	     * bit per kind: its list in this namespace was complete once, so what was not named is

@@ -7,6 +7,7 @@
 #include "plan/rule.h"
 
 #define OPERATE_AGAIN_MS 30000 /* what a pod could not do is not asked of it sooner than this */
+#define HANDED_OVER_MS 1800000 /* so long a former primary's pod goes with the handing over */
 
 static bool
 is_primary(const struct plan_instance *p)
@@ -142,6 +143,21 @@ tell(struct plan_at *a, unsigned i, enum choice_verb verb)
 	return rule_step(a, verb, CHILD_INSTANCE, i, &p->report.pod_uid);
 }
 
+/*
+ * May it be stopped for a change now? Nothing begins outside the maintenance windows; a primary
+ * that has handed over in one goes on to its end.
+ */
+static bool
+may_begin(const struct plan_at *a, unsigned i)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+
+	return a->window.open ||
+	       (!is_primary(p) && p->report.operation == CHOICE_operation_SWITCHOVER &&
+		   p->report.operation_phase == CHOICE_operation_phase_SUCCEEDED &&
+		   p->told.v != 0 && a->w->now.v < p->told.v + HANDED_OVER_MS);
+}
+
 /* --- A smaller cluster. */
 
 unsigned
@@ -178,7 +194,7 @@ rule_roll(struct plan_at *a)
 	const struct plan_instance *p;
 
 	if (i == n || c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
-	    !others_serve(c, i))
+	    !may_begin(a, i) || !others_serve(c, i))
 		return PASS;
 	p = &c->instance[i];
 	if (serves(c, i) && c->unready_since.v != 0)
@@ -234,7 +250,8 @@ rule_restart(struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = primary;
 
-	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a))
+	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
+	    !a->window.open)
 		return PASS;
 	if (primary == n)
 		i = pick(c, awaits_restart);

@@ -30,13 +30,21 @@ enum verdict {
 	STOP, /* this must be settled before the rules below, but for what is said */
 };
 
+/* What the maintenance windows say now. */
+struct window_state {
+	bool open;       /* what stops a server may begin; there may be no windows */
+	uint8_t bad;     /* 1 + the index of the first one whose time zone is not known; 0 = none */
+	int64_t until_s; /* then that changes, as far as is known; INT64_MAX = never */
+};
+
 struct plan_at {
 	const struct plan_cluster *c;
 	const struct plan_world *w;
 	struct plan_step *out;
-	bool said;       /* the stored status is what it should be; out->status holds it */
-	uint8_t primary; /* ordinal + 1 of out->status.primary; 0 = none */
-	uint64_t owner;  /* plan_owner_key of the BGCluster */
+	bool said; /* the stored status is what it should be; out->status holds it */
+	struct window_state window;
+	uint8_t primary;              /* ordinal + 1 of out->status.primary; 0 = none */
+	uint64_t owner;               /* plan_owner_key of the BGCluster */
 	uint64_t wanted[CHILD_COUNT]; /* plan_inputs_key of each child as it should be */
 };
 
@@ -117,6 +125,12 @@ bool rest_is_complete(const struct plan_cluster *c); /* nothing runs, as far as 
 bool rest_has_no_pods(const struct plan_cluster *c); /* the StatefulSet is at 0 */
 /* Which stopped as primary? instances_n: none, or not known. */
 unsigned rest_last_primary(const struct plan_cluster *c);
+/* --- window.c */
+void window_look(const struct windows *windows, int64_t unix_s, struct window_state *out);
+void window_look_again(struct plan_at *a); /* when one opens or closes */
+/* "waits for the maintenance window of 2026-11-28T01:00Z; ", or "" where none is waited for. */
+#define WINDOW_TEXT_SIZE 64
+void window_put_text(const struct plan_at *a, char out[WINDOW_TEXT_SIZE]);
 
 /* --- delete.c */
 enum verdict rule_namespace(struct plan_at *a);

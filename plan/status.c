@@ -110,6 +110,7 @@ status_failing(enum choice_reason r)
 	    [REASON_VARIABLE_OWNED] = true,
 	    [REASON_BOOTSTRAP_SQL_FAILED] = true,
 	    [REASON_QUARANTINED] = true,
+	    [REASON_WINDOW_INVALID] = true,
 	    [REASON_DELETION_PROTECTED] = true,
 	};
 
@@ -445,12 +446,25 @@ is_lasting(enum choice_reason r)
 }
 
 static void
+put_bad_window(const struct plan_at *a, struct plan_status *s)
+{
+	unsigned i = a->window.bad - 1u;
+
+	put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
+	    REASON_WINDOW_INVALID,
+	    "spec.maintenanceWindows[%u].timeZone: no time zone is called %s; until it is "
+	    "corrected nothing is replaced or restarted for a change.",
+	    i, a->c->windows->at[i].zone);
+}
+
+static void
 put_progressing(const struct plan_at *a, struct plan_status *s, const struct trouble *obstacle)
 {
 	const struct plan_cluster *c = a->c;
-	char names[TEXT_MAX - 40];
+	char names[TEXT_MAX - 40], window[WINDOW_TEXT_SIZE];
 	struct trouble t;
 
+	window_put_text(a, window);
 	if (a->w->degraded)
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
 		    REASON_WORKER_DEGRADED, "");
@@ -465,9 +479,12 @@ put_progressing(const struct plan_at *a, struct plan_status *s, const struct tro
 	else if (is_making(a))
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
 		    REASON_CREATING, "");
+	else if (a->window.bad != 0)
+		put_bad_window(a, s);
 	else if (status_list(c, roll_is_changing, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
-		    REASON_ROLLOUT_PENDING, "older than the spec: %s%s", names,
+		    REASON_ROLLOUT_PENDING, "%solder than the spec: %s%s",
+		    any(c, roll_outdated) ? window : "", names,
 		    roll_patroni_paused(c) ? " (Patroni is paused: resume it)" : "");
 	else
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
@@ -510,14 +527,16 @@ find_config_trouble(const struct plan_cluster *c, struct trouble *t)
 }
 
 static void
-put_configuration(const struct plan_cluster *c, struct plan_status *s)
+put_configuration(const struct plan_at *a, struct plan_status *s)
 {
+	const struct plan_cluster *c = a->c;
 	unsigned primary = find_primary(c);
 	uint64_t applied =
 	    primary < rule_instances(c) ? c->instance[primary].report.config_generation : 0;
-	char names[TEXT_MAX - 40];
+	char names[TEXT_MAX - 40], window[WINDOW_TEXT_SIZE];
 	struct trouble t;
 
+	window_put_text(a, window);
 	if (find_config_trouble(c, &t))
 		put_trouble(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, &t);
@@ -532,7 +551,8 @@ put_configuration(const struct plan_cluster *c, struct plan_status *s)
 	else if (status_list(c, awaits_restart, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_RESTART_PENDING,
-		    "A parameter takes effect only after a restart of %s.", names);
+		    "%s%s parameter takes effect only after a restart of %s.", window,
+		    window[0] != '\0' ? "a" : "A", names);
 	else
 		put(s, CHOICE_condition_type_CONFIGURATION_APPLIED, CHOICE_condition_status_TRUE,
 		    REASON_AS_WANTED, "");
@@ -590,7 +610,7 @@ status_make(struct plan_at *a, struct plan_status *out)
 	put_ready(c, out, stuck ? &obstacle : NULL);
 	put_progressing(a, out, stuck ? &obstacle : NULL);
 	put_healthy(c, out);
-	put_configuration(c, out);
+	put_configuration(a, out);
 	put_storage(c, out);
 	if (c->wanted.blocked)
 		put(out, CHOICE_condition_type_DELETION_BLOCKED, CHOICE_condition_status_TRUE,

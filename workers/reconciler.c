@@ -52,6 +52,7 @@ on_prepare(struct ev_loop *loop, ev_prepare *p, int revents)
 			worker_exit(r->w, EXIT_ASKED);
 		return;
 	}
+	r->steps.unix_s = clock_wall_s();
 	if (r->executor)
 		arm(r, steps_pump(&r->steps, now), now);
 }

@@ -67,6 +67,8 @@ void table_wake(struct table *t, struct msec now); /* whose time has come is dir
 /* Frees e if nothing is known of it and nothing holds it. */
 void table_forget(struct table *t, struct entry *e);
 void table_keep_text(char **slot, const char *text); /* slot owns a copy; empty = NULL */
+/* The same: no windows = NULL. */
+void table_keep_windows(struct windows **slot, const struct windows *w);
 /* Snapshots. NULL, or why the sender is hostile. */
 const char *table_snap_begin(struct table *t, unsigned namespace, enum kind kind, uint32_t number);
 const char *table_snap_end(struct table *t, unsigned namespace, enum kind kind, uint32_t number);
@@ -106,6 +108,7 @@ struct steps {
 	unsigned flights_n;
 	uint32_t last_id;
 	struct msec spare_at;
+	int64_t unix_s; /* the wall clock at this turn of the loop */
 	/* impatient: what was not listed by now is taken as not there; making is safe */
 	bool degraded, impatient;
 	bool (*send)(void *arg, const struct ipc_msg *m);

@@ -34,6 +34,9 @@ check_cluster(const struct msg_rec_cluster *r)
 		return "a BGCluster without a name or uid";
 	if (r->instances == 0 && r->invalid[0] == '\0')
 		return "a BGCluster of no instances";
+	for (unsigned i = 0; i < r->windows.n; i++)
+		if (r->windows.at[i].days == 0)
+			return "a maintenance window on no day";
 	return NULL;
 }
 
@@ -81,6 +84,7 @@ on_cluster(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct m
 	plan_note_cluster(&e->plan, &w, is_listing(f, namespace, KIND_BGCLUSTER), now);
 	if (uid_eq(&e->plan.wanted.uid, &r->uid) && e->plan.wanted.version == r->version) {
 		table_keep_text(&e->plan.invalid_text, r->invalid);
+		table_keep_windows(&e->plan.windows, &r->windows);
 		plan_note_quarantine(&e->plan, quarantined_generation(f, &r->uid));
 	}
 	e->named = true;

@@ -201,6 +201,7 @@ world_of(const struct steps *s, const struct entry *e, bool spare, struct msec n
 
 	return (struct plan_world){
 	    .now = now,
+	    .unix_s = s->unix_s,
 	    .listed = s->impatient ? UINT32_MAX : ns->listed,
 	    .synced = table_synced(ns),
 	    .spare = spare,

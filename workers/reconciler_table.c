@@ -128,6 +128,19 @@ table_keep_text(char **slot, const char *text)
 	memcpy(*slot, text, len);
 }
 
+void
+table_keep_windows(struct windows **slot, const struct windows *w)
+{
+	if (w->n == 0) {
+		xfree(*slot);
+		*slot = NULL;
+		return;
+	}
+	if (*slot == NULL)
+		*slot = xcalloc(1, sizeof(**slot));
+	**slot = *w;
+}
+
 /* --- Forgetting. */
 
 static void
@@ -141,6 +154,7 @@ free_entry(struct entry *e)
 	xfree(e->plan.instance);
 	xfree(e->plan.invalid_text);
 	xfree(e->plan.trouble_text);
+	xfree(e->plan.windows);
 	xfree(e);
 }
 

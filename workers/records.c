@@ -109,7 +109,10 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	struct bgcluster c = {0};
 	struct err why = {0};
 	const char *text = s->limit != NULL ? s->limit : why.text;
-	if (decode_bgcluster(s->j, s->object, a, &c, &why) != 0) {
+	struct windows windows = {0};
+	if (decode_bgcluster(s->j, s->object, a, &c, &why) != 0 ||
+	    decode_windows(
+		s->j, json_path(s->j, s->object, "spec.maintenanceWindows"), &windows, &why) != 0) {
 		if (record_cluster_invalid(
 			s, text[0] != '\0' ? text : "the spec can not be read", out, e) != 0)
 			return -1;
@@ -123,6 +126,7 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	r->deletion_policy = c.deletion_policy;
 	r->update_strategy = c.update_strategy;
 	r->on_scale_down = c.on_scale_down;
+	r->windows = windows;
 	r->h_pod = c.hash[GROUP_POD];
 	r->h_scale = c.hash[GROUP_SCALE];
 	r->h_storage = c.hash[GROUP_STORAGE];

@@ -1,4 +1,5 @@
 """A change of the spec reaches running instances one by one, the primary last, and a bad one stops where it is."""
+import datetime
 import random
 import threading
 import time
@@ -97,6 +98,33 @@ def test_on_demand_waits_for_the_user(ns):
     assert uids(ns) == before
     patch("bgc", "demo", ns, {"spec": {"updateStrategy": "Automatic"}})
     wait_rolled(ns, "20m")
+
+
+def window(hours_from_now, hours=1, zone="Asia/Kolkata"):
+    """A window that opens about then, and the time at which it does."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    opens = (now + datetime.timedelta(hours=hours_from_now)).replace(minute=30, second=0, microsecond=0)
+    local = opens + datetime.timedelta(hours=5, minutes=30)
+    closes = local + datetime.timedelta(hours=hours)
+    return {"from": f"{local:%H:%M}", "to": f"{closes:%H:%M}", "timeZone": zone}, f"{opens:%Y-%m-%dT%H:%MZ}"
+
+
+def test_window_is_waited_for(ns):
+    far, opens = window(6)
+    three(ns, maintenanceWindows=[far])
+    before = uids(ns)
+    patch("bgc", "demo", ns, {"spec": {"resources": {"requests": {"cpu": "20m"}}}})
+    c = wait("it is said", lambda: (lambda c: c if c.get("reason") == "RolloutPending" else None)(condition("demo", ns, "Progressing")), 30)
+    assert c["status"] == "True" and c["message"] == f"waits for the maintenance window of {opens}; older than the spec: demo-0, demo-1, demo-2"
+    patch("bgc", "demo", ns, {"spec": {"maintenanceWindows": [{**far, "timeZone": "Asia/Kolkatta"}]}})
+    c = wait("the zone is missed", lambda: (lambda c: c if c.get("reason") == "WindowInvalid" else None)(condition("demo", ns, "Progressing")), 30)
+    assert c["status"] == "False" and "maintenanceWindows[0].timeZone" in c["message"] and "Asia/Kolkatta" in c["message"]
+    wait("an Event of it", lambda: [e for e in get("events", ns=ns) if e["reason"] == "WindowInvalid"], 30)
+    time.sleep(5)
+    assert uids(ns) == before
+    patch("bgc", "demo", ns, {"spec": {"maintenanceWindows": [far, window(-2, 4)[0]]}})
+    wait_rolled(ns, "20m")
+    assert not set(before.values()) & set(uids(ns).values())
 
 
 def test_parameters_that_need_a_restart_in_the_right_order(ns):

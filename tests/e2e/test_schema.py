@@ -37,6 +37,9 @@ BAD = [
     ("unknown-field", lambda: bgcluster(instance=3), "instance"),
     ("label-of-ours", lambda: bgcluster(inheritedMetadata={"labels": {"bestgres.io/cluster": "other"}}), "inheritedMetadata"),
     ("label-of-patroni", lambda: bgcluster(inheritedMetadata={"labels": {"role": "primary"}}), "inheritedMetadata"),
+    ("window-time", lambda: bgcluster(maintenanceWindows=[{"from": "24:00", "to": "05:00"}]), "maintenanceWindows[0].from"),
+    ("window-day", lambda: bgcluster(maintenanceWindows=[{"from": "01:00", "to": "05:00", "days": ["Sonntag"]}]), "maintenanceWindows[0].days"),
+    ("window-without-end", lambda: bgcluster(maintenanceWindows=[{"from": "01:00"}]), "maintenanceWindows[0].to"),
     ("service-type", lambda: bgcluster(services={"readWrite": {"type": "ExternalName"}}), "type"),
 ]
 

@@ -43,6 +43,8 @@ static struct world {
 	uint8_t instances, policy, scale_down;
 	bool hibernated;
 	uint32_t fenced;
+	bool windowed;
+	struct windows windows;
 
 	struct object child[CHILD_COUNT], instance[ORDINALS];
 	struct plan_report report[ORDINALS];
@@ -58,11 +60,12 @@ static struct world {
 	struct plan_cluster plan;
 	struct plan_instance instances_memory[ORDINALS];
 	struct plan_step step;
+	struct windows windows_seen;
 	bool flying, synced;
 	unsigned unsynced; /* records still to come before the lists are complete */
 
 	bool calm; /* no more faults, no more users */
-	unsigned steps, deletes_of_data, rolled, dropped;
+	unsigned steps, deletes_of_data, rolled, dropped, waited;
 	const char *broken;
 } w;
 
@@ -144,6 +147,8 @@ give_cluster(bool listing)
 	    .scale_down = w.scale_down};
 
 	memcpy(v.hash, w.hash, sizeof(v.hash));
+	w.windows_seen = w.windows;
+	w.plan.windows = w.windows.n > 0 ? &w.windows_seen : NULL;
 	if (w.cluster.present)
 		plan_note_cluster(&w.plan, &v, listing, (struct msec){w.now});
 	else

@@ -195,6 +195,29 @@ check_choices(const char *path, enum vocab v)
 }
 
 static void
+check_windows(void)
+{
+	struct node window = member(field("spec.maintenanceWindows"), "items");
+	struct node zone = member(member(window, "properties"), "timeZone");
+	struct node days = member(member(window, "properties"), "days");
+	char seen[64], wanted[64];
+	bool all = days.line != NULL;
+
+	check_number("spec.maintenanceWindows", "maxItems", WINDOWS_MAX);
+	attribute(zone, "maxLength", seen);
+	snprintf(wanted, sizeof(wanted), "%d", ZONE_NAME_MAX);
+	CHECK(strcmp(seen, wanted) == 0, "a time zone's name is no longer than ZONE_NAME_MAX");
+	attribute(zone, "default", seen);
+	CHECK(strcmp(seen, "UTC") == 0, "it is UTC where not given");
+	for (unsigned d = 0; d < CHOICE_weekday_COUNT; d++) {
+		const char *at = strstr(days.line, choice_text(VOCAB_weekday, d));
+
+		all = all && at != NULL && at < days.end;
+	}
+	CHECK(all, "a window may begin on each day of the week");
+}
+
+static void
 check_bgcluster(void)
 {
 	load("crds/bgcluster.yaml");
@@ -217,6 +240,7 @@ check_bgcluster(void)
 	check_attribute("spec.bootstrap.owner", "default", "app");
 	check_attribute("spec.runAsUser", "default", "999");
 	check_attribute("spec.runAsGroup", "default", "999");
+	check_windows();
 	check_attribute("spec.nonsense", "type", "");
 }
 

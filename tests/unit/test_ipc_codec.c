@@ -8,7 +8,7 @@
 
 #include "tests/unit/tap.h"
 
-enum what { END, UINT, UID, TEXT, CONDITIONS };
+enum what { END, UINT, UID, TEXT, CONDITIONS, WINDOWS };
 struct field {
 	const char *name;
 	enum what what;
@@ -44,6 +44,7 @@ struct row {
 #define F_STR(name, charset, max) {#name, TEXT, offsetof(self, name), 2, max, charset},
 #define F_CONDITIONS(name) \
 	{#name, CONDITIONS, offsetof(self, name), 1, IPC_CONDITIONS_MAX, CHARS_PRINT},
+#define F_WINDOWS(name) {#name, WINDOWS, offsetof(self, name), 1, WINDOWS_MAX, CHARS_PRINT},
 #define END_MSG(id) {NULL, END, 0, 0, 0, CHARS_PRINT}}; (void)sizeof(self); return f; }
 #include "ipc/msg.def"
 
@@ -94,6 +95,18 @@ fill_conditions(struct ipc_conditions *c, enum fill how)
 }
 
 static void
+fill_windows(struct windows *w, enum fill how)
+{
+	w->n = how == FULL ? WINDOWS_MAX : how == MIDDLE ? 2 : 0;
+	for (uint8_t i = 0; i < w->n; i++) {
+		w->at[i].from_min = how == FULL ? 1439 : i;
+		w->at[i].to_min = how == FULL ? 1439 : 300;
+		w->at[i].days = how == FULL ? 127 : 64;
+		memset(w->at[i].zone, 'z', how == FULL ? ZONE_NAME_MAX : 3);
+	}
+}
+
+static void
 fill_field(const struct field *f, uint8_t *b, enum fill how)
 {
 	size_t len = how == EMPTY ? 0 : how == FULL ? f->max : f->max / 2;
@@ -110,6 +123,9 @@ fill_field(const struct field *f, uint8_t *b, enum fill how)
 		break;
 	case CONDITIONS:
 		fill_conditions((void *)(b + f->offset), how);
+		break;
+	case WINDOWS:
+		fill_windows((void *)(b + f->offset), how);
 		break;
 	case END:
 		break;
@@ -431,6 +447,41 @@ test_conditions(void)
 }
 
 static void
+test_windows(void)
+{
+	const struct row *r = &rows[IPC_REC_CLUSTER];
+	struct windows *w = &msg.rec_cluster.windows;
+	ssize_t n;
+
+	fill(r, MIDDLE);
+	w->n = WINDOWS_MAX + 1;
+	CHECK(encode(r, again) == -1, "too many windows: not encoded");
+	fill(r, MIDDLE);
+	w->at[1].from_min = 1440;
+	CHECK(encode(r, again) == -1, "a window from 24:00: not encoded");
+	fill(r, MIDDLE);
+	w->at[0].zone[1] = '\n';
+	CHECK(encode(r, again) == -1, "a zone with a newline: not encoded");
+
+	/* windows come last: count, then rows of (from, to, days, length, 3 bytes) */
+	fill(r, MIDDLE);
+	n = encode(r, wire);
+	size_t row1 = (size_t)n - 10, count = row1 - 10 - 1;
+	CHECK(wire[count] == 2 && decodes(r, wire, (size_t)n), "two windows, in any order");
+	wire[row1 + 3] = 1440 >> 8;
+	wire[row1 + 2] = 1440 & 255;
+	CHECK(!decodes(r, wire, (size_t)n), "a window to 24:00: refused");
+	wire[row1 + 3] = 0;
+	wire[row1 + 4] = 128;
+	CHECK(!decodes(r, wire, (size_t)n), "an eighth day: refused");
+	wire[row1 + 4] = 1;
+	wire[count] = 3;
+	CHECK(!decodes(r, wire, (size_t)n), "a count past the rows: refused");
+	wire[count] = WINDOWS_MAX + 1;
+	CHECK(!decodes(r, wire, (size_t)n), "a count past the table: refused");
+}
+
+static void
 test_rest(void)
 {
 	struct err e;
@@ -510,6 +561,7 @@ main(int argc, char **argv)
 	}
 	test_charsets();
 	test_conditions();
+	test_windows();
 	test_rest();
 	return tap_done();
 }

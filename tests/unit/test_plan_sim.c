@@ -3,10 +3,50 @@
  * reconciler forgets everything at any moment, users change and break things. Once that stops,
  * every run must come to the same end, and then do nothing.
  */
+#include "plan/rule.h"
 #include "tests/unit/plan_volumes.h"
 #include "tests/unit/tap.h"
 
 #define RUNS 4000
+
+/* --- Maintenance windows. */
+
+static int64_t
+wall_s(void)
+{
+	return 1795564800 + w.now / 1000;
+}
+
+/* A window every day that opens in so many minutes, and for how many. */
+static void
+set_window(unsigned in, unsigned minutes)
+{
+	unsigned from = ((unsigned)(wall_s() / 60) + in) % 1440;
+
+	w.windows.n = 1;
+	w.windows.at[0] = (struct window){.from_min = (uint16_t)from,
+	    .to_min = (uint16_t)((from + minutes) % 1440),
+	    .days = WINDOW_EVERY_DAY,
+	    .zone = "UTC"};
+}
+
+/* What only a window allows, but to the former primary that has handed over in one. */
+static void
+check_window(const struct plan_sent *s)
+{
+	const struct plan_report *r = &w.plan.instance[s->ordinal].report;
+	struct window_state state;
+
+	window_look(w.plan.windows, wall_s(), &state);
+	if (state.open || w.plan.wanted.deleting)
+		return;
+	if (s->verb == CHOICE_verb_RESTART ||
+	    (s->verb == CHOICE_verb_SWITCHOVER && s->ordinal < w.plan.wanted.instances))
+		broken("a server is stopped outside the windows");
+	if (s->verb == CHOICE_verb_REPLACE_POD && uid_eq(&s->target, &r->pod_uid) &&
+	    status_serves(&w.plan, s->ordinal) && r->operation != CHOICE_operation_SWITCHOVER)
+		broken("a pod that serves is replaced outside the windows");
+}
 
 /* --- One tick of everything. */
 
@@ -53,6 +93,7 @@ static struct plan_world
 seen_world(bool spare)
 {
 	return (struct plan_world){.now = {w.now},
+	    .unix_s = wall_s(),
 	    .listed = w.synced ? UINT32_MAX : 0,
 	    .synced = w.synced,
 	    .spare = spare,
@@ -71,10 +112,12 @@ reconcile(void)
 		seen.spare = true;
 		plan_next(&w.plan, &seen, &w.step);
 	}
+	w.waited += strncmp(w.step.status.at[1].text, "waits for the", 13) == 0;
 	if (w.step.sent.verb == CHOICE_verb_NONE)
 		return false;
 	w.steps++;
 	check_step(&w.step.sent);
+	check_window(&w.step.sent);
 	generation = w.plan.wanted.generation;
 	fly(generation);
 	return true;
@@ -130,6 +173,18 @@ change_spec(void)
 	default:
 		w.hash[GROUP_META] = rnd(4);
 	}
+	touch(&w.cluster, true);
+}
+
+/* In every fourth run, windows of a minute or two. */
+static void
+change_windows(void)
+{
+	if (!w.windowed || !w.cluster.present || w.cluster.deleting || !chance(2))
+		return;
+	w.windows.n = 0;
+	if (chance(70))
+		set_window((unsigned)rnd(2), 1 + (unsigned)rnd(2));
 	touch(&w.cluster, true);
 }
 
@@ -200,6 +255,8 @@ tick(void)
 {
 	if (!w.calm && chance(6))
 		be_a_user();
+	if (!w.calm)
+		change_windows();
 	if (!w.calm && chance(1))
 		forget_everything();
 	if (chance(60))
@@ -336,6 +393,11 @@ static void
 settle(void)
 {
 	w.calm = true;
+	/* One that is closed when all else is calm, and open long enough a minute later. */
+	if (w.windows.n > 0 && w.cluster.present) {
+		set_window(2, 23 * 60);
+		touch(&w.cluster, !w.cluster.deleting);
+	}
 	/* As the condition asks of a human. */
 	if (w.cluster.present && w.destroying && !w.cluster.deleting &&
 	    !uid_eq(&w.child[CHILD_ANCHOR].owner, &w.cluster.uid))
@@ -360,6 +422,7 @@ run(uint64_t seed, unsigned ticks)
 	memset(&w, 0, sizeof(w));
 	w.seed = seed * 2654435761u + 88172645463325252ULL;
 	w.now = 1000;
+	w.windowed = seed % 4 == 2;
 	for (unsigned g = 0; g < GROUP_COUNT; g++)
 		w.hash[g] = g + 1;
 	forget_everything();
@@ -376,12 +439,17 @@ run(uint64_t seed, unsigned ticks)
 int
 main(void)
 {
-	unsigned bad = 0, rolled = 0, dropped = 0;
+	unsigned bad = 0, rolled = 0, dropped = 0, waited = 0;
 
-	for (uint64_t seed = 1; seed <= RUNS && bad < 5; seed++)
-		bad += !run(seed, (unsigned)(seed % 400)), rolled += w.rolled, dropped += w.dropped;
+	for (uint64_t seed = 1; seed <= RUNS && bad < 5; seed++) {
+		bad += !run(seed, (unsigned)(seed % 400));
+		rolled += w.rolled;
+		dropped += w.dropped;
+		waited += w.waited;
+	}
 	CHECK(rolled > 100, "running pods were replaced in some");
 	CHECK(dropped > 20, "volumes of smaller clusters were dropped in some");
+	CHECK(waited > 100, "some waited for a maintenance window");
 	CHECK(bad == 0, "every run comes to the wanted end and rests there");
 	return tap_done();
 }

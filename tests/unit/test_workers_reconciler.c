@@ -181,6 +181,34 @@ test_breaches(void)
 	table_free(&table);
 }
 
+/* --- Maintenance windows. */
+
+static void
+test_windows(void)
+{
+	start();
+	cluster("blue", "demo", 1);
+	CHECK(entry("blue", "demo")->plan.windows == NULL, "no windows take no memory");
+	in.rec_cluster.version = ++version;
+	in.rec_cluster.windows =
+	    (struct windows){2, {{60, 300, 1, "UTC"}, {0, 0, WINDOW_EVERY_DAY, "Europe/Berlin"}}};
+	CHECK(feed_take(&feed, &in, now) == NULL &&
+		  memcmp(entry("blue", "demo")->plan.windows, &in.rec_cluster.windows,
+		      sizeof(struct windows)) == 0,
+	    "windows are kept");
+	in.rec_cluster.windows.n = 1;
+	in.rec_cluster.version--;
+	feed_take(&feed, &in, now);
+	CHECK(entry("blue", "demo")->plan.windows->n == 2, "but not those of an older record");
+	in.rec_cluster.version = ++version;
+	in.rec_cluster.windows.at[0].days = 0;
+	CHECK(feed_take(&feed, &in, now) != NULL, "a window on no day is a breach");
+	in.rec_cluster.windows.n = 0;
+	CHECK(feed_take(&feed, &in, now) == NULL && entry("blue", "demo")->plan.windows == NULL,
+	    "and forgotten");
+	table_free(&table);
+}
+
 /* --- Snapshots. */
 
 static void
@@ -459,6 +487,7 @@ main(void)
 		return 1;
 	log_set_level(LOG_ERROR);
 	test_breaches();
+	test_windows();
 	test_snapshots();
 	test_credits();
 	test_edges();

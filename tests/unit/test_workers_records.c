@@ -84,6 +84,29 @@ test_cluster(void)
 	    "an object of another namespace gives none");
 }
 
+#define WITH_WINDOWS(windows)                                                                      \
+	"{" META("demo", "") ",\"spec\":{\"image\":\"i\",\"storage\":{\"size\":\"1Gi\"},"          \
+			     "\"maintenanceWindows\":" windows "}}"
+
+static void
+test_windows(void)
+{
+	const struct msg_rec_cluster *r = &record.rec_cluster;
+	CHECK(make(KIND_BGCLUSTER, false,
+		  WITH_WINDOWS("[{\"from\":\"22:30\",\"to\":\"04:00\",\"days\":[\"Saturday\"],"
+			       "\"timeZone\":\"Europe/Berlin\"}]")) == 0 &&
+		  r->windows.n == 1 && r->windows.at[0].from_min == 22 * 60 + 30 &&
+		  r->windows.at[0].to_min == 240 &&
+		  r->windows.at[0].days == 1u << CHOICE_weekday_SATURDAY &&
+		  strcmp(r->windows.at[0].zone, "Europe/Berlin") == 0 && r->invalid[0] == '\0',
+	    "a maintenance window");
+	CHECK(make(KIND_BGCLUSTER, false,
+		  WITH_WINDOWS("[{\"from\":\"22:60\",\"to\":\"04:00\"}]")) == 0 &&
+		  r->windows.n == 0 &&
+		  strncmp(r->invalid, "spec.maintenanceWindows[0].from: ", 33) == 0,
+	    "one that can not be read makes a record that says why");
+}
+
 static void
 test_children(void)
 {
@@ -197,6 +220,7 @@ int
 main(void)
 {
 	test_cluster();
+	test_windows();
 	test_children();
 	test_statefulset();
 	test_instance();
