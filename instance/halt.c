@@ -105,6 +105,7 @@ rest_ended(struct init *i)
 {
 	log_info("rest", NULL, "PostgreSQL is stopped%s",
 	    i->rest.force >= STOP_IMMEDIATE ? ", but not cleanly: it did not end in time" : "");
+	init_kill_orphans(i); /* a pg_rewind or base backup that Patroni had begun */
 	i->rest.phase = STOP_OFF;
 	i->detached = false;
 	i->rested = true;
@@ -121,10 +122,13 @@ detach(struct init *i)
 {
 	bool runs = procs_postmaster(PGDATA_DIR, getpid()) != 0;
 
+	watchdog_look(i); /* it may have come to lead just now */
 	if (i->keeper.pid != 0 && !i->fence.armed)
 		(void)kill(i->keeper.pid, SIGKILL);
-	if (i->keeper.pid != 0 || i->detached == runs)
+	if (i->keeper.pid != 0 || (i->detached && runs))
 		return;
+	if (!runs)
+		init_kill_orphans(i); /* a pg_rewind or base backup that Patroni had begun */
 	i->detached = runs;
 	i->rested = !runs;
 	init_changed(i);

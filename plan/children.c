@@ -148,8 +148,7 @@ shrinks_unsynced(const struct plan_at *a, enum child child)
 static bool
 shrinks_awake(const struct plan_at *a, enum child child)
 {
-	return child == CHILD_STATEFULSET && a->c->wanted.hibernated &&
-	       a->c->child[CHILD_STATEFULSET].present && !rest_has_no_pods(a->c) &&
+	return child == CHILD_STATEFULSET && a->c->wanted.hibernated && !rest_has_no_pods(a->c) &&
 	       !rest_is_complete(a->c);
 }
 
@@ -172,7 +171,8 @@ grows_unprepared(const struct plan_at *a, enum child child)
 static bool
 shrinks_primary(const struct plan_at *a, enum child child)
 {
-	return child == CHILD_STATEFULSET && roll_going_primary(a->c) < a->c->instances_n;
+	return child == CHILD_STATEFULSET && !a->c->wanted.hibernated &&
+	       roll_going_primary(a->c) < a->c->instances_n;
 }
 
 static bool

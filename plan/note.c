@@ -126,7 +126,7 @@ plan_note_cluster(
 	if (w->hash[GROUP_STORAGE] != c->wanted.hash[GROUP_STORAGE])
 		forget_volumes(c, 0);
 	c->present = true;
-	if (w->deleting && !c->wanted.deleting)
+	if (w->deleting && (!c->wanted.deleting || c->wanted.paused))
 		c->rested_at = now;
 	c->wanted = *w;
 	forget_volumes(c, rule_instances(c));

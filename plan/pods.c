@@ -76,7 +76,7 @@ rule_look(struct plan_at *a)
 enum verdict
 rule_look_all(struct plan_at *a)
 {
-	if (!a->c->child[CHILD_STATEFULSET].present)
+	if (!a->c->child[CHILD_STATEFULSET].present || rest_has_no_pods(a->c))
 		return PASS;
 	for (unsigned i = 0; i < rule_instances(a->c); i++) {
 		const struct plan_instance *p = &a->c->instance[i];
@@ -130,10 +130,14 @@ is_lost(const struct plan_instance *p)
 enum verdict
 rule_unreachable(struct plan_at *a)
 {
+	/* Who rests has no pod, and its last word says who leads next. */
+	if (rest_has_no_pods(a->c))
+		return PASS;
 	for (unsigned i = 0; i < rule_instances(a->c); i++) {
 		const struct plan_instance *p = &a->c->instance[i];
 
 		if (!p->child.present || p->child.deleting || p->unreachable || !is_lost(p) ||
+		    p->report.state == CHOICE_instance_state_STOPPED ||
 		    (p->report.role == CHOICE_instance_role_NONE &&
 			p->report.state == CHOICE_instance_state_UNKNOWN))
 			continue;

@@ -33,7 +33,7 @@ pods_end(const struct plan_cluster *c)
 static bool
 all_are_wanted(const struct plan_cluster *c)
 {
-	for (unsigned i = 0; i < rule_instances(c); i++)
+	for (unsigned i = 0; i < pods_end(c); i++)
 		if (!rest_is_wanted(c, i))
 			return false;
 	return true;
@@ -43,7 +43,13 @@ all_are_wanted(const struct plan_cluster *c)
 static bool
 runs(const struct plan_cluster *c, unsigned i)
 {
-	switch (i < pods_end(c) && status_current(c, i) ? c->instance[i].report.state
+	const struct plan_instance *p = &c->instance[i];
+
+	/* Told to rest, and its container can not start: it would hear that first. */
+	if (p->looked && !p->pod_ready && p->pod_reason != REASON_NONE &&
+	    p->report.stop != CHOICE_stop_NONE)
+		return false;
+	switch (i < pods_end(c) && status_current(c, i) ? p->report.state
 							: CHOICE_instance_state_UNKNOWN) {
 	case CHOICE_instance_state_UNKNOWN:
 	case CHOICE_instance_state_WAITING_FOR_LOCK:
@@ -79,15 +85,44 @@ rest_has_no_pods(const struct plan_cluster *c)
 	return c->statefulset.known && c->statefulset.replicas == 0;
 }
 
+/* Does x come before y? 0 = neither. */
+static int
+compare_standing(const struct plan_report *x, const struct plan_report *y)
+{
+	if (x->timeline != y->timeline)
+		return x->timeline > y->timeline ? 1 : -1;
+	return (x->role == CHOICE_instance_role_PRIMARY) -
+	       (y->role == CHOICE_instance_role_PRIMARY);
+}
+
+/* By what the instances said last, wherever they have come since. */
 unsigned
 rest_last_primary(const struct plan_cluster *c)
 {
-	for (unsigned i = 0; i < c->instances_n; i++)
+	unsigned n = c->instances_n, best = n;
+
+	for (unsigned i = 0; i < n; i++)
 		if (c->instance[i].child.present &&
-		    c->instance[i].report.state == CHOICE_instance_state_STOPPED &&
-		    c->instance[i].report.role == CHOICE_instance_role_PRIMARY)
-			return i;
-	return c->instances_n;
+		    (best == n ||
+			compare_standing(&c->instance[i].report, &c->instance[best].report) > 0))
+			best = i;
+	return best < n && c->instance[best].report.role == CHOICE_instance_role_PRIMARY ? best : n;
+}
+
+/* It waits for our word. What is held may run all the same: a StatefulSet made anew finds it so. */
+static bool
+is_down(const struct plan_instance *p)
+{
+	return p->report.hold || p->report.stop != CHOICE_stop_NONE;
+}
+
+bool
+rest_is_any(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < c->instances_n; i++)
+		if (c->instance[i].child.present && is_down(&c->instance[i]))
+			return true;
+	return rest_has_no_pods(c);
 }
 
 /* It can lead no more. Who was released a moment ago may start before it says so. */
@@ -109,7 +144,9 @@ how_far(const struct plan_cluster *c, unsigned i, bool all, unsigned primary)
 	if (!all || primary == c->instances_n)
 		return CHOICE_stop_POSTGRESQL;
 	if (i != primary)
-		return c->instance[i].report.state >= CHOICE_instance_state_DETACHED
+		/* Patroni is not killed while it may be making the data directory. */
+		return c->instance[i].report.state == CHOICE_instance_state_STREAMING ||
+		               c->instance[i].report.state == CHOICE_instance_state_DETACHED
 		           ? CHOICE_stop_PATRONI
 		           : CHOICE_stop_POSTGRESQL;
 	for (unsigned k = 0; k < pods_end(c); k++)
@@ -153,6 +190,19 @@ stop_all_wanted(struct plan_at *a)
 	return PASS;
 }
 
+/* Where rule_look does not: at who is one too many, and at pods that lost their StatefulSet. */
+static enum verdict
+look_at_unlooked(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	for (unsigned i = c->child[CHILD_STATEFULSET].present ? rule_instances(c) : 0;
+	     i < pods_end(c); i++)
+		if (runs(c, i) && !rule_waits(a, &c->instance[i].look))
+			return rule_look_pod(a, i);
+	return PASS;
+}
+
 enum verdict
 rule_rest(struct plan_at *a)
 {
@@ -161,9 +211,12 @@ rule_rest(struct plan_at *a)
 	if ((!c->wanted.hibernated && c->wanted.fenced == 0) || !a->w->synced ||
 	    rest_has_no_pods(c))
 		return PASS;
-	if (stop_all_wanted(a) == STEP)
+	/* A paused Patroni starts no server: the cluster would not wake. */
+	if (!roll_patroni_paused(c) && stop_all_wanted(a) == STEP)
 		return STEP;
-	return c->wanted.hibernated && !rest_is_complete(c) ? STOP : PASS;
+	if (!c->wanted.hibernated || rest_is_complete(c))
+		return PASS;
+	return look_at_unlooked(a) == STEP ? STEP : STOP;
 }
 
 enum verdict
@@ -184,13 +237,6 @@ rule_rest_to_delete(struct plan_at *a)
 
 /* --- Waking: adopted data, a hibernated cluster, a fenced instance. */
 
-/* It waits for our word. What is held may run all the same: a StatefulSet made anew finds it so. */
-static bool
-is_down(const struct plan_instance *p)
-{
-	return p->report.hold || p->report.stop != CHOICE_stop_NONE;
-}
-
 /* A held pod is another one than that which stopped: its own word counts. */
 static bool
 has_stopped(const struct plan_instance *p)
@@ -203,16 +249,6 @@ has_stopped(const struct plan_instance *p)
 	       p->report.state == CHOICE_instance_state_DETACHED;
 }
 
-/* Does x come before y? 0 = neither. */
-static int
-compare_standing(const struct plan_report *x, const struct plan_report *y)
-{
-	if (x->timeline != y->timeline)
-		return x->timeline > y->timeline ? 1 : -1;
-	return (x->role == CHOICE_instance_role_PRIMARY) -
-	       (y->role == CHOICE_instance_role_PRIMARY);
-}
-
 /*
  * The last primary: before every other. Its timeline is the highest, and nobody else on that says
  * so of itself.
@@ -222,7 +258,7 @@ is_foremost(const struct plan_cluster *c, unsigned ordinal)
 {
 	const struct plan_report *r = &c->instance[ordinal].report;
 
-	for (unsigned i = 0; i < rule_instances(c); i++)
+	for (unsigned i = 0; i < pods_end(c); i++)
 		if (i != ordinal && compare_standing(r, &c->instance[i].report) <= 0)
 			return false;
 	return r->role == CHOICE_instance_role_PRIMARY;
@@ -232,26 +268,48 @@ is_foremost(const struct plan_cluster *c, unsigned ordinal)
 static bool
 starts_alone(const struct plan_cluster *c)
 {
-	for (unsigned i = 0; i < rule_instances(c); i++)
+	for (unsigned i = 0; i < pods_end(c); i++)
 		if (!is_down(&c->instance[i]) && is_foremost(c, i) &&
 		    c->instance[i].report.state < CHOICE_instance_state_RUNNING)
 			return true;
 	return false;
 }
 
-/*
- * Held, but it runs all the same; or is that the last word of a pod that ends? STOP: not known yet.
- */
+/* Held, but it runs all the same; or is that the last word of a pod that ends? */
 static enum verdict
-runs_held(struct plan_at *a, unsigned i)
+release_running(struct plan_at *a, unsigned i)
 {
 	const struct plan_instance *p = &a->c->instance[i];
 
-	if (!runs(a->c, i))
-		return STOP;
-	if (p->looked && a->w->now.v < p->looked_at.v + LOOK_FRESH_MS)
-		return p->pod_terminating ? STOP : PASS;
-	return rule_waits(a, &p->look) ? STOP : rule_look_pod(a, i);
+	if (!runs(a->c, i) || p->report.stop != CHOICE_stop_NONE)
+		return PASS;
+	if (!p->looked || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS)
+		return rule_waits(a, &p->look) ? PASS : rule_look_pod(a, i);
+	if (p->pod_terminating || rule_waits(a, &p->child.try))
+		return PASS;
+	return rule_step(a, CHOICE_verb_RELEASE, CHILD_INSTANCE, i, &p->child.uid);
+}
+
+/*
+ * Who waits for our word and is next, once all that wait have reported; pods_end() = none. Who is
+ * on its way out too: a last primary has to lead before it can hand over.
+ */
+static unsigned
+find_first(const struct plan_cluster *c)
+{
+	unsigned n = pods_end(c), first = n;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct plan_instance *p = &c->instance[i];
+
+		if (!p->child.present || rest_is_wanted(c, i) || !is_down(p))
+			continue;
+		if (!status_current(c, i) || !has_stopped(p))
+			return n;
+		if (first == n || compare_standing(&p->report, &c->instance[first].report) > 0)
+			first = i;
+	}
+	return first;
 }
 
 /*
@@ -262,25 +320,19 @@ enum verdict
 rule_release(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
-	unsigned n = rule_instances(c), first = n;
+	unsigned n = pods_end(c), first;
 
 	if (!c->child[CHILD_STATEFULSET].present || rest_has_no_pods(c))
 		return PASS;
-	for (unsigned i = 0; i < n; i++) {
-		const struct plan_instance *p = &c->instance[i];
-		enum verdict v = PASS;
-
-		if (!p->child.present || !p->known)
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!c->instance[i].child.present || !c->instance[i].known)
 			return PASS;
-		if (rest_is_wanted(c, i) || !is_down(p))
-			continue;
-		if (!status_current(c, i))
-			return PASS;
-		if (!has_stopped(p) && (v = runs_held(a, i)) != PASS)
-			return v == STEP ? STEP : PASS;
-		if (first == n || compare_standing(&p->report, &c->instance[first].report) > 0)
-			first = i;
-	}
+	for (unsigned i = 0; i < n; i++)
+		if (c->instance[i].child.present && is_down(&c->instance[i]) &&
+		    !rest_is_wanted(c, i) && !has_stopped(&c->instance[i]) &&
+		    release_running(a, i) == STEP)
+			return STEP;
+	first = find_first(c);
 	if (first == n || starts_alone(c) || rule_waits(a, &c->instance[first].child.try))
 		return PASS;
 	return rule_step(
@@ -294,8 +346,10 @@ starts_all(const struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 	const struct plan_child *s = &c->child[CHILD_STATEFULSET];
 
-	if (c->wanted.hibernated || (s->present && !rest_has_no_pods(c)))
+	if (c->wanted.hibernated || c->wanted.blocked)
 		return false;
+	if (s->present)
+		return rest_has_no_pods(c);
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (c->instance[i].report.timeline > 0)
 			return true;

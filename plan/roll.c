@@ -163,14 +163,15 @@ may_begin(const struct plan_at *a, unsigned i)
 unsigned
 roll_going_primary(const struct plan_cluster *c)
 {
-	unsigned stopped = rest_last_primary(c);
+	unsigned last = rest_last_primary(c);
 
 	for (unsigned i = rule_instances(c); i < c->instances_n; i++)
 		if (status_current(c, i) && is_primary(&c->instance[i]) &&
 		    c->instance[i].report.state >= CHOICE_instance_state_RUNNING &&
 		    c->statefulset.known && i < c->statefulset.replicas)
 			return i;
-	return rest_has_no_pods(c) && stopped >= rule_instances(c) ? stopped : c->instances_n;
+	/* Whoever leads when those wake that are down: it must be there then. */
+	return rest_is_any(c) && last >= rule_instances(c) ? last : c->instances_n;
 }
 
 enum verdict
@@ -179,18 +180,26 @@ rule_retire(struct plan_at *a)
 	unsigned i = roll_going_primary(a->c);
 
 	if (i == a->c->instances_n || !a->w->synced || roll_patroni_paused(a->c) ||
-	    rest_has_no_pods(a->c))
+	    rest_has_no_pods(a->c) || !status_current(a->c, i) ||
+	    a->c->instance[i].report.state < CHOICE_instance_state_RUNNING)
 		return PASS;
 	return tell(a, i, CHOICE_verb_SWITCHOVER);
 }
 
 /* --- Pods. */
 
+/* Who rests is not touched: a fenced pod stays for inspection. */
+static bool
+is_due_to_roll(const struct plan_cluster *c, unsigned i)
+{
+	return roll_outdated(c, i) && !rest_is_wanted(c, i);
+}
+
 enum verdict
 rule_roll(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
-	unsigned n = rule_instances(c), i = pick(c, roll_outdated);
+	unsigned n = rule_instances(c), i = pick(c, is_due_to_roll);
 	const struct plan_instance *p;
 
 	if (i == n || c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||

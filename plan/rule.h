@@ -123,7 +123,9 @@ enum verdict rest_hold(struct plan_at *a);
 bool rest_is_wanted(const struct plan_cluster *c, unsigned ordinal);
 bool rest_is_complete(const struct plan_cluster *c); /* nothing runs, as far as is known */
 bool rest_has_no_pods(const struct plan_cluster *c); /* the StatefulSet is at 0 */
-/* Which stopped as primary? instances_n: none, or not known. */
+/* Does any wait for our word, or do all? */
+bool rest_is_any(const struct plan_cluster *c);
+/* Who was, or is, primary on the highest timeline? instances_n: not known. */
 unsigned rest_last_primary(const struct plan_cluster *c);
 /* --- window.c */
 void window_look(const struct windows *windows, int64_t unix_s, struct window_state *out);

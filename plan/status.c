@@ -302,18 +302,18 @@ status_list(const struct plan_cluster *c, bool (*is)(const struct plan_cluster *
 }
 
 static bool
+is_fenced(const struct plan_cluster *c, unsigned i)
+{
+	return (c->wanted.fenced >> i & 1u) != 0;
+}
+
+static bool
 is_complete(const struct plan_cluster *c)
 {
 	unsigned n = rule_instances(c);
 
-	return n > 0 && status_serving(c) == n && find_primary(c) < n && c->statefulset.known &&
-	       c->statefulset.replicas == n && c->statefulset.ready >= n;
-}
-
-static bool
-is_fenced(const struct plan_cluster *c, unsigned i)
-{
-	return (c->wanted.fenced >> i & 1u) != 0;
+	return n > 0 && status_serving(c) == n && find_primary(c) < n && !any(c, is_fenced) &&
+	       c->statefulset.known && c->statefulset.replicas == n && c->statefulset.ready >= n;
 }
 
 /* Of a cluster that is to rest: who does not yet? */
@@ -332,7 +332,8 @@ find_hibernation(const struct plan_cluster *c, struct trouble *t)
 	if (!rest_has_no_pods(c)) {
 		set_trouble(t, REASON_HIBERNATING, NULL, -1, NULL);
 		if (status_list(c, is_awake, names, sizeof(names)) > 0)
-			snprintf(t->text, sizeof(t->text), "To be stopped: %.150s.", names);
+			snprintf(t->text, sizeof(t->text), "%sTo be stopped: %.150s.",
+			    roll_patroni_paused(c) ? "Patroni is paused: resume it. " : "", names);
 		return;
 	}
 	set_trouble(t, REASON_HIBERNATED, NULL, -1, NULL);
@@ -351,7 +352,10 @@ find_wait(const struct plan_cluster *c, struct trouble *t)
 	if (any(c, is_held))
 		set_trouble(t, REASON_ADOPTING, NULL, -1, NULL);
 	else if (any(c, is_fenced))
-		set_trouble(t, REASON_INSTANCES_FENCED, NULL, -1, NULL);
+		set_trouble(t, REASON_INSTANCES_FENCED, NULL, -1,
+		    roll_patroni_paused(c)
+			? "Patroni is paused: resume it, so that spec.fencedInstances are stopped."
+			: NULL);
 	else if (find_pods_trouble(c, false, t))
 		return;
 	else if (!c->child[CHILD_STATEFULSET].present)

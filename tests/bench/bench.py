@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """bench.py [NAME...]: measures every number that the README promises, beside its target and, where a machine's speed matters,
-beside a floor measured in the same run. Names: size memory scale create requests idle kill pod fuzz. Prints a table at the end.
+beside a floor measured in the same run. Names: size fuzz memory create idle kill scale changes outages disruptions. Prints a table at the end.
 It never fails because a number is missed: it says so.
 """
 import argparse
@@ -18,12 +18,15 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
+sys.path.insert(0, str(ROOT / "tests/bench"))
 import conftest  # noqa: E402
+import outages  # noqa: E402
 import yaml  # noqa: E402
 from cluster import (STATE, SYSTEM, all_pids, apply, audit, audit_position, bgcluster, cmdline, delete, get, kill, kubectl, parent, patch,  # noqa: E402
                      pod_pids, supervisor_pid, wait, wait_ready, worker_pid)
 
 NS = conftest.NAMESPACES[0]
+RAW = ROOT / "tests/bench/raw-patroni.yaml"
 ROLES = ["broker", "watcher", "reconciler", "executor"]
 rows = []
 
@@ -110,17 +113,21 @@ def bench_scale():
 
 
 def raw_ready():
-    kubectl("-n", NS, "apply", "-f", str(ROOT / "tests/bench/raw-patroni.yaml"))
+    kubectl("-n", NS, "apply", "-f", str(RAW))
     begin = time.monotonic()
     wait("the raw StatefulSet", lambda: (get("sts", "raw", NS).get("status") or {}).get("readyReplicas") == 3, 120, 0.05)
     took = time.monotonic() - begin
-    kubectl("-n", NS, "delete", "-f", str(ROOT / "tests/bench/raw-patroni.yaml"), "--wait=false")
+    remove_raw()
+    return took
+
+
+def remove_raw():
+    kubectl("-n", NS, "delete", "-f", str(RAW), "--wait=false")
     kubectl("-n", NS, "delete", "pods", "-l", "cluster-name=raw", "--force", "--grace-period=0", "--wait=false", check=False)
     wait("the raw pods to go", lambda: not get("pods", ns=NS), 60)
     for kind in ("pvc", "configmap"):
         kubectl("-n", NS, "delete", kind, "-l", "cluster-name=raw", "--wait=true")
     kubectl("-n", NS, "delete", "pvc", "--all", "--wait=true")
-    return took
 
 
 def ours_ready():
@@ -144,6 +151,11 @@ def is_ours(r):
     return r.get("userAgent", "").startswith("bestgres-")
 
 
+def is_write(r):
+    return is_ours(r) and r["verb"] in ("create", "patch", "update", "delete") and "dryRun" not in r["requestURI"] \
+        and r["objectRef"].get("subresource") != "token" and r["objectRef"].get("namespace") == NS
+
+
 def bench_create():
     install([NS])
     raw, ours, counted = [], [], None
@@ -155,8 +167,7 @@ def bench_create():
         remove_ours()
     floor, value = statistics.median(raw), statistics.median(ours)
     row("kubectl apply -> 3/3 Ready (median of 3)", f"{value:.2f} s = {value / floor:.2f} x", "<= 1.25 x", f"hand-written StatefulSet {floor:.2f} s", value / floor <= 1.25)
-    writes = [r for r in counted if is_ours(r) and r["verb"] in ("create", "patch", "update", "delete") and "dryRun" not in r["requestURI"]
-              and r["objectRef"].get("subresource") != "token" and r["objectRef"].get("namespace") == NS]
+    writes = [r for r in counted if is_write(r)]
     events = [r for r in writes if r["objectRef"]["resource"] == "events"]
     objects = [r for r in writes if r["verb"] == "create" and r not in events]
     must = len(objects) + 2 * 3 + 10
@@ -266,7 +277,10 @@ def bench_fuzz():
 
 
 BENCHES = {"size": bench_size, "fuzz": bench_fuzz, "memory": bench_memory, "create": bench_create, "idle": bench_idle, "kill": bench_kill,
-           "scale": bench_scale}
+           "scale": bench_scale,
+           "changes": lambda: outages.bench_changes(row, NS, install, lambda r: is_write(r) and r["objectRef"]["resource"] != "events", remove_ours),
+           "outages": lambda: outages.bench_outages(row, NS, install, RAW, remove_raw, remove_ours),
+           "disruptions": lambda: outages.bench_disruptions(row, NS, install, remove_ours)}
 
 
 def main():

@@ -95,7 +95,7 @@ def test_refused_where_the_class_does_not_let_it_grow(ns):
     wait("a larger volume", lambda: sizes(ns).get(f"pgdata-{replica}") == "2Gi" and claims(ns)[f"pgdata-{replica}"]["metadata"]["uid"] != uid, 60)
     wait_ready("demo", ns)
     wait("the row on it", lambda: sql("demo", ns, "SELECT n FROM kept", service="ro") == [(42,)], 20)
-    assert leader in storage_says(ns, "ExpansionRefused")["message"], "the other one still is as it was"
+    wait("the other one to be named, which still is as it was", lambda: leader in storage_says(ns, "ExpansionRefused")["message"], 15)
 
 
 def test_smaller_is_refused_and_nothing_happens(ns):

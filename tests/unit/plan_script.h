@@ -89,6 +89,7 @@ report(unsigned ordinal, enum choice_instance_role role)
 {
 	return (struct plan_report){.pod_uid = uid(200 + ordinal),
 	    .config_generation = 1,
+	    .pod_inputs = model_pod_inputs(wanted.hash),
 	    .timeline = 1,
 	    .role = (uint8_t)role,
 	    .state = role == CHOICE_instance_role_PRIMARY ? CHOICE_instance_state_RUNNING

@@ -127,6 +127,24 @@ test_broken_replica(void)
 }
 
 static void
+test_paused(void)
+{
+	struct plan_report r;
+
+	serve(2);
+	r = c.instance[0].report;
+	r.paused = true;
+	plan_note_report(&c, 0, &r);
+	hibernate(true);
+	CHECK(!did("stop-"), "a paused Patroni would start nothing when it wakes");
+	CHECK(strstr(condition(CHOICE_condition_type_READY)->text, "Patroni is paused") != NULL,
+	    "it says so");
+	r.paused = false;
+	plan_note_report(&c, 0, &r);
+	CHECK(did("stop-patroni 1; "), "resumed, it goes on");
+}
+
+static void
 test_fence(void)
 {
 	serve(3);
@@ -193,8 +211,8 @@ test_missing_statefulset(void)
 	plan_note_child_gone(&c, CHILD_STATEFULSET, 0, &c.child[CHILD_STATEFULSET].uid);
 	c.statefulset.ready = 0;
 	world.now.v += 5000;
-	CHECK(starts(play(), "hold 0; hold 1; ensure StatefulSet demo; observe-pod 0; "
-			     "observe-pod 1; release 0; release 1; "),
+	CHECK(starts(play(), "hold 0; hold 1; ensure StatefulSet demo; observe-pod 0; release 0; "
+			     "observe-pod 1; release 1; "),
 	    "a StatefulSet that someone deleted is made anew with all held, and what runs on "
 	    "released");
 }
@@ -218,6 +236,7 @@ main(void)
 	test_wake();
 	test_taken_back();
 	test_broken_replica();
+	test_paused();
 	test_fence();
 	test_smaller();
 	test_missing_statefulset();

@@ -297,9 +297,11 @@ static void
 check_alive(void)
 {
 	/* Made smaller than its last primary's ordinal while it rests: it waits for its user. */
+	/* Or the one that stays is fenced. */
 	for (unsigned i = w.instances; i < ORDINALS; i++)
-		if (w.instance[i].present && w.replicas == 0 &&
-		    w.report[i].role == CHOICE_instance_role_PRIMARY)
+		if (w.instance[i].present &&
+		    (w.fenced != 0 ||
+			(w.replicas == 0 && w.report[i].role == CHOICE_instance_role_PRIMARY)))
 			return;
 	if (is_stuck())
 		return;
