@@ -13,7 +13,6 @@ say(unsigned i, enum choice_instance_state state, enum choice_instance_role role
 	plan_note_report(&c, i, &r);
 	world.now.v += 5000;
 }
-#define STREAMS(i) say(i, CHOICE_instance_state_STREAMING, CHOICE_instance_role_REPLICA)
 #define LEADS(i) say(i, CHOICE_instance_state_RUNNING, CHOICE_instance_role_PRIMARY)
 #define DETACHED(i) say(i, CHOICE_instance_state_DETACHED, CHOICE_instance_role_REPLICA)
 #define STOPPED(i, role) say(i, CHOICE_instance_state_STOPPED, CHOICE_instance_role_##role)
@@ -204,6 +203,79 @@ test_smaller(void)
 	    "and says what to do");
 }
 
+/* A new life of the operator, and an edit: what was said last is looked at, but not taken away. */
+static void
+test_last_words_stay(void)
+{
+	test_order();
+	for (unsigned i = 0; i < 3; i++)
+		c.instance[i].looked = false;
+	c.fresh = false;
+	wanted.hash[GROUP_CONFIG]++;
+	hibernate(true);
+	CHECK(strstr(play(), "unreachable") == NULL && strstr(script, "observe-pod") == NULL,
+	    "who rests has no pod, and is not lost for that");
+}
+
+/* Fenced, demo-0 stopped as the primary of timeline 1; demo-2 led after it. */
+static void
+test_highest_timeline(void)
+{
+	struct plan_report r;
+
+	test_order();
+	r = c.instance[2].report;
+	r.timeline = 2;
+	r.role = CHOICE_instance_role_PRIMARY;
+	plan_note_report(&c, 2, &r);
+	world.now.v += 5000;
+	hibernate(true);
+	play();
+	CHECK(strstr(condition(CHOICE_condition_type_READY)->text, "demo-2 leads") != NULL,
+	    "of two that were primary, the one on the higher timeline leads");
+	wanted.instances = 2;
+	hibernate(false);
+	CHECK(!did("ensure StatefulSet") && c.instance[2].child.present,
+	    "and is not given up for the other");
+}
+
+/* It woke, but was not released yet, when the cluster was made smaller. */
+static void
+test_smaller_while_it_wakes(void)
+{
+	test_order();
+	STOPPED(0, NONE);
+	STOPPED(2, PRIMARY);
+	hibernate(false);
+	play();
+	wanted.instances = 2;
+	edit();
+	HELD(0, NONE);
+	HELD(1, NONE);
+	CHECK(!did("ensure StatefulSet"), "a held last primary keeps its pod");
+	HELD(2, PRIMARY);
+	CHECK(did("release 2; "), "and starts first");
+	LEADS(2);
+	CHECK(did("release 0; release 1; switchover 2; "),
+	    "then those that stay, of which one is handed the leadership");
+}
+
+static void
+test_pod_that_can_not_start(void)
+{
+	serve(2);
+	hibernate(true);
+	play();
+	c.instance[1].looked = true;
+	c.instance[1].pod_present = true;
+	c.instance[1].pod_ready = false;
+	c.instance[1].pod_uid = c.instance[1].report.pod_uid;
+	c.instance[1].pod_reason = REASON_IMAGE_PULL_FAILED;
+	c.instance[1].look.until.v = world.now.v + 60000;
+	world.now.v += 1000;
+	CHECK(did("stop-postgresql 0; "), "what can not start holds up no primary's rest");
+}
+
 static void
 test_missing_statefulset(void)
 {
@@ -239,6 +311,10 @@ main(void)
 	test_paused();
 	test_fence();
 	test_smaller();
+	test_last_words_stay();
+	test_highest_timeline();
+	test_smaller_while_it_wakes();
+	test_pod_that_can_not_start();
 	test_missing_statefulset();
 	test_deletion_gives_up();
 	return tap_done();
