@@ -268,10 +268,10 @@ plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_rep
 	if (!uid_eq(&r->pod_uid, &p->report.pod_uid)) {
 		p->reports++;
 		p->unreachable = false;
+		p->volume.until.v = 0; /* it may have another volume */
 		if (!uid_eq(&r->pod_uid, &p->pod_uid)) {
 			p->looked = false;
 			look_again(p);
-			p->volume.until.v = 0;
 		}
 	}
 	if (r->role != p->report.role || r->state != p->report.state)
