@@ -121,6 +121,8 @@ on_init(struct self *c, struct ipc_msg *m)
 	case IPC_POD_STATE:
 		if (a->state_known && a->state.patroni_running && !m->pod_state.patroni_running)
 			view_silent(&a->view);
+		if (m->pod_state.accepts && !a->state.accepts)
+			a->poll_next.v = 0;
 		a->state = m->pod_state;
 		a->state_known = true;
 		break;

@@ -5,7 +5,8 @@
 #include "instance/agent.h"
 
 #define POLL_MS 1000
-#define POLL_EAGER_MS 150 /* while this instance does not serve yet */
+#define POLL_EAGER_MS 150 /* while PostgreSQL is up, but does not serve yet */
+#define POLL_START_MS 500 /* before: each answer costs Patroni an attempt to connect */
 #define ASK_MS 1000
 #define ALIVE_MS 700
 #define SWITCHOVER_MS 60000 /* a large server may take long to stop */
@@ -43,7 +44,10 @@ static void
 end_poll(struct agent *a, bool answered)
 {
 	struct msec now = clock_boot();
-	int64_t ms = answered && serves(a) ? POLL_MS : POLL_EAGER_MS;
+	int64_t ms = !answered          ? POLL_EAGER_MS
+	             : serves(a)        ? POLL_MS
+	             : a->state.accepts ? POLL_EAGER_MS
+	                                : POLL_START_MS;
 
 	a->polling = false;
 	a->polls++;

@@ -90,6 +90,7 @@ state_now(const struct init *i)
 	    .patroni_running = i->keeper.pid != 0,
 	    .patroni_exits = i->keeper.exits,
 	    .fences = i->fences,
+	    .accepts = i->accepts,
 	    .stopping = i->stop.phase != STOP_OFF,
 	    .detached = i->detached,
 	    .stopped = i->rested};
@@ -150,6 +151,18 @@ take_lock(struct init *i)
 	init_changed(i);
 }
 
+/* So that the agent need not ask Patroni all the time, which is busy while PostgreSQL starts. */
+static void
+look_at_postgres(struct init *i)
+{
+	bool accepts = i->locked && i->keeper.pid != 0 && procs_accepts(PGDATA_DIR);
+
+	if (accepts == i->accepts)
+		return;
+	i->accepts = accepts;
+	init_changed(i);
+}
+
 static void
 on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 {
@@ -161,6 +174,7 @@ on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 	if (!i->locked && i->stop.phase == STOP_OFF)
 		take_lock(i);
 	halt_look(i);
+	look_at_postgres(i);
 	init_tick_needed(i);
 }
 

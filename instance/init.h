@@ -56,7 +56,8 @@ struct init {
 	int lock_fd, fifo_fd, stdout_fd,
 	    stderr_fd; /* the last two: as the container got them, for Patroni */
 	bool locked, released, configured;
-	bool fresh; /* PGDATA is marked as never started */
+	bool fresh;   /* PGDATA is marked as never started */
+	bool accepts; /* as of the last tick: PostgreSQL takes connections */
 	char lock_text[IPC_TEXT_MAX + 1], owned_variable[65];
 	struct msg_config_written config;
 	uint32_t fences; /* in this pod's life */

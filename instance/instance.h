@@ -149,6 +149,8 @@ int procs_parse_stat(struct str text, struct proc *out); /* one /proc/N/stat */
 unsigned procs_below(pid_t root, struct proc *out, unsigned max);
 /* The postmaster that PGDATA names, if it runs below root; else 0. */
 pid_t procs_postmaster(const char *pgdata, pid_t root);
+/* Does postmaster.pid say that connections are accepted? A hint: a crash leaves the file behind. */
+bool procs_accepts(const char *pgdata);
 
 /* --- The programs; each returns its exit code. */
 int install_main(const char *dir);

@@ -151,3 +151,24 @@ procs_postmaster(const char *pgdata, pid_t root)
 		return 0;
 	return climbs_to(p, root) ? p.pid : 0;
 }
+
+/* The eighth line (PostgreSQL, src/include/utils/pidfile.h: PM_STATUS_READY, PM_STATUS_STANDBY). */
+bool
+procs_accepts(const char *pgdata)
+{
+	char path[512], text[1024];
+	struct str s;
+
+	if (snprintf(path, sizeof(path), "%s/postmaster.pid", pgdata) >= (int)sizeof(path))
+		return false;
+	s = slurp(path, text, sizeof(text));
+	for (unsigned line = 1; line < 8; line++) {
+		const char *end = memchr(s.p, '\n', s.len);
+
+		if (end == NULL)
+			return false;
+		s.len -= (size_t)(end + 1 - s.p);
+		s.p = end + 1;
+	}
+	return str_starts(s, "ready") || str_starts(s, "standby");
+}

@@ -134,8 +134,9 @@ spawn_say_state(struct helper *h, const struct msg_pod_state *now)
 	if (h->said_state && h->said.locked == now->locked &&
 	    h->said.patroni_running == now->patroni_running &&
 	    h->said.patroni_exits == now->patroni_exits && h->said.fences == now->fences &&
-	    h->said.stopping == now->stopping && h->said.detached == now->detached &&
-	    h->said.stopped == now->stopped && strcmp(h->said.text, now->text) == 0)
+	    h->said.accepts == now->accepts && h->said.stopping == now->stopping &&
+	    h->said.detached == now->detached && h->said.stopped == now->stopped &&
+	    strcmp(h->said.text, now->text) == 0)
 		return;
 	m.pod_state = *now;
 	if (!spawn_tell(h, &m))

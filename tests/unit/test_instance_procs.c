@@ -90,6 +90,14 @@ test_real(void)
 	CHECK(procs_postmaster(dir, getpid()) == 0, "a pid that is gone");
 	(void)kill(sh, SIGKILL);
 	(void)waitpid(sh, NULL, 0);
+	write_pid(dir, "7\n/d\n1\n5432\n/run\n*\n1 2\nstarting\n");
+	CHECK(!procs_accepts(dir), "a server that starts");
+	write_pid(dir, "7\n/d\n1\n5432\n/run\n*\n1 2\nready   \n");
+	CHECK(procs_accepts(dir), "one that is ready");
+	write_pid(dir, "7\n/d\n1\n5432\n/run\n*\n1 2\nstandby \n");
+	CHECK(procs_accepts(dir), "a standby");
+	write_pid(dir, "7\n/d\n1\n5432\n/run\n*\nready\n");
+	CHECK(!procs_accepts(dir), "too few lines");
 	(void)snprintf(text, sizeof(text), "%s/postmaster.pid", dir);
 	(void)unlink(text);
 	(void)rmdir(dir);
