@@ -9,7 +9,9 @@
  */
 #include "plan/rule.h"
 
-#define REST_MS 120000 /* so long a deletion waits for what does not stop */
+/* So long a deletion waits for what does not stop, and for who does not even begin to. */
+#define REST_MS 120000
+#define REST_DEAF_MS 30000
 
 bool
 rest_is_wanted(const struct plan_cluster *c, unsigned ordinal)
@@ -137,12 +139,27 @@ is_tamed(const struct plan_cluster *c, unsigned i)
 	       (!runs(c, i) || p->report.state == CHOICE_instance_state_DETACHED);
 }
 
+/* A primary on its way down sends its last record to those that follow. */
+static bool
+is_any_stopping(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < pods_end(c); i++)
+		if (runs(c, i) && c->instance[i].report.state == CHOICE_instance_state_STOPPING)
+			return true;
+	return false;
+}
+
 /* How far is this one to rest now? */
 static enum choice_stop
 how_far(const struct plan_cluster *c, unsigned i, bool all, unsigned primary)
 {
-	if (!all || primary == c->instances_n)
+	if (!all)
 		return CHOICE_stop_POSTGRESQL;
+	if (primary == c->instances_n)
+		return c->instance[i].report.state == CHOICE_instance_state_DETACHED &&
+		               is_any_stopping(c)
+		           ? CHOICE_stop_PATRONI
+		           : CHOICE_stop_POSTGRESQL;
 	if (i != primary)
 		/* Patroni is not killed while it may be making the data directory. */
 		return c->instance[i].report.state == CHOICE_instance_state_STREAMING ||
@@ -219,6 +236,25 @@ rule_rest(struct plan_at *a)
 	return look_at_unlooked(a) == STEP ? STEP : STOP;
 }
 
+/* It was told to stop and goes on as before: its agent may be gone, or have no token any more. */
+static bool
+is_deaf(const struct plan_cluster *c, unsigned i)
+{
+	const struct plan_report *r = &c->instance[i].report;
+
+	return runs(c, i) && r->stop != CHOICE_stop_NONE &&
+	       r->state >= CHOICE_instance_state_RUNNING;
+}
+
+static int64_t
+patience_ms(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < pods_end(c); i++)
+		if (is_deaf(c, i))
+			return REST_DEAF_MS;
+	return REST_MS;
+}
+
 enum verdict
 rule_rest_to_delete(struct plan_at *a)
 {
@@ -230,7 +266,8 @@ rule_rest_to_delete(struct plan_at *a)
 		return PASS;
 	if (!a->w->synced)
 		return STOP;
-	if (rest_is_complete(c) || !rule_waits_until(a, (struct msec){c->rested_at.v + REST_MS}))
+	if (rest_is_complete(c) ||
+	    !rule_waits_until(a, (struct msec){c->rested_at.v + patience_ms(c)}))
 		return PASS;
 	return stop_all_wanted(a) == STEP ? STEP : STOP;
 }

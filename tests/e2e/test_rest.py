@@ -86,6 +86,10 @@ def test_made_smaller_while_it_rests(ns):
     sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
     hibernate(ns, True)
     wait_hibernated(ns)
+    kill(wait("the reconciler", lambda: worker_pid("reconciler")))  # another life of the operator knows only what stands in the objects
+    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"work_mem": "9MB"}}}})
+    time.sleep(5)
+    assert instance("demo-1", ns)["role"] == "Primary", "the last word of an instance at rest stays"
     patch("bgc", "demo", ns, {"spec": {"instances": 1, "hibernated": False}})
     c = wait("it says that the last primary is missing", lambda: (lambda c: c if c["reason"] == "HandingOver" else None)(condition("demo", ns, "Ready")), 60)
     assert "demo-1" in c["message"] and "spec.instances to at least 2" in c["message"]

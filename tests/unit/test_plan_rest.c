@@ -296,10 +296,22 @@ test_deletion_gives_up(void)
 	wanted.deleting = true;
 	edit();
 	CHECK(did("stop-patroni 1; ") && !did("delete"), "kept data comes to rest in order,");
-	world.now.v += 119000;
-	CHECK(!did("delete"), "and has time for it,");
-	world.now.v += 10000;
-	CHECK(did("delete StatefulSet demo; "), "but what does not stop holds up nothing");
+	DETACHED(1);
+	CHECK(did("stop-postgresql 0; "), "the primary too,");
+	say(0, CHOICE_instance_state_STOPPING, CHOICE_instance_role_NONE);
+	CHECK(!did("stop-postgresql 1; "), "whose replica follows to its end,");
+	world.now.v += 100000;
+	CHECK(!did("delete"), "and which has time for it,");
+	world.now.v += 15000;
+	CHECK(did("delete StatefulSet demo; "), "but what does not stop holds up nothing,");
+	serve(2);
+	wanted.deleting = true;
+	edit();
+	CHECK(did("stop-patroni 1; "), "and who does not hear");
+	world.now.v += 20000;
+	CHECK(!did("delete"), "for a while only,");
+	world.now.v += 12000;
+	CHECK(did("delete StatefulSet demo; "), "since nobody else may speak for it");
 }
 
 int
