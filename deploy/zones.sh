@@ -8,18 +8,18 @@ out=model/zones.def
 fail() { echo "error: zones: $*" >&2; exit 1; }
 
 command -v apt-get > /dev/null || fail "this needs Debian (apt-get was not found)"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
 # Debian 13 has the names that are links to others in a package of their own.
 packages=tzdata
 [ -z "$(apt-cache madison tzdata-legacy)" ] || packages+=" tzdata-legacy"
-(cd "$work" && apt-get -q -o APT::Sandbox::User=root download $packages > /dev/null) || fail "apt-get download $packages"
-for deb in "$work"/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
-version=$(dpkg-deb -f "$(ls "$work"/tzdata_*.deb)" Version)
+(cd "$temp" && apt-get -q -o APT::Sandbox::User=root download $packages > /dev/null) || fail "apt-get download $packages"
+for deb in "$temp"/*.deb; do dpkg-deb -x "$deb" "$temp/root"; done
+version=$(dpkg-deb -f "$(ls "$temp"/tzdata_*.deb)" Version)
 
 # A TZif file (RFC 8536) ends in a line with the rules that hold from its last change on.
 rows() (
-	cd "$work/root/usr/share/zoneinfo"
+	cd "$temp/root/usr/share/zoneinfo"
 	find . \( -path ./posix -o -path ./right \) -prune -o \( -type f -o -type l \) -printf '%P\n' | while read -r name; do
 		case $name in localtime | posixrules | Factory) continue ;; esac
 		[ "$(head -c 4 "$name" | tr -d '\0')" = TZif ] || continue
@@ -36,8 +36,8 @@ rows() (
 		 */
 	END_HEAD
 	rows
-} > "$work/zones.def"
-n=$(grep -c '^ZONE(' "$work/zones.def")
+} > "$temp/zones.def"
+n=$(grep -c '^ZONE(' "$temp/zones.def")
 [ "$n" -gt 400 ] || fail "only $n zones in tzdata $version"
-cp "$work/zones.def" "$out"
+cp "$temp/zones.def" "$out"
 echo "$out: $n zones of tzdata $version"

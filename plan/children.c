@@ -217,12 +217,11 @@ tend(struct plan_at *a, enum child child, unsigned ordinal)
 	if (child == CHILD_ROLE && is == IS_DIFFERENT && has_surplus(a->c))
 		return PASS;
 	if (shrinks_primary(a, child) || shrinks_awake(a, child))
-		return PASS; /* rule_retire and rule_rest see to that */
+		return PASS; /* rule_retire and rule_rest see to that, whose ever it is */
 	if (is_due(a, child, is, running) && !shrinks_unsynced(a, child) &&
 	    !grows_unprepared(a, child) && !rule_waits(a, &rule_child(a->c, child, ordinal)->try))
 		return ensure(a, child, ordinal);
-	/* A StatefulSet that an earlier cluster of this name left running hands over as well. */
-	return running || shrinks_primary(a, child) ? PASS : STOP;
+	return running ? PASS : STOP;
 }
 
 static enum verdict

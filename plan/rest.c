@@ -149,24 +149,23 @@ is_any_stopping(const struct plan_cluster *c)
 	return false;
 }
 
-/* How far is this one to rest now? */
+/*
+ * How far is this one to rest now? Only a replica that streams loses Patroni alone: another's
+ * Patroni may be making the data directory.
+ */
 static enum choice_stop
 how_far(const struct plan_cluster *c, unsigned i, bool all, unsigned primary)
 {
+	uint8_t state = c->instance[i].report.state;
+	bool led = primary != c->instances_n;
+
 	if (!all)
 		return CHOICE_stop_POSTGRESQL;
-	if (primary == c->instances_n)
-		return c->instance[i].report.state == CHOICE_instance_state_DETACHED &&
-		               is_any_stopping(c)
-		           ? CHOICE_stop_PATRONI
-		           : CHOICE_stop_POSTGRESQL;
-	if (i != primary)
-		/* Patroni is not killed while it may be making the data directory. */
-		return c->instance[i].report.state == CHOICE_instance_state_STREAMING ||
-		               c->instance[i].report.state == CHOICE_instance_state_DETACHED
-		           ? CHOICE_stop_PATRONI
-		           : CHOICE_stop_POSTGRESQL;
-	for (unsigned k = 0; k < pods_end(c); k++)
+	if (i != primary &&
+	    ((led && state == CHOICE_instance_state_STREAMING) ||
+		(state == CHOICE_instance_state_DETACHED && (led || is_any_stopping(c)))))
+		return CHOICE_stop_PATRONI;
+	for (unsigned k = 0; i == primary && k < pods_end(c); k++)
 		if (k != i && !is_tamed(c, k))
 			return CHOICE_stop_NONE;
 	return CHOICE_stop_POSTGRESQL;

@@ -290,6 +290,8 @@ bool step_parse(struct step *s, const struct kube_reply *r, struct json *j);
 /* Likewise, for the object of that name. */
 bool step_parse_object(struct step *s, const struct kube_reply *r, const char *name, struct json *j,
     struct object_meta *m);
+/* Likewise, for a claim; one that is not there ends the step as DONE. executor_look.c */
+bool step_parse_pvc(struct step *s, const struct kube_reply *r, struct pvc_view *p);
 void step_saw(struct step *s, const struct object_meta *m); /* STEP_DONE will say so */
 /*
  * One object after the other out of a LIST's body; false: the step has ended. on_item never fails:

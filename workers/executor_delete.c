@@ -249,27 +249,16 @@ on_pvc(struct step *s, const struct kube_reply *r)
 {
 	struct guard guard;
 	struct pvc_view p;
-	struct object_meta m;
-	struct json j;
-	struct err e;
 
-	if (step_replied(r, 404)) {
-		step_end_done(s);
+	if (!step_parse_pvc(s, r, &p) ||
+	    !is_target(s, KIND_PVC, &p.meta, str_is(p.meta.cluster, s->req.name)))
 		return;
-	}
-	if (!step_parse_object(s, r, s->name, &j, &m) ||
-	    !is_target(s, KIND_PVC, &m, str_is(m.cluster, s->req.name)))
-		return;
-	if (observe_pvc(&j, &s->arena, &p, &e) == -1) {
-		step_end_err(s, &e);
-		return;
-	}
 	if (!p.pending || p.volume) {
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
 		    "PVC %s has a volume: it may hold data", s->name);
 		return;
 	}
-	guard = patch_guard(&m); /* with its version: it may be bound a moment later */
+	guard = patch_guard(&p.meta); /* with its version: it may be bound a moment later */
 	step_delete(s, KIND_PVC, s->name, &guard, "Background", on_deleted);
 }
 
@@ -303,23 +292,12 @@ on_members(struct step *s, const struct kube_reply *r)
 static void
 on_surplus_pvc(struct step *s, const struct kube_reply *r)
 {
-	struct object_meta m;
 	struct pvc_view p;
-	struct json j;
-	struct err e;
 
-	if (step_replied(r, 404)) {
-		step_end_done(s);
+	if (!step_parse_pvc(s, r, &p) ||
+	    !is_target(s, KIND_PVC, &p.meta, str_is(p.meta.cluster, s->req.name)))
 		return;
-	}
-	if (!step_parse_object(s, r, s->name, &j, &m) ||
-	    !is_target(s, KIND_PVC, &m, str_is(m.cluster, s->req.name)))
-		return;
-	if (observe_pvc(&j, &s->arena, &p, &e) == -1) {
-		step_end_err(s, &e);
-		return;
-	}
-	s->volume = patch_guard(&m);
+	s->volume = patch_guard(&p.meta);
 	if (p.pending && !p.volume)
 		step_delete(s, KIND_PVC, s->name, &s->volume, "Background", on_deleted);
 	else

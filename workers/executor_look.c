@@ -80,25 +80,33 @@ explain_pvc(struct step *s, const struct pvc_view *p)
 	events_list(s, &p->meta.uid, "type%3DWarning", on_pvc_events);
 }
 
-static void
-on_pvc(struct step *s, const struct kube_reply *r)
+bool
+step_parse_pvc(struct step *s, const struct kube_reply *r, struct pvc_view *p)
 {
 	struct object_meta m;
-	struct pvc_view p;
 	struct json j;
 	struct err e;
 
 	if (step_replied(r, 404)) {
 		step_end_done(s);
-		return;
+		return false;
 	}
 	if (!step_parse_object(s, r, s->name, &j, &m))
+		return false;
+	if (observe_pvc(&j, &s->arena, p, &e) == 0)
+		return true;
+	step_end_err(s, &e);
+	return false;
+}
+
+static void
+on_pvc(struct step *s, const struct kube_reply *r)
+{
+	struct pvc_view p;
+
+	if (!step_parse_pvc(s, r, &p))
 		return;
-	if (observe_pvc(&j, &s->arena, &p, &e) == -1) {
-		step_end_err(s, &e);
-		return;
-	}
-	step_saw(s, &m);
+	step_saw(s, &p.meta);
 	s->done.bound = p.bound;
 	s->done.ready = observe_pvc_matches(&p, &s->cluster);
 	if (p.bound)

@@ -154,18 +154,9 @@ look(struct step *s, const struct pvc_view *p)
 static void
 on_claim(struct step *s, const struct kube_reply *r)
 {
-	struct object_meta m;
 	struct pvc_view p;
-	struct json j;
-	struct err e;
 
-	if (step_replied(r, 404))
-		step_end_done(s); /* the StatefulSet makes it */
-	else if (!step_parse_object(s, r, s->name, &j, &m))
-		return;
-	else if (observe_pvc(&j, &s->arena, &p, &e) == -1)
-		step_end_err(s, &e);
-	else
+	if (step_parse_pvc(s, r, &p)) /* if there is none, the StatefulSet makes it */
 		look(s, &p);
 }
 

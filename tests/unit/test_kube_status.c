@@ -78,6 +78,34 @@ status_hash(const char *status)
 	"\"readyInstances\":2,\"primary\":\"demo-0\",\"phase\":\"Running\","                       \
 	"\"observedGeneration\":5"
 
+/* None of these is what test_status_hash stores. */
+static const char *const others[] = {
+    "{" REST ",\"conditions\":[" READY "]}",
+    "{" REST "}",
+    "{\"readyInstances\":1,\"primary\":\"demo-0\",\"phase\":\"Running\","
+    "\"observedGeneration\":5,\"conditions\":[" READY "," HEALTHY "]}",
+    "{\"readyInstances\":2,\"primary\":\"demo-1\",\"phase\":\"Running\","
+    "\"observedGeneration\":5,\"conditions\":[" READY "," HEALTHY "]}",
+    "{\"readyInstances\":2,\"primary\":\"demo-0\",\"phase\":\"Failed\","
+    "\"observedGeneration\":5,\"conditions\":[" READY "," HEALTHY "]}",
+    "{\"readyInstances\":2,\"primary\":\"demo-0\",\"phase\":\"Running\","
+    "\"observedGeneration\":4,\"conditions\":[" READY "," HEALTHY "]}",
+    "{" REST ",\"conditions\":[" READY
+    ",{\"type\":\"Healthy\",\"status\":\"True\",\"reason\":\"NoPrimary\"}]}",
+    "{" REST ",\"conditions\":[" READY
+    ",{\"type\":\"Healthy\",\"status\":\"False\",\"reason\":\"Creating\"}]}",
+    "{" REST ",\"conditions\":[" READY
+    ",{\"type\":\"Healthy\",\"status\":\"False\",\"reason\":\"OfOldTimes\"}]}",
+    "{" REST ",\"conditions\":[" READY
+    ",{\"type\":\"Healthy\",\"status\":\"Maybe\",\"reason\":\"NoPrimary\"}]}",
+    "{" REST ",\"conditions\":[" READY ",{\"type\":\"Healthy\",\"status\":\"False\","
+    "\"reason\":\"NoPrimary\",\"message\":\"x\"}]}",
+    "{" REST ",\"conditions\":[" READY
+    ",{\"type\":\"Healthy\",\"status\":\"False\",\"reason\":\"NoPrimary\",\"message\":5}]}",
+    "{\"readyInstances\":\"2\",\"primary\":\"demo-0\",\"phase\":\"Running\","
+    "\"observedGeneration\":5,\"conditions\":[" READY "," HEALTHY "]}",
+};
+
 static void
 test_status_hash(void)
 {
@@ -108,32 +136,6 @@ test_status_hash(void)
 	    "conditions that are not ours do not count");
 	CHECK(status_hash("{}") == 0 && status_hash("null") == 0 && status_hash("5") == 0,
 	    "empty is 0");
-	static const char *const others[] = {
-	    "{" REST ",\"conditions\":[" READY "]}",
-	    "{" REST "}",
-	    "{\"readyInstances\":1,\"primary\":\"demo-0\",\"phase\":\"Running\","
-	    "\"observedGeneration\":5,\"conditions\":[" READY "," HEALTHY "]}",
-	    "{\"readyInstances\":2,\"primary\":\"demo-1\",\"phase\":\"Running\","
-	    "\"observedGeneration\":5,\"conditions\":[" READY "," HEALTHY "]}",
-	    "{\"readyInstances\":2,\"primary\":\"demo-0\",\"phase\":\"Failed\","
-	    "\"observedGeneration\":5,\"conditions\":[" READY "," HEALTHY "]}",
-	    "{\"readyInstances\":2,\"primary\":\"demo-0\",\"phase\":\"Running\","
-	    "\"observedGeneration\":4,\"conditions\":[" READY "," HEALTHY "]}",
-	    "{" REST ",\"conditions\":[" READY
-	    ",{\"type\":\"Healthy\",\"status\":\"True\",\"reason\":\"NoPrimary\"}]}",
-	    "{" REST ",\"conditions\":[" READY
-	    ",{\"type\":\"Healthy\",\"status\":\"False\",\"reason\":\"Creating\"}]}",
-	    "{" REST ",\"conditions\":[" READY
-	    ",{\"type\":\"Healthy\",\"status\":\"False\",\"reason\":\"OfOldTimes\"}]}",
-	    "{" REST ",\"conditions\":[" READY
-	    ",{\"type\":\"Healthy\",\"status\":\"Maybe\",\"reason\":\"NoPrimary\"}]}",
-	    "{" REST ",\"conditions\":[" READY ",{\"type\":\"Healthy\",\"status\":\"False\","
-	    "\"reason\":\"NoPrimary\",\"message\":\"x\"}]}",
-	    "{" REST ",\"conditions\":[" READY
-	    ",{\"type\":\"Healthy\",\"status\":\"False\",\"reason\":\"NoPrimary\",\"message\":5}]}",
-	    "{\"readyInstances\":\"2\",\"primary\":\"demo-0\",\"phase\":\"Running\","
-	    "\"observedGeneration\":5,\"conditions\":[" READY "," HEALTHY "]}",
-	};
 	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
 		CHECK(status_hash(others[i]) != h && status_hash(others[i]) != 0, others[i]);
 	wanted.primary = STR("");
