@@ -38,7 +38,7 @@ def test_hibernation_keeps_every_row_and_the_primary(ns):
         hibernate(ns, True)
         c = wait_hibernated(ns)
     assert "demo-1 leads" in c["message"]
-    assert [e for e in get("events", ns=ns) if e["reason"] == "Hibernated"]
+    wait("an Event", lambda: [e for e in get("events", ns=ns) if e["reason"] == "Hibernated"], 10)
     assert len([p for p in get("pvc", ns=ns) if p["metadata"]["name"].startswith("pgdata-demo-")]) == 3
     assert get("bgc", "demo", ns)["status"]["phase"] == "Hibernated"
     hibernate(ns, False)
