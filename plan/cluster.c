@@ -48,6 +48,7 @@ static const struct rule {
     {ALIVE, rule_rest, "who is hibernated or fenced is stopped, a whole cluster in order"},
     {ALIVE, rule_release, "on adopted data the last primary starts first, once all have reported"},
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
+    {ALIVE, rule_template, "pods are made anew as before, unless there is nothing to wait for"},
     {ALIVE, rule_replace, "a pod that never started is replaced once the mistake is taken back"},
     {ALIVE, rule_retire, "before the primary's pod goes with a smaller cluster another one leads"},
     {ALIVE, rule_roll, "pods older than the spec are replaced one by one, the primary last,"},

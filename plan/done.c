@@ -177,6 +177,21 @@ on_ensured(const struct ctx *x)
 		    x->now);
 }
 
+/* What else there is of the StatefulSet was not compared. */
+static void
+on_template(const struct ctx *x)
+{
+	struct plan_child *s = child_of(x);
+	uint8_t verify = s->verify;
+
+	learn(x);
+	s->verify = verify;
+	settle(x->c, &s->try, x->now);
+	/* A record that came meanwhile may tell that someone has undone it. */
+	if (uid_eq(&s->uid, &x->answer->child_uid) && s->version <= x->answer->version)
+		x->c->statefulset.pod_inputs = x->sent->key;
+}
+
 static void
 on_unreachable(const struct ctx *x)
 {
@@ -422,6 +437,7 @@ take_done(const struct ctx *x)
 	    [CHOICE_verb_ADD_FINALIZER] = on_finalizer,
 	    [CHOICE_verb_REMOVE_FINALIZER] = on_finalizer,
 	    [CHOICE_verb_ENSURE] = on_ensured,
+	    [CHOICE_verb_TEMPLATE] = on_template,
 	    [CHOICE_verb_DELETE] = on_deleted,
 	    [CHOICE_verb_ORPHAN_STATEFULSET] = on_deleted,
 	    [CHOICE_verb_HOLD] = on_held,

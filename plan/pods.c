@@ -204,7 +204,7 @@ rule_replace(struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 
 	if (!a->w->synced || !is_unready(a) || !is_settled(a, CHILD_STATEFULSET) ||
-	    !c->statefulset.known || c->statefulset.pod_inputs != model_pod_inputs(c->wanted.hash))
+	    !c->statefulset.known || template_is_due(c))
 		return PASS;
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		const struct plan_instance *p = &c->instance[i];

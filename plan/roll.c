@@ -70,8 +70,7 @@ is_settled(const struct plan_at *a)
 
 	return a->w->synced && !roll_patroni_paused(c) &&
 	       (is == IS_SETTLED || is == IS_UNVERIFIED) && c->statefulset.known &&
-	       c->statefulset.replicas == rule_instances(c) &&
-	       c->statefulset.pod_inputs == model_pod_inputs(c->wanted.hash);
+	       c->statefulset.replicas == rule_instances(c);
 }
 
 /* A primary that takes writes, but for want of a synchronous standby. */
@@ -211,6 +210,9 @@ rule_roll(struct plan_at *a)
 	/* A primary that hands over, or whose Patroni starts again, has no role for a while. */
 	if (is_busy(p) || (!serves(c, i) && n > 1 && !another_leads(c, i)))
 		return PASS;
+	/* From here on pods are told to end: what they come back as comes first. */
+	if (template_is_due(c))
+		return template_write(a);
 	if (is_primary(p) && n > 1)
 		return tell(a, i, CHOICE_verb_SWITCHOVER);
 	if (p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look))
@@ -260,7 +262,7 @@ rule_restart(struct plan_at *a)
 	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = primary;
 
 	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
-	    !a->window.open)
+	    template_is_due(c) || !a->window.open)
 		return PASS;
 	if (primary == n)
 		i = pick(c, awaits_restart);

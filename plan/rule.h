@@ -114,6 +114,13 @@ bool roll_outdated(const struct plan_cluster *c, unsigned ordinal);
 bool roll_is_changing(const struct plan_cluster *c, unsigned ordinal);
 bool roll_patroni_paused(const struct plan_cluster *c);
 
+/* --- template.c */
+/* Where there is nothing to wait for. */
+enum verdict rule_template(struct plan_at *a);
+/* Are pods made from another template than the spec asks for? */
+bool template_is_due(const struct plan_cluster *c);
+enum verdict template_write(struct plan_at *a);
+
 /* --- rest.c */
 enum verdict rule_rest(struct plan_at *a);
 enum verdict rule_rest_to_delete(struct plan_at *a);
