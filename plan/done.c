@@ -208,8 +208,15 @@ on_held(const struct ctx *x) /* HOLD, RELEASE, STOP_PATRONI, STOP_POSTGRESQL */
 	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
 
 	learn(x);
-	/* Not settled: it may be stopped and released within seconds, each time for a reason. */
-	succeed(&p->child.try);
+	/*
+	 * It may be stopped and released within seconds, each time for a reason. The same again:
+	 * someone has undone it.
+	 */
+	if (p->held == x->sent->verb)
+		settle(x->c, &p->child.try, x->now);
+	else
+		succeed(&p->child.try);
+	p->held = x->sent->verb;
 	if (!uid_eq(&p->child.uid, &x->answer->child_uid))
 		return;
 	switch (x->sent->verb) {
@@ -297,6 +304,8 @@ on_told(const struct ctx *x) /* SWITCHOVER, RESTART */
 	learn(x);
 	settle(x->c, &p->child.try, x->now);
 	p->told = x->now;
+	if (p->tells < UINT8_MAX)
+		p->tells++;
 	if (!uid_eq(&p->report.pod_uid, &x->sent->target))
 		return;
 	p->report.operation = x->sent->verb == CHOICE_verb_SWITCHOVER ? CHOICE_operation_SWITCHOVER

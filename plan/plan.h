@@ -70,6 +70,8 @@ struct plan_instance {
 	bool restarted;      /* since a parameter began to wait for that */
 	struct uid replaced; /* the pod that was told to end */
 	struct msec told;    /* when its operation was given last */
+	uint8_t tells;       /* how often in a row it has not ended, well or badly */
+	uint8_t held;        /* the verb that wrote its hold or stop last */
 
 	/* The pod and its volume, when somebody looked. */
 	struct plan_try look; /* until: when to look again */

@@ -6,7 +6,8 @@
  */
 #include "plan/rule.h"
 
-#define OPERATE_AGAIN_MS 30000 /* what a pod could not do is not asked of it sooner than this */
+#define OPERATE_AGAIN_MS 30000 /* what a pod could not do is not asked of it sooner than this, */
+#define OPERATE_DOUBLED 4 /* then twice that, so often: whatever undoes it may go on doing so */
 #define HANDED_OVER_MS 1800000 /* so long a former primary's pod goes with the handing over */
 
 static bool
@@ -131,13 +132,23 @@ pick(const struct plan_cluster *c, bool (*due)(const struct plan_cluster *, unsi
 
 /* --- What a pod is told to do. */
 
+static struct msec
+tell_again(const struct plan_instance *p)
+{
+	unsigned times = p->tells > 1 ? p->tells - 1u : 0;
+
+	if (times > OPERATE_DOUBLED)
+		times = OPERATE_DOUBLED;
+	return (struct msec){p->told.v + ((int64_t)OPERATE_AGAIN_MS << times)};
+}
+
 static enum verdict
 tell(struct plan_at *a, unsigned i, enum choice_verb verb)
 {
 	const struct plan_instance *p = &a->c->instance[i];
 
 	if (is_busy(p) || rule_waits(a, &p->child.try) ||
-	    (p->told.v != 0 && rule_waits_until(a, (struct msec){p->told.v + OPERATE_AGAIN_MS})))
+	    (p->told.v != 0 && rule_waits_until(a, tell_again(p))))
 		return PASS;
 	return rule_step(a, verb, CHILD_INSTANCE, i, &p->report.pod_uid);
 }

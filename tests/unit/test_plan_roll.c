@@ -228,6 +228,33 @@ test_parameters(void)
 	CHECK(is_next(CHOICE_verb_RESTART, 2), "then the replicas");
 }
 
+/* What is told is taken away, again and again, before the pod has heard it. */
+static void
+test_undone(void)
+{
+	int64_t waits[7];
+
+	await_restart(false);
+	for (unsigned n = 0; n < 7; n++) {
+		int64_t since = world.now.v;
+
+		while (!is_next(CHOICE_verb_RESTART, 2) && world.now.v < since + 3600000)
+			world.now.v = step.again.v;
+		waits[n] = world.now.v - since;
+		done();
+		says(2);
+	}
+	CHECK(waits[0] == 0 && waits[1] == 30000 && waits[3] == 120000 && waits[6] == 480000,
+	    "it is told more and more rarely");
+	reports[2].operation = CHOICE_operation_RESTART;
+	reports[2].operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	says(2);
+	reports[2].operation = CHOICE_operation_NONE;
+	says(2);
+	world.now.v += 30000;
+	CHECK(is_next(CHOICE_verb_RESTART, 1), "who has done it starts over; the next one is told");
+}
+
 int
 main(void)
 {
@@ -236,5 +263,6 @@ main(void)
 	test_primary_without_a_role();
 	test_two_synchronous();
 	test_parameters();
+	test_undone();
 	return tap_done();
 }
