@@ -19,6 +19,7 @@ enum situation {
 };
 #define SAY 64u /* asked even when a row above stopped */
 
+static enum verdict rule_first_status(struct plan_at *a);
 static enum verdict rule_finalizer(struct plan_at *a);
 
 static const struct rule {
@@ -38,6 +39,8 @@ static const struct rule {
     {DELETING, rule_destroy_data, "then the data, only if deletionPolicy is Delete,"},
     {DELETING, rule_remove_finalizer, "and at last our finalizer"},
 
+    {ALIVE, rule_first_status,
+	"a new cluster is not left without a word, however much is to be made"},
     {ALIVE, rule_rights,
 	"the rights of running instances heal before all else: one 403 demotes a primary"},
     {ALIVE, rule_finalizer, "nothing is made without our finalizer"},
@@ -196,6 +199,21 @@ bool
 rule_waits(struct plan_at *a, const struct plan_try *t)
 {
 	return rule_waits_until(a, t->until);
+}
+
+/* Else it is said when nothing is left to do, or something is in the way. */
+static enum verdict
+rule_first_status(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (!c->fresh || c->wanted.status != 0 ||
+	    rule_waits_until(a, (struct msec){c->seen.v + STATUS_FIRST_MS}))
+		return PASS;
+	if (rule_status(a) == STEP)
+		return STEP;
+	a->out->sent.key = 0;
+	return PASS;
 }
 
 static enum verdict

@@ -117,8 +117,10 @@ plan_note_cluster(
 		return;
 	if (w->instances > c->instances_n)
 		die("no room for %u instances", w->instances);
-	if (!same)
+	if (!same) {
 		start_over(c);
+		c->seen = now;
+	}
 	if (!same || !c->present)
 		c->fresh = w->status == 0;
 	if (!same && c->fresh)

@@ -131,6 +131,7 @@ struct plan_cluster {
 	struct plan_wanted wanted;
 	bool present; /* there is a BGCluster of this name */
 	bool fresh;   /* its status was empty when it was first seen: nothing was said of it yet */
+	struct msec seen; /* when it was first seen, in this life */
 	char *invalid_text;
 	struct windows *windows;    /* the caller's; NULL: disruption may begin at any time */
 	uint64_t quarantined;       /* this generation crashed a worker: leave it alone; 0 = none */

@@ -15,6 +15,7 @@
 #define NAMESPACE_MS 10000         /* how often a cluster that loses pods asks for its namespace */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
 #define STATUS_MS 3000             /* between two writes of status, unless Ready changes */
+#define STATUS_FIRST_MS 1000       /* so long at most a new cluster is built without a word */
 #define STATUS_AGAIN_MS 60000      /* the same status twice: someone undid it */
 #define PODS_FIRST_MS 500          /* while pods end */
 #define PODS_MAX_MS 5000
