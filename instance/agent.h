@@ -44,8 +44,8 @@ struct stale_job {
 };
 
 /*
- * What the operator told this pod to do once. It is noted in status before it begins and when it
- * has ended; a successor of this agent that finds it begun begins it again, since each may be.
+ * What the operator told this pod to do once. It is noted in status when it has ended, and before
+ * it begins unless that makes no difference; a successor of this agent that finds it begun begins it again, since each may be.
  */
 struct operate_job {
 	char id[UID_TEXT_SIZE]; /* empty: nothing yet */
@@ -141,6 +141,7 @@ void patroni_post_restart(struct agent *a, void (*done)(struct agent *a, bool ok
 /* Of our BGInstance: spec.operation, and what status says of it. */
 void operate_take(struct agent *a, const struct bginstance *i);
 void operate_look(struct agent *a);
+bool operate_is_quiet(const struct agent *a); /* it runs, and only its end is worth a write */
 void operate_edge_new(struct agent *a);
 void operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m);
 

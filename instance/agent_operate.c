@@ -4,6 +4,25 @@
  */
 #include "instance/agent.h"
 
+/*
+ * What may be begun again whoever has forgotten that it was: none of these does anything twice. All
+ * others are noted in status before they begin.
+ */
+static bool
+may_repeat(uint8_t kind)
+{
+	return kind == CHOICE_operation_SWITCHOVER || kind == CHOICE_operation_RESTART;
+}
+
+bool
+operate_is_quiet(const struct agent *a)
+{
+	const struct operate_job *job = &a->operate;
+
+	return job->phase == CHOICE_operation_phase_RUNNING && may_repeat(job->kind) &&
+	       strcmp(a->stored.operation_id, job->id) != 0;
+}
+
 static void
 finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 {
@@ -88,7 +107,8 @@ operate_look(struct agent *a)
 	    !a->password_known)
 		return;
 	/* Not before it is noted: else a crash would leave no trace of it. */
-	if (strcmp(a->stored.operation_id, job->id) == 0 && !a->status.busy)
+	if (may_repeat(job->kind) ||
+	    (strcmp(a->stored.operation_id, job->id) == 0 && !a->status.busy))
 		begin[job->kind](a);
 }
 
