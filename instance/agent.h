@@ -51,6 +51,7 @@ struct operate_job {
 	char id[UID_TEXT_SIZE]; /* empty: nothing yet */
 	uint8_t kind, phase;    /* choices operation, operation_phase */
 	bool begun, posted;     /* by this agent; and Patroni was asked */
+	unsigned seen_at;       /* the poll that shows what has come of it */
 	char text[IPC_TEXT_MAX + 1];
 };
 
@@ -141,7 +142,7 @@ void patroni_post_restart(struct agent *a, void (*done)(struct agent *a, bool ok
 /* Of our BGInstance: spec.operation, and what status says of it. */
 void operate_take(struct agent *a, const struct bginstance *i);
 void operate_look(struct agent *a);
-bool operate_is_quiet(const struct agent *a); /* it runs, and only its end is worth a write */
+bool operate_is_quiet(const struct agent *a); /* its end, and what has come of it, are one write */
 void operate_edge_new(struct agent *a);
 void operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m);
 

@@ -269,6 +269,9 @@ make_report(const struct agent *a, struct report *out)
 	} else if (checked && a->checked.reason == REASON_NONE)
 		in.config_generation = (int64_t)a->spec_generation;
 	report_make(&in, out);
+	/* What it was told to leave it comes back to, or another one leads, in a moment. */
+	if (quiet)
+		out->certain = false;
 }
 
 static void

@@ -19,8 +19,9 @@ operate_is_quiet(const struct agent *a)
 {
 	const struct operate_job *job = &a->operate;
 
-	return job->phase == CHOICE_operation_phase_RUNNING && may_repeat(job->kind) &&
-	       strcmp(a->stored.operation_id, job->id) != 0;
+	return may_repeat(job->kind) && strcmp(a->stored.operation_id, job->id) != 0 &&
+	       (job->phase == CHOICE_operation_phase_RUNNING ||
+		   (job->phase == CHOICE_operation_phase_SUCCEEDED && a->polls < job->seen_at));
 }
 
 static void
@@ -29,6 +30,9 @@ finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 	struct operate_job *job = &a->operate;
 
 	job->phase = (uint8_t)phase;
+	/* One that is under way may have been answered before. */
+	job->seen_at = a->polls + (a->polling ? 2 : 1);
+	a->poll_next.v = 0;
 	str_copy_text(job->text, sizeof(job->text), text);
 	log_line(phase == CHOICE_operation_phase_FAILED ? LOG_WARN : LOG_INFO, "operation", NULL,
 	    "%s %s: %s", choice_text(VOCAB_operation, job->kind),

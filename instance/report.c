@@ -226,12 +226,13 @@ bool
 report_urgent(const struct report *stored, const struct report *now)
 {
 	bool other = strcmp(stored->pod_uid, now->pod_uid) != 0;
+	/* What another pod was told and did is history. */
+	bool told = operation_differs(stored, now) && (!other || now->operation_id[0] != '\0');
 
 	if (other && (now->state == CHOICE_instance_state_WAITING_FOR_LOCK ||
 			 now->state == CHOICE_instance_state_UNKNOWN))
 		return false;
-	/* What another pod was told and did is history. */
-	if ((operation_differs(stored, now) && (!other || now->operation_id[0] != '\0')) ||
+	if ((told && now->operation_phase != CHOICE_operation_phase_SUCCEEDED) ||
 	    now->disk > stored->disk ||
 	    (now->reason == REASON_RESTING && now->state != stored->state))
 		return true;
@@ -242,10 +243,10 @@ report_urgent(const struct report *stored, const struct report *now)
 	    (other || stored->reason != now->reason || strcmp(stored->message, now->message) != 0))
 		return true;
 	if (!report_serves(now) ||
-	    (!other && report_serves(stored) && !starts_to_lead(stored, now)))
+	    (!other && !told && report_serves(stored) && !starts_to_lead(stored, now)))
 		return false;
-	/* it serves now: with all that is about to be known, so that it is one write */
-	return now->config_generation != 0 &&
+	/* it serves now, again: with all that is about to be known, so that it is one write */
+	return now->config_generation != 0 && !(told && now->pending_restart) &&
 	       (now->role == CHOICE_instance_role_PRIMARY ||
 		   (now->lag == CHOICE_lag_class_NONE && now->timeline != 0));
 }

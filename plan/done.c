@@ -363,6 +363,7 @@ on_replaced(const struct ctx *x) /* REPLACE_POD, REPLACE_PVC */
 	if (x->sent->verb == CHOICE_verb_REPLACE_POD) {
 		p->pod_terminating = true;
 		p->replaced = x->sent->target;
+		p->replaced_at = x->now;
 	} else {
 		p->pvc_terminating = true;
 	}
@@ -412,6 +413,7 @@ on_status(const struct ctx *x)
 	if (x->answer->version > c->wanted.version)
 		c->wanted.version = x->answer->version;
 	c->status_sent = x->sent->key;
+	c->status_gist = x->sent->gist;
 	c->status_at = x->now;
 	c->status_ready = x->sent->ready;
 	if (x->sent->ready)

@@ -2,7 +2,7 @@
  * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) ->
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
- * of rules; children.c, storage.c, template.c, pods.c, roll.c, rest.c, delete.c, status.c are what
+ * of rules; children.c, storage.c, template.c, pods.c, roll.c, rest.c, delete.c, status.c (and gist.c) are what
  * its rows call; note.c takes in what the watcher saw, done.c what came of a step.
  */
 #ifndef PLAN_PLAN_H
@@ -68,10 +68,11 @@ struct plan_instance {
 	bool known;          /* a record of this very object was seen */
 	bool unreachable;    /* UNREACHABLE was done for this report's pod */
 	bool restarted;      /* since a parameter began to wait for that */
-	struct uid replaced; /* the pod that was told to end */
-	struct msec told;    /* when its operation was given last */
-	uint8_t tells;       /* how often in a row it has not ended, well or badly */
-	uint8_t held;        /* the verb that wrote its hold or stop last */
+	struct uid replaced; /* the pod that was told to end, and when */
+	struct msec replaced_at;
+	struct msec told; /* when its operation was given last */
+	uint8_t tells;    /* how often in a row it has not ended, well or badly */
+	uint8_t held;     /* the verb that wrote its hold or stop last */
 
 	/* The pod and its volume, when somebody looked. */
 	struct plan_try look; /* until: when to look again */
@@ -159,7 +160,8 @@ struct plan_cluster {
 	struct msec pods_at; /* when to list the pods again */
 	uint8_t destruction;
 
-	uint64_t status_sent; /* hash of the last status written, and when */
+	uint64_t status_sent; /* hash of the last status written, of its gist, and when */
+	uint64_t status_gist;
 	struct msec status_at;
 	bool status_ready;
 	uint64_t events; /* bit per failing reason that an Event told of */
@@ -207,8 +209,12 @@ struct plan_sent {
 	    /* STATUS: what it said; EVENT of PRIMARY_CHANGED and READY: ordinal is the primary's */
 	    ready;
 	struct uid uid, target;
-	/* ENSURE: inputs; STATUS: the hash; OBSERVE_POD: .reports; EXPAND_PVC: group STORAGE's */
+	/*
+	 * ENSURE, TEMPLATE: inputs; STATUS: the hash; OBSERVE_POD: .reports; EXPAND_PVC: group
+	 * STORAGE's
+	 */
 	uint64_t key;
+	uint64_t gist; /* STATUS */
 };
 struct plan_step {
 	struct plan_sent sent; /* verb NONE: nothing to do now */

@@ -16,11 +16,12 @@ is_primary(const struct plan_instance *p)
 	return p->report.role == CHOICE_instance_role_PRIMARY;
 }
 
-/* It was told to end, and its last words are still those of a pod that runs. */
-static bool
-is_ending(const struct plan_instance *p)
+bool
+roll_is_ending(const struct plan_cluster *c, unsigned ordinal)
 {
-	return uid_eq(&p->replaced, &p->report.pod_uid);
+	const struct plan_instance *p = &c->instance[ordinal];
+
+	return !uid_none(&p->replaced) && uid_eq(&p->replaced, &p->report.pod_uid);
 }
 
 /* It was told to do something that has not ended. */
@@ -34,14 +35,14 @@ is_busy(const struct plan_instance *p)
 static bool
 serves(const struct plan_cluster *c, unsigned i)
 {
-	return status_serves(c, i) && !is_ending(&c->instance[i]) && !is_busy(&c->instance[i]);
+	return status_serves(c, i) && !is_busy(&c->instance[i]);
 }
 
 bool
 roll_is_changing(const struct plan_cluster *c, unsigned ordinal)
 {
 	return roll_outdated(c, ordinal) ||
-	       (status_current(c, ordinal) && is_ending(&c->instance[ordinal]));
+	       (status_current(c, ordinal) && roll_is_ending(c, ordinal));
 }
 
 bool
@@ -49,7 +50,8 @@ roll_outdated(const struct plan_cluster *c, unsigned ordinal)
 {
 	const struct plan_instance *p = &c->instance[ordinal];
 
-	return status_current(c, ordinal) && !is_ending(p) && p->report.pod_inputs != 0 &&
+	return status_current(c, ordinal) && !roll_is_ending(c, ordinal) &&
+	       p->report.pod_inputs != 0 &&
 	       p->report.pod_inputs != model_pod_inputs(c->wanted.hash);
 }
 
@@ -80,7 +82,7 @@ wants_standby(const struct plan_cluster *c, unsigned i)
 {
 	const struct plan_instance *p = &c->instance[i];
 
-	return status_current(c, i) && is_primary(p) && !is_ending(p) && !is_busy(p) &&
+	return status_current(c, i) && is_primary(p) && !roll_is_ending(c, i) && !is_busy(p) &&
 	       p->report.state >= CHOICE_instance_state_RUNNING && p->report.bootstrapped &&
 	       p->report.reason == REASON_NO_SYNCHRONOUS_STANDBY;
 }

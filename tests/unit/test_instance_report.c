@@ -183,6 +183,33 @@ test_roles(void)
 	    "where something is missing a moment is waited, so that it is one write");
 }
 
+/* What the operator told this pod to do. */
+static void
+test_operation(void)
+{
+	begin();
+	runs(false);
+	v.streaming = v.near = v.pending_restart = true;
+	(void)writes();
+	stored = r;
+	in.operation_id = "x";
+	in.operation_phase = CHOICE_operation_phase_RUNNING;
+	CHECK(at_once(), "that it begins, where that is to be noted first");
+	in.operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	v.streaming = v.near = false;
+	CHECK(writes() && !at_once(), "that it has ended waits until the server serves again");
+	v.streaming = v.near = true;
+	CHECK(!at_once(), "and is rid of what it was restarted for");
+	v.pending_restart = false;
+	CHECK(at_once() && !r.pending_restart, "and is one write with that");
+	stored = r;
+	CHECK(!writes(), "once");
+	in.operation_phase = CHOICE_operation_phase_FAILED;
+	in.operation_message = "refused";
+	v.streaming = false;
+	CHECK(at_once() && r.reason == REASON_OPERATION_FAILED, "that it failed waits for nothing");
+}
+
 static void
 test_rest(void)
 {
@@ -357,6 +384,7 @@ main(void)
 	test_replica();
 	test_roles();
 	test_trouble();
+	test_operation();
 	test_rest();
 	test_disk();
 	test_lag();
