@@ -45,7 +45,8 @@ struct stale_job {
 
 /*
  * What the operator told this pod to do once. It is noted in status when it has ended, and before
- * it begins unless that makes no difference; a successor of this agent that finds it begun begins it again, since each may be.
+ * it begins unless that makes no difference; a successor of this agent that finds it begun begins
+ * it again, since each may be.
  */
 struct operate_job {
 	char id[UID_TEXT_SIZE]; /* empty: nothing yet */

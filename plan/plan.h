@@ -2,8 +2,8 @@
  * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) ->
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
- * of rules; children.c, storage.c, template.c, pods.c, roll.c, rest.c, delete.c, status.c (and gist.c) are what
- * its rows call; note.c takes in what the watcher saw, done.c what came of a step.
+ * of rules; children.c, storage.c, template.c, pods.c, roll.c, rest.c, delete.c, status.c (with
+ * gist.c) are what its rows call; note.c takes in what the watcher saw, done.c what came of a step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H

@@ -1,8 +1,8 @@
 /*
- * ENSURE of what a cluster runs with, and TEMPLATE: POST what is believed absent, else GET, compare,
- * and patch a difference. Nothing is written when nothing differs. The anchor and the Secrets have their own
- * files. An object of that name without our label and owner annotation is foreign and left alone;
- * one of an earlier cluster of this name, which is gone, is taken over.
+ * ENSURE of what a cluster runs with, and TEMPLATE: POST what is believed absent, else GET,
+ * compare, and patch a difference. Nothing is written when nothing differs. The anchor and the
+ * Secrets have their own files. An object of that name without our label and owner annotation is
+ * foreign and left alone; one of an earlier cluster of this name, which is gone, is taken over.
  */
 #include "objects/objects.h"
 #include "workers/executor.h"
