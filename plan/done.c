@@ -177,6 +177,13 @@ on_ensured(const struct ctx *x)
 		    x->now);
 }
 
+static void
+on_tried(const struct ctx *x)
+{
+	succeed(&child_of(x)->try);
+	x->c->tried = x->sent->key;
+}
+
 /* What else there is of the StatefulSet was not compared. */
 static void
 on_template(const struct ctx *x)
@@ -449,6 +456,7 @@ take_done(const struct ctx *x)
 	    [CHOICE_verb_REMOVE_FINALIZER] = on_finalizer,
 	    [CHOICE_verb_ENSURE] = on_ensured,
 	    [CHOICE_verb_TEMPLATE] = on_template,
+	    [CHOICE_verb_TRY_TEMPLATE] = on_tried,
 	    [CHOICE_verb_DELETE] = on_deleted,
 	    [CHOICE_verb_ORPHAN_STATEFULSET] = on_deleted,
 	    [CHOICE_verb_HOLD] = on_held,

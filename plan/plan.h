@@ -137,6 +137,7 @@ struct plan_cluster {
 	struct windows *windows;    /* the caller's; NULL: disruption may begin at any time */
 	uint64_t quarantined;       /* this generation crashed a worker: leave it alone; 0 = none */
 	uint64_t config_generation; /* the first one with the wanted CONFIG group, 0 = not known */
+	uint64_t tried;             /* the template that the API server would take, by its inputs */
 	uint64_t orphaned; /* the generation whose storage change re-made the StatefulSet */
 
 	struct plan_child child[CHILD_COUNT]; /* [CHILD_INSTANCE] is not used */
@@ -210,8 +211,8 @@ struct plan_sent {
 	    ready;
 	struct uid uid, target;
 	/*
-	 * ENSURE, TEMPLATE: inputs; STATUS: the hash; OBSERVE_POD: .reports; EXPAND_PVC: group
-	 * STORAGE's
+	 * ENSURE, TEMPLATE, TRY_TEMPLATE: inputs; STATUS: the hash; OBSERVE_POD: .reports;
+	 * EXPAND_PVC: group STORAGE's
 	 */
 	uint64_t key;
 	uint64_t gist; /* STATUS */

@@ -14,15 +14,21 @@ template_is_due(const struct plan_cluster *c)
 	       c->statefulset.pod_inputs != model_pod_inputs(c->wanted.hash);
 }
 
-enum verdict
-template_write(struct plan_at *a)
+static enum verdict
+put(struct plan_at *a, enum choice_verb verb)
 {
 	const struct plan_child *s = &a->c->child[CHILD_STATEFULSET];
 
 	if (rule_waits(a, &s->try))
 		return PASS;
 	a->out->sent.key = model_pod_inputs(a->c->wanted.hash);
-	return rule_step(a, CHOICE_verb_TEMPLATE, CHILD_STATEFULSET, 0, &s->uid);
+	return rule_step(a, verb, CHILD_STATEFULSET, 0, &s->uid);
+}
+
+enum verdict
+template_write(struct plan_at *a)
+{
+	return put(a, CHOICE_verb_TEMPLATE);
 }
 
 static bool
@@ -80,6 +86,9 @@ rule_template(struct plan_at *a)
 		return PASS;
 	if (c->wanted.update != CHOICE_update_strategy_ON_DEMAND && !rest_has_no_pods(c) &&
 	    has_ever_run(c) && !is_any(c, serves_with_it) && !is_any(c, fails_without_it))
-		return PASS;
+		/* What the API server refuses is said now, not when the window opens at night. */
+		return a->window.open || c->tried == model_pod_inputs(c->wanted.hash)
+		           ? PASS
+		           : put(a, CHOICE_verb_TRY_TEMPLATE);
 	return template_write(a);
 }

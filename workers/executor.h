@@ -310,7 +310,7 @@ void step_end_foreign(struct step *s, enum kind k, const char *name);
 
 /* ============ Verbs ============ */
 void verb_ensure(struct step *s);        /* executor_ensure.c */
-void verb_template(struct step *s);      /* likewise */
+void verb_template(struct step *s);      /* likewise: TEMPLATE and TRY_TEMPLATE */
 void verb_ensure_anchor(struct step *s); /* executor_anchor.c */
 void verb_destroy_anchor(struct step *s);
 /*

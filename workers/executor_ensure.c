@@ -49,7 +49,8 @@ on_written(struct step *s, const struct kube_reply *r)
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s went away", s->sent.what,
 		    s->name);
 	else if (step_parse_object(s, r, s->name, &j, &m)) {
-		step_saw(s, &m);
+		if (s->req.verb != CHOICE_verb_TRY_TEMPLATE) /* else it is as it was */
+			step_saw(s, &m);
 		step_end_done(s);
 	}
 }
@@ -68,7 +69,7 @@ choose_part(struct step *s, const struct json *j, enum patch_part *part)
 	*part = PATCH_WHOLE;
 	if (s->req.child != CHILD_STATEFULSET)
 		return true;
-	if (s->req.verb == CHOICE_verb_TEMPLATE) {
+	if (s->req.verb != CHOICE_verb_ENSURE) {
 		*part = PATCH_TEMPLATE;
 		return true;
 	}
@@ -115,7 +116,7 @@ on_seen(struct step *s, const struct kube_reply *r)
 	struct json j;
 
 	if (step_replied(r, 404)) {
-		if (s->req.verb == CHOICE_verb_TEMPLATE)
+		if (s->req.verb != CHOICE_verb_ENSURE)
 			step_end(s, CHOICE_step_code_GONE, REASON_NONE, "%s %s is not there",
 			    s->sent.what, s->name);
 		else if (s->posted)
@@ -133,7 +134,7 @@ on_seen(struct step *s, const struct kube_reply *r)
 	else if (m.deleting)
 		step_end(s, CHOICE_step_code_RETRY, REASON_NONE, "%s %s is being deleted",
 		    s->sent.what, s->name);
-	else if (s->req.verb == CHOICE_verb_TEMPLATE && !uid_eq(&m.uid, &s->req.target))
+	else if (s->req.verb != CHOICE_verb_ENSURE && !uid_eq(&m.uid, &s->req.target))
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s is another one now",
 		    s->sent.what, s->name);
 	else

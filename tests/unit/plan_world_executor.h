@@ -88,7 +88,7 @@ do_template(const struct plan_sent *s)
 		return answer(CHOICE_step_code_CONFLICT);
 	if (o->deleting)
 		return answer(CHOICE_step_code_RETRY);
-	if (w.pod_inputs != model_pod_inputs(w.hash)) {
+	if (s->verb == CHOICE_verb_TEMPLATE && w.pod_inputs != model_pod_inputs(w.hash)) {
 		w.pod_inputs = model_pod_inputs(w.hash);
 		touch(o, true);
 	}
@@ -379,6 +379,7 @@ execute(const struct plan_step *p, uint64_t generation)
 	case CHOICE_verb_ENSURE:
 		return do_ensure(s);
 	case CHOICE_verb_TEMPLATE:
+	case CHOICE_verb_TRY_TEMPLATE:
 		return do_template(s);
 	case CHOICE_verb_ORPHAN_STATEFULSET:
 		if (w.child[CHILD_STATEFULSET].present &&

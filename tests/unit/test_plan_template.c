@@ -54,6 +54,7 @@ begin(void)
 		    report(i, i == 0 ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA);
 	set_window(false);
 	change(7);
+	c.tried = model_pod_inputs(wanted.hash);
 	for (unsigned i = 0; i < 3; i++)
 		says(i);
 	world.now.v += 60000;
@@ -103,7 +104,11 @@ static void
 test_window(void)
 {
 	begin();
-	is(steps(true, old, REASON_NONE), "", "outside the windows the template stays");
+	c.tried = 0;
+	is(steps(true, old, REASON_NONE), "try-template; ",
+	    "outside the windows it is only tried whether it could be written");
+	world.now.v += 60000;
+	is(steps(true, old, REASON_NONE), "", "once");
 	CHECK(c.statefulset.pod_inputs == old, "as the pods were made from it");
 	set_window(true);
 	is(steps(true, old, REASON_NONE), "template; replace-pod 2; ",
@@ -236,19 +241,20 @@ test_answers(void)
 	plan_done(&c, &step.sent, &a, world.now);
 	CHECK(template_is_due(&c), "what a later record says counts more than the answer");
 	begin();
-	c.wanted.update = CHOICE_update_strategy_ON_DEMAND;
-	while (next() && step.sent.verb != CHOICE_verb_TEMPLATE) {
+	c.tried = 0;
+	while (next() && step.sent.verb != CHOICE_verb_TRY_TEMPLATE) {
 		a = done_answer();
 		answer(&a);
 	}
 	a = (struct plan_answer){.code = CHOICE_step_code_INVALID, .text = true};
 	answer(&a);
 	world.now.v += 3000;
-	CHECK(strstr(steps(true, old, REASON_NONE), "template") == NULL, "one that is refused");
+	CHECK(strstr(steps(true, old, REASON_NONE), "template") == NULL,
+	    "one that is refused when tried");
 	k = condition(CHOICE_condition_type_PROGRESSING);
 	CHECK(k != NULL && k->reason == REASON_SPEC_REFUSED &&
 		  k->status == CHOICE_condition_status_FALSE,
-	    "is said");
+	    "is said before its window opens");
 }
 
 int

@@ -213,6 +213,16 @@ test_statefulset_template(void)
 	asks("GET " SETS "/demo");
 	answer(404, status(404, "not found"));
 	ends(GONE, NONE, "it is not made here");
+	body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE, OTHER_PODS);
+	take(CHOICE_verb_TRY_TEMPLATE, 0, 0, UID_B);
+	answer_cluster();
+	asks("GET " SETS "/demo");
+	answer(200, stored(body, UID_B, 55));
+	CHECK(has(asks("PATCH " SETS "/demo" WRITE "&dryRun=All"), "\"containers\":["),
+	    "it can be tried, and nothing is written");
+	answer(200, stored(body, UID_B, 56));
+	CHECK(fake.done.version == 55, "what is stored is as it was");
+	ends(DONE, NONE, "the API server would take it");
 }
 
 /* Pods that are lost come back from the stored template. */
