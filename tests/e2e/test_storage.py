@@ -223,6 +223,201 @@ def test_almost_full_is_said_before_postgresql_stops(small_volume, ns):
     wait_ready("demo", ns)
 
 
+# --- spec.walStorage: the WAL has a volume of its own.
+
+@pytest.fixture
+def wal_cluster():
+    """A cluster of n instances whose WAL has volumes of its own."""
+    return lambda n=1, wal=None, **spec: bgcluster(instances=n, walStorage={"size": "1Gi", **(wal or {})}, **spec)
+
+
+def in_pod(ns, pod, *command):
+    return kubectl("-n", ns, "exec", pod, "-c", "postgres", "--", *command).strip()
+
+
+def wal_is_on_its_volume(ns, pod):
+    """PGDATA's pg_wal is a link to the volume, and PostgreSQL writes there."""
+    segments = in_pod(ns, pod, "ls", "/pgwal/pg_wal").split()
+    return in_pod(ns, pod, "readlink", "/pgdata/data/pg_wal") == "/pgwal/pg_wal" and any(len(s) == 24 for s in segments)
+
+
+def pairs(n):
+    return {f"{volume}-demo-{i}" for volume in ("pgdata", "pgwal") for i in range(n)}
+
+
+def uids(ns):
+    return {name: p["metadata"]["uid"] for name, p in claims(ns).items()}
+
+
+def first_status(ns, seconds=20):
+    return wait("a first word of it", lambda: condition("demo", ns, "Ready"), seconds)
+
+
+def ready_says(ns, reason, *words, seconds=120):
+    return wait(f"Ready with {reason} and {words}", lambda: (lambda c: c if c.get("reason") == reason and all(w in c["message"] for w in words) else None)(
+        condition("demo", ns, "Ready")), seconds)
+
+
+def drop(ns, pod, *volumes):
+    """The pod and its claims: what a user does to have an instance made anew."""
+    for v in volumes:
+        kubectl("-n", ns, "delete", "pvc", f"{v}-{pod}", "--wait=false")
+    kubectl("-n", ns, "delete", "pod", pod, "--wait=false")
+
+
+def test_wal_on_a_volume_of_its_own(ns, growing, wal_cluster):
+    apply(wal_cluster(2, {"storageClassName": growing}), ns)
+    first_status(ns)
+    wait_ready("demo", ns)
+    assert set(claims(ns)) == pairs(2)
+    assert {p["spec"]["storageClassName"] for n, p in claims(ns).items() if n.startswith("pgwal")} == {growing}
+    assert wal_is_on_its_volume(ns, "demo-0") and wal_is_on_its_volume(ns, "demo-1")
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    # the leadership goes to the other one, and comes back to a server that follows
+    old = primary("demo", ns)
+    kubectl("-n", ns, "delete", "pod", old, "--wait=false")
+    wait("the other one to lead", lambda: primary("demo", ns) not in (None, old), 60)
+    wait_ready("demo", ns)
+    # a replica whose volumes are lost is cloned anew, its WAL on a new volume
+    before = uids(ns)
+    drop(ns, old, "pgdata", "pgwal")
+    wait("new volumes", lambda: set(claims(ns)) == pairs(2) and all(uids(ns)[f"{v}-{old}"] != before[f"{v}-{old}"] for v in ("pgdata", "pgwal")), 120)
+    wait_ready("demo", ns)
+    assert wal_is_on_its_volume(ns, old)
+    wait("the row on it", lambda: sql("demo", ns, "SELECT n FROM kept", service="ro") == [(42,)], 60)
+
+
+def test_wal_volume_grows(ns, growing, wal_cluster):
+    apply(wal_cluster(1, {"storageClassName": growing}), ns)
+    wait_ready("demo", ns)
+    running = pods(ns)
+    for change, words in (({"walStorage": None}, "can only be given when"), ({"walStorage": {"size": "512Mi"}}, "can not shrink"),
+                          ({"walStorage": {"size": "0"}}, "walStorage.size")):
+        with pytest.raises(KubectlError, match=words):
+            patch("bgc", "demo", ns, {"spec": change})
+    patch("bgc", "demo", ns, {"spec": {"walStorage": {"size": "2Gi"}}})
+    wait("its claim to be told", lambda: sizes(ns) == {"pgdata-demo-0": "1Gi", "pgwal-demo-0": "2Gi"}, 60)
+    assert "its WAL's volume grows from 1Gi to 2Gi" in storage_says(ns, "Expanding", 60)["message"]
+    wait("the StatefulSet to follow", lambda: [t["spec"]["resources"]["requests"]["storage"] for t in (get("statefulset", "demo", ns) or {}).get(
+        "spec", {}).get("volumeClaimTemplates", [])] == ["1Gi", "2Gi"], 60)
+    resize(ns)
+    storage_says(ns, "AsWanted", 90)
+    wait_ready("demo", ns)
+    assert pods(ns) == running
+    # what may not grow is named
+    patch("bgc", "demo", ns, {"spec": {"storage": {"size": "2Gi"}, "walStorage": {"size": "3Gi"}}})
+    assert "must support resize" in storage_says(ns, "ExpansionRefused", 60)["message"]
+    wait("the other one to grow all the same", lambda: sizes(ns) == {"pgdata-demo-0": "1Gi", "pgwal-demo-0": "3Gi"}, 60)
+
+
+def test_wal_volumes_are_kept_and_destroyed_with_the_data(ns, wal_cluster):
+    apply(wal_cluster(2), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    before = uids(ns)
+    patch("bgc", "demo", ns, {"spec": {"storage": {"onScaleDown": "Delete"}}})
+    wait("it to lead", lambda: primary("demo", ns), 60)
+    kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=1")
+    wait("the volumes of the one that goes to go", lambda: set(claims(ns)) == pairs(1) and len(get("bgi", ns=ns)) == 1, 120)
+    wait_ready("demo", ns)
+    kubectl("delete", "bgc", "demo", "-n", ns, timeout=180)
+    assert uids(ns) == {n: u for n, u in before.items() if n.endswith("-0")}, "Retain keeps both"
+    apply(wal_cluster(1, deletionPolicy="Delete"), ns)
+    first_status(ns)
+    wait_ready("demo", ns)
+    assert uids(ns) == {n: u for n, u in before.items() if n.endswith("-0")} and wal_is_on_its_volume(ns, "demo-0")
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+    kubectl("delete", "bgc", "demo", "-n", ns, timeout=180)
+    wait("both to go", lambda: not claims(ns), 60)
+
+
+def test_wal_and_data_that_are_apart_are_told_of_and_left_alone(ns, wal_cluster):
+    apply(wal_cluster(2), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    leader = primary("demo", ns)
+    replica = next(p for p in pods(ns) if p != leader)
+    for lost, other, words in (("pgwal", "pgdata", "The WAL of PGDATA is not in volume pgwal"), ("pgdata", "pgwal", "PGDATA is empty")):
+        before = uids(ns)
+        drop(ns, replica, lost)
+        ready_says(ns, "WALApart", replica, words)
+        assert uids(ns)[f"{other}-{replica}"] == before[f"{other}-{replica}"], "what is left stays"
+        left = in_pod(ns, replica, "ls", "/pgdata/data" if other == "pgdata" else "/pgwal/pg_wal").split()
+        assert ("PG_VERSION" if other == "pgdata" else next(f for f in left if len(f) == 24)) in left
+        assert sql("demo", ns, "SELECT n FROM kept") == [(42,)], "the primary goes on"
+        drop(ns, replica, "pgdata", "pgwal")  # what the message says
+        wait_ready("demo", ns, 180)
+        assert wal_is_on_its_volume(ns, replica)
+
+
+def test_kept_data_and_another_walStorage(ns, wal_cluster):
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    with pytest.raises(KubectlError, match="can only be given when"):
+        patch("bgc", "demo", ns, {"spec": {"walStorage": {"size": "1Gi"}}})
+    kubectl("delete", "bgc", "demo", "-n", ns, timeout=180)
+    apply(wal_cluster(1), ns)  # its WAL is in PGDATA: that works, and is told of
+    wait_ready("demo", ns)
+    assert "demo-0" in storage_says(ns, "WALInPGDATA", 60)["message"] and sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+    # a new replica has it on its volume; then the first one is made anew
+    kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=2")
+    wait("the second one", lambda: len(get("bgi", ns=ns)) == 2, 60)
+    wait_ready("demo", ns)
+    assert wal_is_on_its_volume(ns, "demo-1")
+    drop(ns, "demo-0", "pgdata", "pgwal")
+    wait("the other one to lead", lambda: primary("demo", ns) == "demo-1", 60)
+    wait_ready("demo", ns, 180)
+    assert wal_is_on_its_volume(ns, "demo-0") and storage_says(ns, "AsWanted", 60)
+    before = uids(ns)
+    kubectl("delete", "bgc", "demo", "-n", ns, timeout=180)
+    apply(bgcluster(instances=2), ns)  # without the volumes that its WAL is on
+    ready_says(ns, "WALApart", "there is no spec.walStorage")
+    kubectl("delete", "bgc", "demo", "-n", ns, timeout=180)
+    assert uids(ns) == before
+    apply(wal_cluster(2), ns)
+    wait_ready("demo", ns, 180)
+    assert uids(ns) == before and sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+
+
+def test_class_of_the_wal_that_is_not_there(ns, growing, wal_cluster):
+    apply(wal_cluster(1, {"storageClassName": "no-such-class"}), ns)
+    first_status(ns)
+    ready_says(ns, "VolumePending", "pgwal-demo-0")
+    patch("bgc", "demo", ns, {"spec": {"walStorage": {"storageClassName": growing}}})
+    wait_ready("demo", ns)
+    assert wal_is_on_its_volume(ns, "demo-0")
+
+
+def test_volume_of_the_wal_that_is_almost_full(small_volume, ns, wal_cluster):
+    apply(wal_cluster(1, {"size": "500Mi", "storageClassName": "e2e-small"}), ns)
+    wait_ready("demo", ns)
+    leave_free(small_volume, 3)
+    c = storage_says(ns, "DiskAlmostFull", 60)
+    assert "5 %" in c["message"] and "pgwal-demo-0" in c["message"] and "spec.walStorage.size" in c["message"], c
+    assert get("bgi", "demo-0", ns)["status"]["disk"] == "WALFull"
+    leave_free(small_volume, 50)
+    storage_says(ns, "AsWanted", 60)
+
+
+@pytest.mark.parametrize("left", ["pgdata", "pgwal"])
+def test_status_says_at_once_what_it_waits_for(ns, wal_cluster, left):
+    """A claim of an earlier cluster that takes its time to go."""
+    apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {
+        "name": f"{left}-demo-0", "labels": {"bestgres.io/cluster": "demo"}, "finalizers": ["e2e.bestgres.io/hold"]},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}, ns)
+    try:
+        kubectl("-n", ns, "delete", "pvc", f"{left}-demo-0", "--wait=false")
+        apply(wal_cluster(1), ns)
+        first_status(ns)
+        c = ready_says(ns, "WaitingForDestruction", seconds=20)
+        assert "still being deleted" in c["message"], c
+    finally:
+        patch("pvc", f"{left}-demo-0", ns, {"metadata": {"finalizers": None}})
+    wait_ready("demo", ns)
+    assert set(claims(ns)) == pairs(1)
+
+
 @pytest.mark.alone
 def test_operator_killed_again_and_again_while_volumes_grow(ns, growing):
     apply(bgcluster(instances=2, storage={"size": "1Gi", "storageClassName": growing}), ns)
