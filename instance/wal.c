@@ -107,7 +107,7 @@ wal_look(const char *mount, const char *wal, char text[IPC_TEXT_MAX + 1])
 		           : tell(WAL_ALONE, text, "Volume pgwal has WAL, but PGDATA is empty.",
 				 REPLACE);
 	if (lstat(link, &st) == -1)
-		return WAL_TOGETHER; /* no data directory yet, or one that PostgreSQL complains of */
+		return WAL_TOGETHER; /* a data directory in the making, or PostgreSQL complains */
 	if (S_ISLNK(st.st_mode) && !has_entry(link, is_segment))
 		return tell(WAL_MISSING, text,
 		    wal != NULL ? "The WAL of PGDATA is not in volume pgwal."

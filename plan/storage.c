@@ -147,10 +147,9 @@ full_field(const struct plan_cluster *c, unsigned from)
 			wal |= is_wals(c, i);
 			data |= !is_wals(c, i);
 		}
-	return !wal ? "spec.storage.size, or remove data."
-	       : data
-	           ? "spec.storage.size and spec.walStorage.size, or remove data."
-	           : "spec.walStorage.size, or see what keeps WAL: docs/storage.md.";
+	return !wal   ? "spec.storage.size, or remove data."
+	       : data ? "spec.storage.size and spec.walStorage.size, or remove data."
+	              : "spec.walStorage.size, or see what keeps WAL: docs/storage.md.";
 }
 
 static bool
