@@ -291,6 +291,7 @@ def test_wal_volume_grows(ns, growing, wal_cluster):
     apply(wal_cluster(1, {"storageClassName": growing}), ns)
     wait_ready("demo", ns)
     running = pods(ns)
+    assert sql("demo", ns, "SHOW max_slot_wal_keep_size") == [("512MB",)], "half of it"
     for change, words in (({"walStorage": None}, "can only be given when"), ({"walStorage": {"size": "512Mi"}}, "can not shrink"),
                           ({"walStorage": {"size": "0"}}, "walStorage.size")):
         with pytest.raises(KubectlError, match=words):
@@ -304,6 +305,7 @@ def test_wal_volume_grows(ns, growing, wal_cluster):
     storage_says(ns, "AsWanted", 90)
     wait_ready("demo", ns)
     assert pods(ns) == running
+    wait("slots to keep more", lambda: sql("demo", ns, "SHOW max_slot_wal_keep_size") == [("1GB",)], 60)
     # what may not grow is named
     patch("bgc", "demo", ns, {"spec": {"storage": {"size": "2Gi"}, "walStorage": {"size": "3Gi"}}})
     assert "must support resize" in storage_says(ns, "ExpansionRefused", 60)["message"]
