@@ -86,6 +86,27 @@ is_below(const char *path, const char *dir)
 	       strncmp(real, root, strlen(root)) == 0 && real[strlen(root)] == '/';
 }
 
+static bool
+is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/*
+ * Segments are there; or none is yet, as after the restore of a base backup, which fetches them
+ * from elsewhere when it starts: that still has its backup_label.
+ */
+static bool
+leads_to_wal(const char *data, const char *link)
+{
+	char label[PATH_SIZE];
+
+	join(label, data, "backup_label");
+	return has_entry(link, is_segment) || (is_dir(link) && access(label, F_OK) == 0);
+}
+
 static enum wal_state
 tell(enum wal_state state, char text[IPC_TEXT_MAX + 1], const char *what, const char *todo)
 {
@@ -108,7 +129,7 @@ wal_look(const char *mount, const char *wal, char text[IPC_TEXT_MAX + 1])
 				 REPLACE);
 	if (lstat(link, &st) == -1)
 		return WAL_TOGETHER; /* a data directory in the making, or PostgreSQL complains */
-	if (S_ISLNK(st.st_mode) && !has_entry(link, is_segment))
+	if (S_ISLNK(st.st_mode) && !leads_to_wal(data, link))
 		return tell(WAL_MISSING, text,
 		    wal != NULL ? "The WAL of PGDATA is not in volume pgwal."
 				: "The WAL of PGDATA is in a volume pgwal, and there is no "

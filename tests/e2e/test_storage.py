@@ -1,12 +1,13 @@
 """Volumes: they grow where their class lets them and never shrink, a smaller cluster keeps or drops them, and one that is almost full says so."""
 import os
+import pathlib
 import random
 import subprocess
 import time
 
 import pytest
 
-from cluster import (STATE, KubectlError, Writer, apply, bgcluster, condition, get, kill, kubectl, patch, primary, sql, wait, wait_ready, worker_pid)
+from cluster import (IMAGE, STATE, KubectlError, Writer, apply, bgcluster, condition, get, kill, kubectl, patch, primary, sql, wait, wait_ready, worker_pid)
 
 
 @pytest.fixture(scope="module")
@@ -400,6 +401,35 @@ def test_volume_of_the_wal_that_is_almost_full(small_volume, ns, wal_cluster):
     assert get("bgi", "demo-0", ns)["status"]["disk"] == "WALFull"
     leave_free(small_volume, 50)
     storage_says(ns, "AsWanted", 60)
+
+
+def on_the_node(ns, claim):
+    """Where the volume of a claim is: the node is this machine."""
+    pv = wait(f"{claim} to be bound", lambda: claims(ns).get(claim, {}).get("spec", {}).get("volumeName"), 60)
+    spec = get("pv", pv)["spec"]
+    return pathlib.Path((spec.get("local") or spec.get("hostPath"))["path"])
+
+
+def test_first_start_that_was_cut_short_begins_anew(ns, wal_cluster):
+    """What an initdb that was killed leaves on both volumes: with the same mark on both it goes, else not."""
+    apply(wal_cluster(1, image="localhost/no-such-image:1", imagePullPolicy="Never"), ns)
+    data, wal = on_the_node(ns, "pgdata-demo-0"), on_the_node(ns, "pgwal-demo-0")
+    (data / "data").mkdir()
+    (data / "data/PG_VERSION").write_text("17\n")
+    (data / "data/pg_wal").symlink_to("/pgwal/pg_wal")
+    (wal / "pg_wal").mkdir()
+    (wal / "pg_wal/000000010000000000000001").write_text("half of one")
+    for mount, mark in ((data, "0123456789abcdef"), (wal, "fedcba9876543210")):
+        (mount / ".bestgres.fresh").write_text(mark)
+        for p in mount.rglob("*"):
+            os.chown(p, 100, 102, follow_symlinks=False)
+    patch("bgc", "demo", ns, {"spec": {"image": IMAGE, "imagePullPolicy": "IfNotPresent"}})
+    ready_says(ns, "WALApart", "PGDATA is empty")
+    assert (wal / "pg_wal/000000010000000000000001").read_text() == "half of one", "another pair's WAL stays"
+    (wal / ".bestgres.fresh").write_text((data / ".bestgres.fresh").read_text())
+    kubectl("-n", ns, "delete", "pod", "demo-0", "--wait=false")
+    wait_ready("demo", ns)
+    assert wal_is_on_its_volume(ns, "demo-0") and not (wal / ".bestgres.fresh").exists() and not (data / ".bestgres.fresh").exists()
 
 
 @pytest.mark.parametrize("left", ["pgdata", "pgwal"])

@@ -121,6 +121,9 @@ test_apart(void)
 	make_dir(wal, "pg_wal");
 	make_file(wal, "pg_wal/notes.txt");
 	CHECK(wal_look(data, wal, text) == WAL_MISSING, "or one without any segment");
+	make_file(data, "data/backup_label");
+	CHECK(wal_look(data, wal, text) == WAL_TOGETHER, "but for a base backup that was restored");
+	(void)unlink(at(data, "data/backup_label"));
 	CHECK(wal_look(data, NULL, text) == WAL_MISSING && strstr(text, "spec.walStorage") != NULL,
 	    "a pod without the volume");
 	make_file(wal, "pg_wal/" SEGMENT);
