@@ -226,6 +226,7 @@ struct step {
 		} of[CLAIMS * INSTANCES_MAX];
 	} pvcs;
 	enum claim claim;               /* which of an instance's two is looked at */
+	bool data_pending; /* OBSERVE_POD: `done` has a text about PGDATA's claim */
 	struct msg_step_done data_done; /* EXPAND_PVC: what became of PGDATA's */
 	unsigned configmap;
 	bool volume_fits; /* although its claim asks for less */

@@ -75,16 +75,21 @@ get_claim(struct step *s, enum claim claim, step_next *next)
 }
 
 static void
+say_event(struct step *s, const struct event_view *event)
+{
+	observe_pvc_name(s->name, s->claim, s->req.name, s->req.ordinal);
+	snprintf(s->done.text, sizeof(s->done.text), "PVC %.70s: %.120s", s->name, event->text);
+}
+
+static void
 on_pvc_events(struct step *s, const struct kube_reply *r)
 {
 	struct event_view event;
 
 	if (!events_newest(s, r, NULL, &event))
 		return;
-	observe_pvc_name(s->name, s->claim, s->req.name, s->req.ordinal);
 	if (event.text[0] != '\0')
-		snprintf(
-		    s->done.text, sizeof(s->done.text), "PVC %.70s: %.120s", s->name, event.text);
+		say_event(s, &event);
 	step_end_done(s);
 }
 
@@ -192,10 +197,41 @@ verb_observe_pvc(struct step *s)
 
 /* --- OBSERVE_POD of a pod that is there. */
 
+/*
+ * Of two claims that are not bound only one may be what is in the way, and the other waits for the
+ * pod to be scheduled: a warning tells. Without any both are named.
+ */
+static void on_pod_pvc(struct step *s, const struct kube_reply *r);
+
+static void
+next_pod_pvc(struct step *s)
+{
+	if (s->claim == CLAIM_OF_DATA && may_have_wal(s))
+		get_claim(s, CLAIM_OF_WAL, on_pod_pvc);
+	else
+		step_end_done(s); /* with what the pod or the claims say */
+}
+
+static void
+on_pod_pvc_events(struct step *s, const struct kube_reply *r)
+{
+	struct event_view event;
+
+	if (!events_newest(s, r, NULL, &event))
+		return;
+	if (event.text[0] == '\0') {
+		next_pod_pvc(s);
+		return;
+	}
+	say_event(s, &event);
+	step_end_done(s);
+}
+
 static void
 on_pod_pvc(struct step *s, const struct kube_reply *r)
 {
 	struct pvc_view p = {.bound = true};
+	char data[IPC_TEXT_MAX + 1] = "", wal[IPC_TEXT_MAX + 1];
 	struct object_meta m;
 	struct json j;
 
@@ -205,14 +241,19 @@ on_pod_pvc(struct step *s, const struct kube_reply *r)
 		if (observe_pvc(&j, &s->arena, &p, NULL) == -1)
 			p.bound = true;
 	}
-	if (!p.bound) {
-		describe_pvc(s, &p);
-		events_list(s, &p.meta.uid, "type%3DWarning", on_pvc_events);
-	} else if (s->claim == CLAIM_OF_DATA && may_have_wal(s)) {
-		get_claim(s, CLAIM_OF_WAL, on_pod_pvc);
-	} else {
-		step_end_done(s); /* with what the pod says */
+	if (p.bound) {
+		next_pod_pvc(s);
+		return;
 	}
+	if (s->data_pending)
+		memcpy(data, s->done.text, sizeof(data));
+	s->data_pending = true;
+	describe_pvc(s, &p);
+	if (data[0] != '\0') {
+		memcpy(wal, s->done.text, sizeof(wal));
+		snprintf(s->done.text, sizeof(s->done.text), "%.98s, %.98s", data, wal);
+	}
+	events_list(s, &p.meta.uid, "type%3DWarning", on_pod_pvc_events);
 }
 
 static void

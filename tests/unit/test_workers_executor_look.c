@@ -99,6 +99,7 @@ test_observe_absent_pod(void)
 	ends(DONE, NONE, "nor its StatefulSet");
 }
 
+#define NO_EVENTS "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[]}"
 #define PVCS CORE "persistentvolumeclaims/"
 #define WANTED ",\"spec\":{\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}}"
 #define IS_BOUND WANTED ",\"status\":{\"phase\":\"Bound\"}"
@@ -134,6 +135,19 @@ pending(const char *uid, const char *name)
 	ends(DONE, VOLUME_PENDING, "is what is in the way");
 }
 
+/* Up to instance 1's pod, which waits for volumes. */
+static void
+take_waiting_pod(void)
+{
+	take(CHOICE_verb_OBSERVE_POD, 0, 1, NULL);
+	asks(CR);
+	answer(200, cluster_json("", ",\"walStorage\":{\"size\":\"1Gi\"}"));
+	asks("GET " CORE "pods/demo-1");
+	answer(200, owned("demo-1", UID_B, "", "",
+			",\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":"
+			"\"False\",\"message\":\"unbound PersistentVolumeClaims\"}]}"));
+}
+
 /* Of two claims the one that must be dealt with is told of. */
 static void
 test_observe_pair(void)
@@ -167,13 +181,41 @@ test_observe_pair(void)
 	take_claims(2, NULL, NULL);
 	CHECK(!fake.done.present, "until none is left");
 	ends(DONE, NONE, "is told");
-	take(CHOICE_verb_OBSERVE_POD, 0, 1, NULL);
-	asks(CR);
-	answer(200, cluster_json("", ",\"walStorage\":{\"size\":\"1Gi\"}"));
-	asks("GET " CORE "pods/demo-1");
-	answer(200, owned("demo-1", UID_B, "", "",
-			",\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":"
-			"\"False\",\"message\":\"unbound PersistentVolumeClaims\"}]}"));
+}
+
+static void
+test_waiting_pair(void)
+{
+	take_waiting_pod();
+	asks("GET " PVCS "pgdata-demo-1");
+	answer(200, owned("pgdata-demo-1", UID_B, "", "", IS_PENDING));
+	asks("GET " EVENTS UID_B "%2Ctype%3DWarning&limit=200");
+	answer(200, NO_EVENTS);
+	asks("GET " PVCS "pgwal-demo-1");
+	answer(200, owned("pgwal-demo-1", UID_C, "", "", IS_PENDING));
+	pending(UID_C, "pgwal-demo-1: no such");
+	take_waiting_pod();
+	asks("GET " PVCS "pgdata-demo-1");
+	answer(200, owned("pgdata-demo-1", UID_B, "", "", IS_PENDING));
+	asks("GET " EVENTS UID_B "%2Ctype%3DWarning&limit=200");
+	answer(200, NO_EVENTS);
+	asks("GET " PVCS "pgwal-demo-1");
+	answer(200, owned("pgwal-demo-1", UID_C, "", "", IS_WRONG));
+	asks("GET " EVENTS UID_C "%2Ctype%3DWarning&limit=200");
+	answer(200, NO_EVENTS);
+	CHECK(strcmp(fake.done.text,
+		  "PVC pgdata-demo-1 is Pending (storage class not given), PVC pgwal-demo-1 is "
+		  "Pending (storage class none)") == 0,
+	    "two that wait and do not say why");
+	ends(DONE, VOLUME_PENDING, "are both named");
+	take_waiting_pod();
+	asks("GET " PVCS "pgdata-demo-1");
+	answer(200, owned("pgdata-demo-1", UID_B, "", "", IS_BOUND));
+	asks("GET " PVCS "pgwal-demo-1");
+	answer(404, status(404, "not found"));
+	CHECK(has(fake.done.text, "unbound"), "what the pod says");
+	ends(DONE, VOLUME_PENDING, "where no claim is in the way");
+	take_waiting_pod();
 	asks("GET " PVCS "pgdata-demo-1");
 	answer(200, owned("pgdata-demo-1", UID_B, "", "", IS_BOUND));
 	asks("GET " PVCS "pgwal-demo-1");
@@ -207,6 +249,7 @@ test_observe_others(void)
 	CHECK(!fake.done.present, "no volume");
 	ends(DONE, NONE, "is no error");
 	test_observe_pair();
+	test_waiting_pair();
 	take(CHOICE_verb_OBSERVE_NAMESPACE, 0, 0, NULL);
 	answer_cluster();
 	asks("GET /api/v1/namespaces/prod");
