@@ -10,13 +10,16 @@ import pytest
 from cluster import (IMAGE, STATE, KubectlError, Writer, apply, bgcluster, condition, get, kill, kubectl, patch, primary, sql, wait, wait_ready, worker_pid)
 
 
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # of the tests that run side by side each has classes of its own
+
+
 @pytest.fixture(scope="module")
 def growing():
     """A class that lets volumes grow, as far as the API server goes. Nothing on this node can resize one: tests play the resizer."""
-    apply({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "e2e-growing"}, "provisioner": "bestgres.io/local",
+    apply({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": f"e2e-growing-{WORKER}"}, "provisioner": "bestgres.io/local",
            "volumeBindingMode": "WaitForFirstConsumer", "allowVolumeExpansion": True})
-    yield "e2e-growing"
-    kubectl("delete", "storageclass", "e2e-growing", "--wait=false", check=False)
+    yield f"e2e-growing-{WORKER}"
+    kubectl("delete", "storageclass", f"e2e-growing-{WORKER}", "--wait=false", check=False)
 
 
 def claims(ns):
@@ -166,23 +169,27 @@ def test_scale_down_drops_volumes(ns):
     assert claims(ns)["pgdata-demo-0"]["metadata"]["uid"] == uid, "deletionPolicy alone decides what goes with the cluster"
 
 
+SMALL = f"e2e-small-{WORKER}"
+
+
 @pytest.fixture
 def small_volume():
     """A file system of 512 MiB on this node, as a local volume of a class of its own; its path."""
-    image, path = STATE / "small-volume.img", STATE / "small-volume"
+    image, path = STATE / f"{SMALL}.img", STATE / SMALL
     path.mkdir(exist_ok=True)
     subprocess.run(["truncate", "-s", "512M", str(image)], check=True)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True)
     subprocess.run(["mount", "-o", "loop", str(image), str(path)], check=True)
-    apply([{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "e2e-small"},
+    apply([{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": SMALL},
             "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"},
-           {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "e2e-small"}, "spec": {
-               "capacity": {"storage": "512Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "e2e-small",
+           {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": SMALL}, "spec": {
+               "capacity": {"storage": "512Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": SMALL,
                "persistentVolumeReclaimPolicy": "Retain", "local": {"path": str(path.resolve())},
                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
                    {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node1"]}]}]}}}}])
     yield path
-    kubectl("delete", "pv/e2e-small", "storageclass/e2e-small", "--wait=false", check=False)
+    kubectl("delete", f"pv/{SMALL}", f"storageclass/{SMALL}", "--wait=false", check=False)
+    wait("the volume to go", lambda: not get("pv", SMALL), 60)
     subprocess.run(["umount", "-l", str(path)], check=True)
     image.unlink()
     path.rmdir()
@@ -202,7 +209,7 @@ def leave_free(path, percent):
 
 
 def test_almost_full_is_said_before_postgresql_stops(small_volume, ns):
-    apply(bgcluster(storage={"size": "500Mi", "storageClassName": "e2e-small"}), ns)
+    apply(bgcluster(storage={"size": "500Mi", "storageClassName": SMALL}), ns)
     wait_ready("demo", ns)
     disk = lambda: get("bgi", "demo-0", ns)["status"].get("disk", "")
     events = lambda: [e for e in get("events", ns=ns) if e["reason"] == "DiskAlmostFull" and e["type"] == "Warning"]
@@ -393,7 +400,7 @@ def test_class_of_the_wal_that_is_not_there(ns, growing, wal_cluster):
 
 
 def test_volume_of_the_wal_that_is_almost_full(small_volume, ns, wal_cluster):
-    apply(wal_cluster(1, {"size": "500Mi", "storageClassName": "e2e-small"}), ns)
+    apply(wal_cluster(1, {"size": "500Mi", "storageClassName": SMALL}), ns)
     wait_ready("demo", ns)
     leave_free(small_volume, 3)
     c = storage_says(ns, "DiskAlmostFull", 60)
