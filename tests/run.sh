@@ -125,8 +125,11 @@ unit) unit ;;
 e2e) e2e ;;
 *) echo "usage: $0 all|unit|e2e" >&2; exit 2 ;;
 esac
+if [ -d build/log/evidence ]; then
+	echo "evidence of what failed, whole: build/log/evidence/, and at the end of build/log/e2e-*.log"
+	[ "$failed" = 0 ] || for f in build/log/evidence/*; do echo "--- $f"; tail -n 100 "$f" | cut -c1-300; done
+fi
 for n in "${notes[@]}"; do echo "$n"; done
 for f in "${failures[@]}"; do echo "failed: $f"; done
-[ "$failed" = 0 ] || [ ! -d build/log/evidence ] || echo "evidence of each failed test: build/log/evidence/, and at the end of build/log/e2e-*.log"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -11,7 +11,7 @@ import time
 
 import psycopg2
 
-from cluster import Writer, apply, bgcluster, connect, get, kill, kubectl, patch, pod_pids, pod_process, primary, sql, superuser_sql, wait, wait_ready
+from cluster import Writer, ancestors, apply, bgcluster, connect, get, kill, kubectl, patch, pod_pids, pod_process, primary, sql, superuser_sql, wait, wait_ready
 
 FINALIZER = "e2e.bestgres.io/look"  # keeps a pod that has ended until its last words are read
 SHUT_DOWN, SHUT_DOWN_IN_RECOVERY = 1, 2  # enum DBState, catalog/pg_control.h
@@ -161,14 +161,16 @@ def test_fenced_container_says_why(ns):
     apply(bgcluster(), ns)
     wait_ready("demo", ns)
     sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
-    before, frozen, end = container(ns, "demo-0")["restartCount"], set(), time.monotonic() + 120
-    while container(ns, "demo-0")["restartCount"] == before:
+    before, init, frozen = container(ns, "demo-0")["restartCount"], pod_process(ns, "demo-0", "init"), set()
+    end = time.monotonic() + 120
+    while pathlib.Path(f"/proc/{init}").exists():
         assert time.monotonic() < end, "not fenced"
         pid = pod_process(ns, "demo-0", "patroni")
-        if pid and pid not in frozen:
+        if pid and pid not in frozen and init in ancestors(pid):
             kill(pid, signal.SIGSTOP)
             frozen.add(pid)
         time.sleep(0.05)
+    wait("another container", lambda: container(ns, "demo-0")["restartCount"] > before)
     last = container(ns, "demo-0")["lastState"]["terminated"]
     assert last["exitCode"] != 0 and "did not renew its lock in time" in last["message"], last
     assert last["message"] in kubectl("describe", "pod", "demo-0", "-n", ns)
