@@ -36,7 +36,7 @@ put_options(const struct task *t, const struct task_command *c, struct buf *out)
 	if (t->p->chosen->major >= 14)
 		buf_printf(out, "-c client_connection_check_interval=%d ", CHECK_CLIENT_MS);
 	/* Past the task's own end, which comes first unless we are gone. */
-	if (!c->nameless)
+	if (!c->nameless && (left != 0 || !c->own_settings))
 		buf_printf(
 		    out, "-c statement_timeout=%lld ", left == 0 ? 0LL : (long long)left + 2000);
 	if (!c->own_settings && !c->as_owner)

@@ -33,7 +33,8 @@ task_sql_databases(const struct task_spec *s, struct buf *out)
 	if (s->databases_n == 0) {
 		buf_puts(out,
 		    "SELECT '+ ' || encode(convert_to(datname, 'UTF8'), 'hex') FROM pg_database "
-		    "WHERE datallowconn AND NOT datistemplate AND datname !~ "
+		    "WHERE datallowconn AND datconnlimit <> -2 AND NOT datistemplate AND datname "
+		    "!~ "
 		    "'^" TASK_BENCHMARK_PREFIX "' ORDER BY oid;\n");
 		return;
 	}
