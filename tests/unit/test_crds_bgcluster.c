@@ -290,11 +290,13 @@ check_bginstance(void)
 #define INT(f, path, ...) check_present(path);
 #define BOOL(f, path, ...) check_present(path);
 #define CHOICE(f, path, ...) check_present(path);
+#define LIST(f, path, max, ...) check_number(path, "maxItems", max);
 #include "model/bginstance.def"
 #undef TEXT
 #undef INT
 #undef BOOL
 #undef CHOICE
+#undef LIST
 	check_number("spec.ordinal", "maximum", INSTANCES_MAX - 1);
 	check_attribute("spec.hold", "default", "false");
 }
