@@ -73,6 +73,7 @@
 #define TASK_TABLES_MAX 64
 #define TASK_ATTEMPTS_MAX 1000
 #define TASK_TIMEOUT_MAX_S 604800 /* a week */
+#define TASK_CLEANUP_S 300	   /* one that removes what another left */
 #define TASK_STEP_MAX 100	 /* "VACUUM shop public.orders, 2 of 5" */
 #define TASK_OUTPUT_MAX 1024	 /* the last lines of stderr */
 #define TASK_SCRIPT_MAX (1u << 20) /* what a ConfigMap can hold */
