@@ -131,7 +131,7 @@ objects_render_dbops_status(
 	put_text(&w, "instanceUID", s->instance_uid);
 	put_text(&w, "cleanup", str_of(choice_text(VOCAB_dbops_cleanup, s->cleanup)));
 	put_raw(&w, "instances", s->instances);
-	/* A merge patch adds to an object: what a run does not have is taken out. */
+	/* A merge patch adds to an object: the claim of a run takes the last one's out. */
 	put_raw(&w, "results", s->results);
 	put_raw(&w, "history", s->history);
 	if (s->has_output)
@@ -223,11 +223,15 @@ objects_dbops_history(const struct bgdbops *seen, const struct dbops_status *run
 static void
 put_number(struct jw *w, const char *key, int64_t v)
 {
-	jw_key(w, key);
 	if (v > 0)
-		jw_int(w, v);
-	else
-		jw_null(w);
+		jw_kv_int(w, key, v);
+}
+
+static void
+put_figure(struct jw *w, const char *key, struct str v)
+{
+	if (v.len > 0)
+		jw_kv_str(w, key, v);
 }
 
 void
@@ -241,16 +245,16 @@ objects_dbops_results(const struct bginstance *i, int64_t restarted, int64_t out
 	put_number(&w, "restarted", restarted);
 	put_number(&w, "outageMs", outage_ms);
 	if (i != NULL) {
-		put_number(&w, "pagesRemoved", i->pages_removed);
-		put_number(&w, "tuplesRemoved", i->tuples_removed);
-		put_number(&w, "sizeBefore", i->size_before);
-		put_number(&w, "sizeAfter", i->size_after);
-		put_text(&w, "tps", i->tps);
-		put_text(&w, "latencyAvg", i->latency_avg);
-		put_text(&w, "latencyStddev", i->latency_stddev);
-		put_text(&w, "latencyP50", i->latency_p50);
-		put_text(&w, "latencyP95", i->latency_p95);
-		put_text(&w, "latencyP99", i->latency_p99);
+		put_number(&w, "pagesRemoved", i->task_pages);
+		put_number(&w, "tuplesRemoved", i->task_tuples);
+		put_number(&w, "sizeBefore", i->task_size_before);
+		put_number(&w, "sizeAfter", i->task_size_after);
+		put_figure(&w, "tps", i->task_tps);
+		put_figure(&w, "latencyAvg", i->task_latency_avg);
+		put_figure(&w, "latencyStddev", i->task_latency_stddev);
+		put_figure(&w, "latencyP50", i->task_latency_p50);
+		put_figure(&w, "latencyP95", i->task_latency_p95);
+		put_figure(&w, "latencyP99", i->task_latency_p99);
 	}
 	jw_end(&w);
 }
