@@ -423,8 +423,7 @@ read_conditions(
 	int list = json_path(j, object, "status.conditions");
 	unsigned n = 0;
 
-	for (int k = json_first(j, list); k != JSON_NONE && n < CONDITIONS_MAX;
-	     k = json_next(j, k))
+	for (int k = json_first(j, list); k != JSON_NONE && n < CONDITIONS_MAX; k = json_next(j, k))
 		n += read_condition(j, k, a, &out[n]);
 	return n;
 }
@@ -449,8 +448,8 @@ decode_bgdbops(
 {
 	struct decoder d = {.j = j, .a = a, .e = e};
 
-	if (decode_object(&d, bgdbops_rows, COUNT(bgdbops_rows), object, out, sizeof *out,
-		out->hash) < 0 ||
+	if (decode_object(
+		&d, bgdbops_rows, COUNT(bgdbops_rows), object, out, sizeof *out, out->hash) < 0 ||
 	    check_spec(j, object, out, sizeof *out, e) < 0)
 		return -1;
 	out->conditions_n = read_conditions(j, object, a, out->conditions);

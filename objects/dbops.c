@@ -17,8 +17,8 @@ find_condition(const struct bgdbops *seen, const char *type)
 }
 
 static void
-put_condition(
-    struct jw *w, const struct bgdbops *seen, const struct dbops_status *s, const char *type, bool is)
+put_condition(struct jw *w, const struct bgdbops *seen, const struct dbops_status *s,
+    const char *type, bool is)
 {
 	const struct condition *old = find_condition(seen, type);
 	const char *status = is ? "True" : "False";
@@ -171,8 +171,8 @@ copy_list(struct jw *w, struct str raw, struct str but, unsigned n, struct arena
 }
 
 unsigned
-objects_dbops_servers(const struct bgdbops *seen, const struct dbops_server *s, struct buf *out,
-    struct arena *a)
+objects_dbops_servers(
+    const struct bgdbops *seen, const struct dbops_server *s, struct buf *out, struct arena *a)
 {
 	struct jw w;
 	unsigned n;
@@ -235,8 +235,8 @@ put_figure(struct jw *w, const char *key, struct str v)
 }
 
 void
-objects_dbops_results(const struct bginstance *i, int64_t restarted, int64_t outage_ms,
-    struct buf *out)
+objects_dbops_results(
+    const struct bginstance *i, int64_t restarted, int64_t outage_ms, struct buf *out)
 {
 	struct jw w;
 

@@ -103,9 +103,8 @@ objects_render_event(const struct object_meta *cluster, enum choice_event_type t
 }
 
 int
-objects_render_dbops_event(const struct bgdbops *d, enum choice_event_type type,
-    const char *why, struct str text, const char *name, const char *micro, struct buf *out,
-    struct err *e)
+objects_render_dbops_event(const struct bgdbops *d, enum choice_event_type type, const char *why,
+    struct str text, const char *name, const char *micro, struct buf *out, struct err *e)
 {
 	struct about about = {"BGDbOps", &d->meta, d->cluster};
 	struct event v = {choice_text(VOCAB_event_type, type), why, text, name, micro};

@@ -51,7 +51,7 @@ void objects_render_operation(
     const struct bgdbops *d, const struct dbops_claim *c, struct buf *out);
 /* What .status is to say. */
 struct dbops_status {
-	const char *now;                        /* RFC 3339 */
+	const char *now;                         /* RFC 3339 */
 	uint8_t phase, outcome, reason, cleanup; /* outcome: of the run; conditions tell it */
 	struct str message, step, started_at, finished_at, next_run;
 	struct str instance, pod_uid, instance_uid;
@@ -70,8 +70,8 @@ struct dbops_server {
 	int64_t outage_ms;
 };
 /* status.instances with s in it; how many those are. */
-unsigned objects_dbops_servers(const struct bgdbops *seen, const struct dbops_server *s,
-    struct buf *out, struct arena *a);
+unsigned objects_dbops_servers(
+    const struct bgdbops *seen, const struct dbops_server *s, struct buf *out, struct arena *a);
 /* status.history with this run before the others. */
 void objects_dbops_history(const struct bgdbops *seen, const struct dbops_status *run,
     const char *outcome, struct buf *out, struct arena *a);

@@ -109,8 +109,7 @@ put_parameters(struct jw *w, const struct bgdbops *d, unsigned kind)
 	put_int(w, "durationSeconds", bench, d->duration);
 	put_int(w, "clients", bench, d->clients);
 	put_int(w, "threads", bench, d->threads);
-	put_text(w, "mode",
-	    bench ? str_of(choice_text(VOCAB_benchmark_mode, d->mode)) : STR(""));
+	put_text(w, "mode", bench ? str_of(choice_text(VOCAB_benchmark_mode, d->mode)) : STR(""));
 	put_text(w, "scriptConfigMap", bench ? d->benchmark_map : sql ? d->sql_map : STR(""));
 	put_text(w, "scriptKey", bench ? d->benchmark_key : sql ? d->sql_key : STR(""));
 	put_bool(w, "singleTransaction", sql && d->single_transaction);
@@ -167,7 +166,7 @@ objects_render_operation(const struct bgdbops *d, const struct dbops_claim *c, s
 	put_text(&w, "candidate",
 	    d->op == CHOICE_dbops_op_SWITCHOVER ? d->switchover_to
 	    : d->op == CHOICE_dbops_op_FAILOVER ? str_of(c->instance)
-	                                        : STR(""));
+						: STR(""));
 	jw_end(&w);
 	jw_end(&w);
 	jw_end(&w);

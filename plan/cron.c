@@ -193,8 +193,7 @@ is_on(const struct cron *c, int64_t day)
 static int64_t
 again(const struct zone *z, int64_t local_s, int64_t t)
 {
-	int32_t least =
-	    z->has_summer && z->summer_s < z->standard_s ? z->summer_s : z->standard_s;
+	int32_t least = z->has_summer && z->summer_s < z->standard_s ? z->summer_s : z->standard_s;
 	int64_t second = local_s - least;
 
 	return second > t && second + zone_offset_s(z, second) == local_s ? second : t;

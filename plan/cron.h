@@ -10,9 +10,9 @@
 
 struct cron {
 	uint64_t minutes;
-	uint32_t hours, days; /* bit n = hour n; bit n = day n of the month, 1..31 */
-	uint16_t months;      /* bit n = month n, 1..12 */
-	uint8_t weekdays;     /* bit n, 0 = Sunday */
+	uint32_t hours, days;                /* bit n = hour n; bit n = day n of the month, 1..31 */
+	uint16_t months;                     /* bit n = month n, 1..12 */
+	uint8_t weekdays;                    /* bit n, 0 = Sunday */
 	bool any_day, any_weekday, any_hour; /* the field begins with '*' */
 };
 

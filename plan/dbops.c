@@ -9,10 +9,10 @@
 
 #include "plan/rule.h"
 
-#define LOOK_S 3600   /* the wall clock may be set: what it says is looked at this often at least */
-#define LATE_S 600    /* a run of a schedule that could not begin for so long is left out */
-#define CANCEL_S 60   /* so long a deletion waits for what runs to end */
-#define SAY_MS 2000   /* between two things that one says while it waits */
+#define LOOK_S 3600 /* the wall clock may be set: what it says is looked at this often at least */
+#define LATE_S 600  /* a run of a schedule that could not begin for so long is left out */
+#define CANCEL_S 60 /* so long a deletion waits for what runs to end */
+#define SAY_MS 2000 /* between two things that one says while it waits */
 #define AHEAD_S INT64_C(31622400) /* runAt: at most 366 days after the object was made */
 #define PAST_S 60                 /* runAt: who applies it may have another clock */
 
@@ -26,8 +26,7 @@ dbops_step(struct plan_at *a, const struct plan_dbops *d, enum choice_verb verb)
 	a->out->dbops = d;
 	s->dbops = d->uid;
 	s->attempt = d->attempt;
-	return rule_step(
-	    a, verb, CHILD_INSTANCE, d->ordinal > 0 ? d->ordinal - 1u : 0, &d->pod);
+	return rule_step(a, verb, CHILD_INSTANCE, d->ordinal > 0 ? d->ordinal - 1u : 0, &d->pod);
 }
 
 static void
@@ -84,8 +83,7 @@ dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase
 	dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_REFUSED, __VA_ARGS__)
 
 enum verdict
-dbops_tell(
-    struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool anew, bool cleanup)
+dbops_tell(struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool anew, bool cleanup)
 {
 	const struct plan_instance *p = &a->c->instance[ordinal];
 
@@ -105,8 +103,7 @@ dbops_waits_until(struct plan_at *a, int64_t unix_s)
 
 	if (s <= 0)
 		return false;
-	return rule_waits_until(
-	    a, (struct msec){a->w->now.v + (s < LOOK_S ? s : LOOK_S) * 1000});
+	return rule_waits_until(a, (struct msec){a->w->now.v + (s < LOOK_S ? s : LOOK_S) * 1000});
 }
 
 /* --- Questions. */
@@ -121,8 +118,7 @@ bool
 dbops_disrupts(const struct plan_cluster *c)
 {
 	for (unsigned i = 0; i < c->dbops_n; i++)
-		if (is_disruptive(c->dbops[i]) &&
-		    c->dbops[i]->phase == CHOICE_dbops_phase_RUNNING)
+		if (is_disruptive(c->dbops[i]) && c->dbops[i]->phase == CHOICE_dbops_phase_RUNNING)
 			return true;
 	return false;
 }
@@ -148,8 +144,7 @@ dbops_leader(const struct plan_cluster *c)
 
 		if (status_current(c, i) && r->role == CHOICE_instance_role_PRIMARY &&
 		    r->state >= CHOICE_instance_state_RUNNING && !roll_is_busy(c, i) &&
-		    (best == c->instances_n ||
-			r->timeline > c->instance[best].report.timeline))
+		    (best == c->instances_n || r->timeline > c->instance[best].report.timeline))
 			best = i;
 	}
 	return best;
@@ -174,8 +169,8 @@ fit_replica(const struct plan_cluster *c)
 }
 
 bool
-dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
-    char *why, size_t size)
+dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal, char *why,
+    size_t size)
 {
 	bool task = dbops_info[d->op].task != CHOICE_task_kind_NONE;
 	const struct plan_report *r = &c->instance[ordinal].report;
@@ -193,9 +188,9 @@ dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned
 		return false;
 	}
 	if (task ? !uid_none(&r->task) && r->task_phase <= CHOICE_task_phase_RUNNING
-	         : roll_is_busy(c, ordinal)) {
-		snprintf(why, size, "waits for %s-%u to end what it was told before", c->name,
-		    ordinal);
+		 : roll_is_busy(c, ordinal)) {
+		snprintf(
+		    why, size, "waits for %s-%u to end what it was told before", c->name, ordinal);
 		return false;
 	}
 	return true;
@@ -223,8 +218,8 @@ await_cluster(struct plan_at *a, const struct plan_dbops *d)
 		return STOP;
 	if (!c->present)
 		return WAIT(a, d,
-		    "there is no BGCluster %s in this namespace; create it, or delete this",
-		    c->name) == STEP
+			   "there is no BGCluster %s in this namespace; create it, or delete this",
+			   c->name) == STEP
 		           ? STEP
 		           : STOP;
 	if (c->wanted.deleting)
@@ -355,8 +350,8 @@ begin_switchover(struct plan_at *a, const struct plan_dbops *d)
 		    "%s-%u does not stream or lags behind; see kubectl get bgi, and take another",
 		    c->name, to);
 	if (fit_replica(c) == c->instances_n)
-		return REFUSE(a, d,
-		    "no replica of %s streams without a lag; see kubectl get bgi", c->name);
+		return REFUSE(
+		    a, d, "no replica of %s streams without a lag; see kubectl get bgi", c->name);
 	return tell_if_free(a, d, leader);
 }
 
@@ -384,9 +379,8 @@ best_replica(const struct plan_cluster *c)
 			continue;
 		}
 		b = &c->instance[best].report;
-		if (r->timeline > b->timeline ||
-		    (r->timeline == b->timeline && r->lag < b->lag &&
-			r->lag != CHOICE_lag_class_UNKNOWN))
+		if (r->timeline > b->timeline || (r->timeline == b->timeline && r->lag < b->lag &&
+						     r->lag != CHOICE_lag_class_UNKNOWN))
 			best = i;
 	}
 	return best;
@@ -415,13 +409,12 @@ begin_failover(struct plan_at *a, const struct plan_dbops *d)
 		    "%s-0 -o jsonpath={.status.systemIdentifier}",
 		    c->name, c->name);
 	if (to == c->instances_n || to >= rule_instances(c))
-		return REFUSE(
-		    a, d, "no replica of %s runs; see kubectl get bgi", c->name);
+		return REFUSE(a, d, "no replica of %s runs; see kubectl get bgi", c->name);
 	if (c->instance[to].report.role == CHOICE_instance_role_PRIMARY && status_current(c, to))
 		return REFUSE(a, d, "%s-%u is the primary already", c->name, to);
 	if (!runs_here(c, to))
-		return REFUSE(a, d, "%s-%u does not run; see kubectl get bgi, and take another",
-		    c->name, to);
+		return REFUSE(
+		    a, d, "%s-%u does not run; see kubectl get bgi, and take another", c->name, to);
 	return tell_if_free(a, d, to);
 }
 
@@ -436,8 +429,8 @@ begin_reinit(struct plan_at *a, const struct plan_dbops *d)
 	if (leader == c->instances_n)
 		return WAIT(a, d, "BGCluster %s has no primary to fetch the data from", c->name);
 	if (i == leader || c->instance[i].report.role == CHOICE_instance_role_PRIMARY)
-		return REFUSE(a, d, "%s-%u is the primary: its data is what others fetch", c->name,
-		    i);
+		return REFUSE(
+		    a, d, "%s-%u is the primary: its data is what others fetch", c->name, i);
 	if (!status_current(c, i))
 		return WAIT(a, d, "%s-%u has no pod that reports", c->name, i);
 	return tell_if_free(a, d, i);
@@ -464,7 +457,8 @@ begin_task(struct plan_at *a, const struct plan_dbops *d)
 
 	if (i == c->instances_n)
 		return WAIT(a, d, "BGCluster %s has no %s", c->name,
-		    d->replica ? "replica that streams without a lag" : "primary that takes writes");
+		    d->replica ? "replica that streams without a lag"
+			       : "primary that takes writes");
 	return tell_if_free(a, d, i);
 }
 
@@ -472,7 +466,7 @@ static enum verdict
 begin_now(struct plan_at *a, const struct plan_dbops *d)
 {
 	static enum verdict (*const begin[CHOICE_dbops_op_COUNT])(
-	    struct plan_at *a, const struct plan_dbops *d) = {
+	    struct plan_at * a, const struct plan_dbops *d) = {
 	    [CHOICE_dbops_op_RESTART] = begin_servers,
 	    [CHOICE_dbops_op_RELOAD] = begin_servers,
 	    [CHOICE_dbops_op_SWITCHOVER] = begin_switchover,
@@ -491,8 +485,8 @@ begin_now(struct plan_at *a, const struct plan_dbops *d)
 /* --- When. */
 
 static enum verdict
-say_next(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_reason reason,
-    const char *why)
+say_next(
+    struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_reason reason, const char *why)
 {
 	int64_t next = dbops_next_time(d, a->w->unix_s);
 	char at[21];
@@ -521,8 +515,8 @@ await_schedule(struct plan_at *a, const struct plan_dbops *d)
 	if (d->phase != CHOICE_dbops_phase_NONE && d->phase != CHOICE_dbops_phase_SCHEDULED)
 		return PASS;
 	if (d->suspend) {
-		v = dbops_say(a, d, CHOICE_dbops_phase_SCHEDULED, 0,
-		    "suspended by spec.schedule.suspend");
+		v = dbops_say(
+		    a, d, CHOICE_dbops_phase_SCHEDULED, 0, "suspended by spec.schedule.suspend");
 	} else if (d->next_s == 0 || d->phase == CHOICE_dbops_phase_NONE ||
 		   d->observed != d->generation) {
 		v = say_next(a, d, CHOICE_dbops_reason_NONE, "");
@@ -573,8 +567,9 @@ begin(struct plan_at *a, const struct plan_dbops *d)
 	if (d->phase == CHOICE_dbops_phase_PENDING && d->retries > 0) {
 		if (d->timeout_s != 0 && !dbops_waits_until(a, d->started_s + d->timeout_s))
 			return dbops_finish(a, d, CHOICE_dbops_phase_FAILED,
-			    CHOICE_dbops_reason_TIMED_OUT, "spec.timeout is over; it was repeated "
-							   "%u times",
+			    CHOICE_dbops_reason_TIMED_OUT,
+			    "spec.timeout is over; it was repeated "
+			    "%u times",
 			    d->retries);
 		return dbops_waits_until(a, d->next_s) ? PASS : begin_now(a, d);
 	}

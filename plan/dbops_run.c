@@ -146,8 +146,9 @@ lose(struct plan_at *a, const struct plan_dbops *d)
 		    a->c->name);
 	snprintf(text, sizeof(text), "interrupted: the pod of %s-%u that did it was lost%s",
 	    a->c->name, d->ordinal > 0 ? d->ordinal - 1u : 0,
-	    dbops_info[d->op].repeatable ? ""
-					 : "; how far it came is not known, so see, and do it anew");
+	    dbops_info[d->op].repeatable
+		? ""
+		: "; how far it came is not known, so see, and do it anew");
 	return fail(a, d, true, text);
 }
 
@@ -160,7 +161,7 @@ fail_there(struct plan_at *a, const struct plan_dbops *d)
 
 	return fail(a, d, r->task_interrupted || moved,
 	    moved && !r->task_interrupted ? "interrupted: the leadership moved to another instance"
-	                                  : "");
+					  : "");
 }
 
 /* --- Tasks, and what is done once on one instance. */
@@ -267,8 +268,9 @@ dbops_await_others(
 	const struct plan_cluster *c = a->c;
 
 	if (!status_current(c, ordinal))
-		return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to have a pod that "
-							 "reports",
+		return dbops_say(a, d, phase, d->next_s,
+			   "waits for %s-%u to have a pod that "
+			   "reports",
 			   c->name, ordinal) == STEP
 		           ? STEP
 		           : STOP;
@@ -346,8 +348,8 @@ enum verdict
 dbops_run(struct plan_at *a, const struct plan_dbops *d)
 {
 	if (d->refused != NULL)
-		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_REFUSED,
-		    "%s", d->refused);
+		return dbops_finish(
+		    a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_REFUSED, "%s", d->refused);
 	if (d->op == CHOICE_dbops_op_RESTART || d->op == CHOICE_dbops_op_RELOAD)
 		return run_servers(a, d);
 	return run_once(a, d);

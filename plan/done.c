@@ -642,6 +642,8 @@ on_dbops(const struct ctx *x)
 	succeed(&d->try);
 	if (x->answer->dbops_version > d->version)
 		d->awaits = x->answer->dbops_version;
+	if (x->sent->verb == CHOICE_verb_DBOPS_DELETE)
+		d->awaits = UINT64_MAX; /* until the record says that it is gone */
 	if (x->sent->verb == CHOICE_verb_DBOPS_TELL)
 		on_dbops_told(x, d);
 	if (x->sent->verb == CHOICE_verb_DBOPS_CANCEL && x->sent->ordinal < x->c->instances_n) {

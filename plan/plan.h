@@ -112,7 +112,8 @@ struct plan_dbops {
 
 	/* What is wanted. */
 	uint8_t op, role; /* choices dbops_op, dbops_role */
-	uint8_t wanted;   /* 1 + the ordinal that the spec names; DBOPS_NO_INSTANCE = none has that name */
+	uint8_t
+	    wanted; /* 1 + the ordinal that the spec names; DBOPS_NO_INSTANCE = none has that name */
 	uint8_t max_retries; /* DBOPS_RETRIES_NOT_GIVEN */
 	bool only_pending, locks, replica, suspend;
 	bool scheduled, bad_cron;
@@ -267,8 +268,8 @@ struct plan_step {
 	struct plan_sent sent; /* verb NONE: nothing to do now */
 	const char *why;       /* the rule, in words: for the log */
 	uint8_t event_type;
-	char text[IPC_TEXT_MAX + 1]; /* EVENT */
-	struct plan_status status;   /* STATUS */
+	char text[IPC_TEXT_MAX + 1];    /* EVENT */
+	struct plan_status status;      /* STATUS */
 	const struct plan_dbops *dbops; /* DBOPS_*, with text: */
 	struct {
 		uint8_t phase, reason; /* choices dbops_phase, dbops_reason */

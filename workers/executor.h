@@ -232,8 +232,8 @@ struct step {
 	/* DBOPS_*: the BGDbOps, as the step's own GET found it and its writes left it. */
 	struct bgdbops dbops;
 	struct str finalizers, said;
-	struct guard instance;       /* the BGInstance that is told */
-	bool claimed, told, fresh;   /* fresh: a run begins */
+	struct guard instance;     /* the BGInstance that is told */
+	bool claimed, told, fresh; /* fresh: a run begins */
 	unsigned configmap;
 	bool volume_fits; /* although its claim asks for less */
 	struct guard volume;

@@ -55,8 +55,8 @@ is_as_planned(struct step *s)
 
 	s->done.dbops_version = m->resource_version;
 	if (!uid_eq(&m->uid, &s->req.uid))
-		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
-		    "another BGDbOps has that name now");
+		step_end(
+		    s, CHOICE_step_code_CONFLICT, REASON_NONE, "another BGDbOps has that name now");
 	else if (m->generation != s->req.generation)
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
 		    "the BGDbOps is of generation %llu now", (unsigned long long)m->generation);
@@ -72,7 +72,7 @@ is_as_planned(struct step *s)
 static void
 on_dbops(struct step *s, const struct kube_reply *r)
 {
-	static void (*const verbs[CHOICE_verb_COUNT])(struct step *s) = {
+	static void (*const verbs[CHOICE_verb_COUNT])(struct step * s) = {
 	    [CHOICE_verb_DBOPS_TELL] = verb_dbops_tell,
 	    [CHOICE_verb_DBOPS_CANCEL] = verb_dbops_cancel,
 	    [CHOICE_verb_DBOPS_SAY] = verb_dbops_say,
@@ -116,8 +116,7 @@ on_status(struct step *s, const struct kube_reply *r)
 }
 
 void
-dbops_write_status(
-    struct step *s, const struct dbops_status *status, void (*then)(struct step *s))
+dbops_write_status(struct step *s, const struct dbops_status *status, void (*then)(struct step *s))
 {
 	struct guard guard = patch_guard(&s->dbops.meta);
 	struct buf patch, body;
@@ -195,7 +194,7 @@ is_claimed(const struct step *s)
 
 	uid_format(pod, &s->req.target);
 	return (s->op.cleanup ? d->cleanup == CHOICE_dbops_cleanup_RUNNING
-	                      : d->phase == CHOICE_dbops_phase_RUNNING) &&
+			      : d->phase == CHOICE_dbops_phase_RUNNING) &&
 	       d->attempt == s->op.attempt && str_is(d->instance, s->name) &&
 	       str_is(d->pod_uid, pod);
 }

@@ -262,8 +262,7 @@ report_cleaned(struct step *s, const struct bginstance *i, struct dbops_status *
 		step_end_done(s);
 		return;
 	}
-	st->cleanup = i != NULL && is_own_task(s, i) &&
-	                      i->task_phase == CHOICE_task_phase_SUCCEEDED
+	st->cleanup = i != NULL && is_own_task(s, i) && i->task_phase == CHOICE_task_phase_SUCCEEDED
 	                  ? CHOICE_dbops_cleanup_DONE
 	                  : CHOICE_dbops_cleanup_FAILED;
 	dbops_write_status(s, st, step_end_done);
@@ -273,7 +272,7 @@ static void
 report(struct step *s, const struct bginstance *i)
 {
 	static void (*const reports[CHOICE_verb_COUNT])(
-	    struct step *s, const struct bginstance *i, struct dbops_status *st) = {
+	    struct step * s, const struct bginstance *i, struct dbops_status *st) = {
 	    [CHOICE_verb_DBOPS_PROGRESS] = report_progress,
 	    [CHOICE_verb_DBOPS_NEXT] = report_server,
 	    [CHOICE_verb_DBOPS_RETRY] = report_retry,

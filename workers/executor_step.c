@@ -228,8 +228,9 @@ executor_take(struct executor *x, const struct ipc_msg *m)
 static void
 poison_enter(const struct step *s)
 {
-	struct ipc_poison p = {
-	    .kind = is_dbops(s) ? KIND_BGDBOPS : KIND_BGCLUSTER, .uid = s->req.uid, .generation = s->req.generation};
+	struct ipc_poison p = {.kind = is_dbops(s) ? KIND_BGDBOPS : KIND_BGCLUSTER,
+	    .uid = s->req.uid,
+	    .generation = s->req.generation};
 
 	memcpy(p.namespace, s->req.namespace, sizeof(p.namespace));
 	memcpy(p.name, s->req.name, sizeof(s->req.name));

@@ -41,7 +41,7 @@ struct table {
 	struct queue dirty, spare;
 	struct table_namespace namespaces[NAMESPACES_MAX];
 	unsigned namespaces_n;
-	unsigned limit; /* CLUSTERS_MAX; a test's may be less */
+	unsigned limit;   /* CLUSTERS_MAX; a test's may be less */
 	unsigned dbops_n; /* of all clusters */
 };
 

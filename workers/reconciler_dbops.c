@@ -181,8 +181,7 @@ dbops_quarantine(struct table *t, const struct uid *uid, uint64_t generation)
 		struct entry *e = t->slots[k];
 		unsigned i = e != NULL ? find(e, uid) : 0;
 
-		if (e != NULL && i < e->plan.dbops_n &&
-		    e->plan.dbops[i]->generation == generation)
+		if (e != NULL && i < e->plan.dbops_n && e->plan.dbops[i]->generation == generation)
 			e->plan.dbops[i]->quarantined = true;
 	}
 }

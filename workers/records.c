@@ -154,8 +154,8 @@ fill_task(const struct bginstance *i, struct msg_rec_instance *r)
 	if (!str_eq(i->task_id, i->task_done_id) || i->task_attempt != i->task_done_attempt)
 		return;
 	r->task_phase = i->task_phase;
-	r->task_interrupted = i->task_phase == CHOICE_task_phase_FAILED &&
-	                      str_starts(i->task_message, "interrupted");
+	r->task_interrupted =
+	    i->task_phase == CHOICE_task_phase_FAILED && str_starts(i->task_message, "interrupted");
 	r->task_percent = (uint8_t)i->task_percent;
 	r->task_step = hash_str(HASH_INIT, i->task_step);
 }

@@ -19,8 +19,7 @@ fill_dbops(const struct record_source *s, struct msg_rec_dbops *r, struct err *e
 	    .version = m->resource_version,
 	    .finalizer = decode_has_finalizer(s->j, s->object, DBOPS_FINALIZER),
 	    .max_retries = RETRIES_NOT_GIVEN};
-	json_copy_text(
-	    s->j, json_path(s->j, s->object, "spec.cluster"), cluster, sizeof(cluster));
+	json_copy_text(s->j, json_path(s->j, s->object, "spec.cluster"), cluster, sizeof(cluster));
 	if (cluster[0] == '\0' || !charset_ok(CHARS_DNS1035, str_of(cluster)) ||
 	    str_copy(r->cluster, sizeof(r->cluster), str_of(cluster)) != 0 ||
 	    str_copy(r->name, sizeof(r->name), m->name) != 0)

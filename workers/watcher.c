@@ -258,8 +258,7 @@ start_view(struct watcher *wr, enum kind kind, const char *ns)
 	    .on_synced = on_synced,
 	    .on_trouble = on_trouble,
 	};
-	struct kube_watch_spec spec = {
-	    kind, ns, is_users(kind) ? NULL : LABEL_CLUSTER, NULL};
+	struct kube_watch_spec spec = {kind, ns, is_users(kind) ? NULL : LABEL_CLUSTER, NULL};
 	struct view *v = &wr->views[wr->views_n++];
 	*v = (struct view){.owner = wr, .kind = kind, .ns = ns};
 	v->watch = kube_watch_start(wr->kube, &spec, &ops, v);

@@ -43,8 +43,7 @@ struct record_source {
 int record_object(
     const struct record_source *s, struct arena *a, struct record *out, struct err *e);
 /* The same of a BGDbOps; one that can not be read says so in `invalid`. records_dbops.c */
-int record_dbops(
-    const struct record_source *s, struct arena *a, struct record *out, struct err *e);
+int record_dbops(const struct record_source *s, struct arena *a, struct record *out, struct err *e);
 int record_gone(const struct record_source *s, struct record *out, struct err *e);
 /* A BGCluster that must not be decoded: why becomes its `invalid`. */
 int record_cluster_invalid(
