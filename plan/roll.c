@@ -48,7 +48,7 @@ bool
 roll_is_busy(const struct plan_cluster *c, unsigned ordinal)
 {
 	return status_current(c, ordinal) &&
-	       (is_busy(&c->instance[ordinal]) || is_ending(&c->instance[ordinal]));
+	       (is_busy(&c->instance[ordinal]) || roll_is_ending(c, ordinal));
 }
 
 bool
