@@ -700,7 +700,6 @@ rule_status(struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 	struct plan_step *out = a->out;
 	bool ready;
-	int64_t pace_ms;
 
 	if (is_blind(a))
 		return PASS;
@@ -717,9 +716,7 @@ rule_status(struct plan_at *a)
 		return STEP;
 	out->sent.key = plan_status_hash(&out->status, c->wanted.generation);
 	out->sent.gist = status_gist(&out->status, c->wanted.generation);
-	pace_ms = out->sent.gist == c->status_gist ? STATUS_TEXT_MS : STATUS_MS;
-	if (c->status_sent != 0 && ready == c->status_ready &&
-	    rule_waits_until(a, (struct msec){c->status_at.v + pace_ms}))
+	if (rule_waits_until(a, status_due(a, ready)))
 		return PASS;
 	out->sent.ready = ready;
 	return rule_step(a, CHOICE_verb_STATUS, CHILD_ANCHOR, 0, NULL);

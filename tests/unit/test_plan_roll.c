@@ -166,6 +166,27 @@ test_few_words(void)
 	says(0);
 	says(1);
 	CHECK(does(CHOICE_verb_STATUS), "another primary is news");
+	begin();
+	gone = false;
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 2), "in a rolling change");
+	done();
+	CHECK(does(CHOICE_verb_STATUS), "it is said that one does not serve");
+	done();
+	comes_back(2, CHOICE_instance_role_REPLICA);
+	world.now = c.status_at;
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 1), "when it does again the next one does not");
+	done();
+	CHECK(!does(CHOICE_verb_STATUS), "which says the same");
+	comes_back(1, CHOICE_instance_role_REPLICA);
+	world.now.v = c.status_at.v + 4000;
+	CHECK(is_next(CHOICE_verb_SWITCHOVER, 0), "for a moment all serve");
+	done();
+	CHECK(!does(CHOICE_verb_STATUS), "which is not worth two writes");
+	comes_back(0, CHOICE_instance_role_PRIMARY);
+	world.now.v = c.status_at.v + 4000;
+	CHECK(does(CHOICE_verb_STATUS) &&
+		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_TRUE,
+	    "at its end it is");
 }
 
 static void
