@@ -121,7 +121,7 @@ bool roll_patroni_paused(const struct plan_cluster *c);
 
 /* --- gist.c */
 /* Equal: nothing but texts differ that nobody has to act on. */
-uint64_t status_gist(const struct plan_status *s, uint64_t generation);
+uint64_t status_gist(const struct plan_at *a, const struct plan_status *s);
 /* When that in a->out may be written; ready: what it says. */
 struct msec status_due(const struct plan_at *a, bool ready);
 

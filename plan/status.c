@@ -715,7 +715,7 @@ rule_status(struct plan_at *a)
 	if (look_before_saying(a) == STEP)
 		return STEP;
 	out->sent.key = plan_status_hash(&out->status, c->wanted.generation);
-	out->sent.gist = status_gist(&out->status, c->wanted.generation);
+	out->sent.gist = status_gist(a, &out->status);
 	if (rule_waits_until(a, status_due(a, ready)))
 		return PASS;
 	out->sent.ready = ready;

@@ -182,7 +182,17 @@ test_few_words(void)
 	CHECK(is_next(CHOICE_verb_SWITCHOVER, 0), "for a moment all serve");
 	done();
 	CHECK(!does(CHOICE_verb_STATUS), "which is not worth two writes");
-	comes_back(0, CHOICE_instance_role_PRIMARY);
+	reports[0].role = CHOICE_instance_role_NONE;
+	reports[0].state = CHOICE_instance_state_STARTING;
+	says(0);
+	CHECK(!does(CHOICE_verb_STATUS), "nor is that nobody leads");
+	reports[1].role = CHOICE_instance_role_PRIMARY;
+	reports[1].state = CHOICE_instance_state_RUNNING;
+	says(1);
+	CHECK(does(CHOICE_verb_STATUS) && strcmp(step.status.primary, "demo-1") == 0,
+	    "but who does then is");
+	done();
+	comes_back(0, CHOICE_instance_role_REPLICA);
 	world.now.v = c.status_at.v + 4000;
 	CHECK(does(CHOICE_verb_STATUS) &&
 		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_TRUE,
