@@ -166,6 +166,11 @@ test_few_words(void)
 	says(0);
 	says(1);
 	CHECK(does(CHOICE_verb_STATUS), "another primary is news");
+}
+
+static void
+test_coming_and_going(void)
+{
 	begin();
 	gone = false;
 	CHECK(is_next(CHOICE_verb_REPLACE_POD, 2), "in a rolling change");
@@ -352,6 +357,7 @@ main(void)
 {
 	test_pods();
 	test_few_words();
+	test_coming_and_going();
 	test_halt();
 	test_primary_without_a_role();
 	test_two_synchronous();
