@@ -8,8 +8,6 @@ import pytest
 from cluster import (STATE, Writer, ancestors, apply, bgcluster, cmdline, condition, connect, get, kill, kubectl, pod_process, primary, sql, wait,
                      wait_ready)
 
-pytestmark = pytest.mark.alone
-
 
 def three(ns, **more):
     apply(bgcluster(instances=3, patroni={"synchronousMode": "on", **more}), ns)
@@ -61,7 +59,7 @@ def test_leader_pod_deleted_politely_hands_over(ns):
     assert w.lost() == []
 
 
-@pytest.mark.parametrize("victim", ["patroni", "postmaster", "agent", "pgctl"])
+@pytest.mark.parametrize("victim", [pytest.param("patroni", marks=pytest.mark.alone), "postmaster", "agent", "pgctl"])
 def test_kill_9_in_the_leaders_pod(ns, victim):
     three(ns)
     with Writer("demo", ns) as w:
@@ -87,6 +85,7 @@ def test_kill_9_of_pid_1(ns):
     assert w.lost() == []
 
 
+@pytest.mark.alone
 def test_frozen_patroni_on_the_leader_is_fenced(ns):
     """SIGSTOP, and SIGSTOP of every successor: the old server must not be writable when another one is."""
     three(ns)
@@ -120,6 +119,7 @@ def shim(pid):
     return next(p for p in ancestors(pid) if cmdline(p)[0].endswith(b"containerd-shim-runc-v2"))
 
 
+@pytest.mark.alone
 def test_two_pods_never_share_a_volume(ns):
     """Forced deletion while the old container goes on (it ignores SIGTERM, and the node's runtime hangs): the new pod waits for the lock."""
     apply(bgcluster(), ns)
@@ -144,6 +144,7 @@ def test_two_pods_never_share_a_volume(ns):
     assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
 
 
+@pytest.mark.alone
 def test_report_of_a_lost_pod_does_not_stay(ns):
     """The node's kubelet hangs and the pod is forced away: what it said last of itself is no longer true of anything."""
     apply(bgcluster(), ns)
