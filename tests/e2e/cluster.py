@@ -162,7 +162,7 @@ def sql(cluster, ns, query, **more):
 def superuser_sql(cluster, ns, query, pod=None):
     """In the application's database, over the pod's own socket: the superuser is not let in from elsewhere."""
     env = [f"PGPASSWORD={secret(f'{cluster}-credentials', ns)['superuser-password']}"]
-    return kubectl("-n", ns, "exec", pod or primary(cluster, ns), "-c", "postgres", "--", "env", *env, "psql", "-h", "/run/postgresql", "-U", "postgres",
+    return kubectl("-n", ns, "exec", pod or wait("a primary", lambda: primary(cluster, ns)), "-c", "postgres", "--", "env", *env, "psql", "-h", "/run/postgresql", "-U", "postgres",
                    "-d", secret(f"{cluster}-app", ns)["dbname"], "-AtXc", query).strip()
 
 
