@@ -105,7 +105,7 @@ pytest_run() {
 	shift 2
 	say "$what (log: $log)"
 	: > "$failed_list"
-	COLUMNS=300 E2E_FAILED=$failed_list timeout --signal=INT --kill-after=60 $GROUP_LIMIT \
+	COLUMNS=200 E2E_FAILED=$failed_list timeout --signal=INT --kill-after=60 $GROUP_LIMIT \
 		/usr/bin/python3 -m pytest -p no:cacheprovider ${TESTS:-} -v --tb=short --durations=40 "$@" 2>&1 |
 		tee "$log" | sed -un '/ \(PASSED\|FAILED\|ERROR\|SKIPPED\)/s/^\(.\{0,160\}\).*/\1/p'
 	rc=${PIPESTATUS[0]}
