@@ -53,7 +53,7 @@ def test_no_password_no_entry(ns):
     sql("demo", ns, "SELECT 1")  # the Service answers
     with pytest.raises(psycopg2.OperationalError, match="password|authentication|rejected|pg_hba"):
         psycopg2.connect(host=get("service", "demo-rw", ns)["spec"]["clusterIP"], user="postgres", password="wrong", dbname="postgres",
-                         connect_timeout=3)
+                         connect_timeout=30)
     # the local socket asks for a password as well
     p = subprocess.run([KUBECTL, "-n", ns, "exec", "demo-0", "--", "psql", "-w", "-h", "/run/postgresql", "-U", "postgres", "-c", "SELECT 1"],
                        env=ENV, capture_output=True, text=True)
