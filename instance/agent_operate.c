@@ -1,7 +1,8 @@
 /*
- * What the operator tells this pod to do once, by way of Patroni: a switchover, a restart, a reload, a failover.
- * Whoever finds that what was asked is so already is done; what that does not tell apart is noted in
- * status before it begins, so that it is not done twice (operations[] says which).
+ * What the operator tells this pod to do once, by way of Patroni: a switchover, a restart, a
+ * reload, a failover. Whoever finds that what was asked is so already is done; what that does not
+ * tell apart is noted in status before it begins, so that it is not done twice (operations[] says
+ * which).
  */
 #include "instance/agent.h"
 

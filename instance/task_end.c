@@ -1,7 +1,8 @@
 /*
- * How a task ends: its program is killed, its backends are ended by their application_name (a statement goes on
- * without its psql), what such a run leaves behind is removed, and then the state is said. Also what is removed before
- * a task is tried again. All of it within a bounded time, since a cancelled task is waited for.
+ * How a task ends: its program is killed, its backends are ended by their application_name (a
+ * statement goes on without its psql), what such a run leaves behind is removed, and then the
+ * state is said. Also what is removed before a task is tried again. All of it within a bounded
+ * time, since a cancelled task is waited for.
  */
 #include "instance/task.h"
 

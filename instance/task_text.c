@@ -1,6 +1,6 @@
 /*
- * What the programs of a task print, and what a script may hold. Pure; pgctl parses output of the user's image, so
- * every number is checked and nothing is believed to be there.
+ * What the programs of a task print, and what a script may hold. Pure; pgctl parses output of the
+ * user's image, so every number is checked and nothing is believed to be there.
  */
 #include <ctype.h>
 #include <math.h>
@@ -98,8 +98,8 @@ task_tail(struct str s, char out[TASK_OUTPUT_MAX + 1])
 /* --- Scripts. */
 
 /*
- * pgbench finds meta-commands anywhere in a line, in quotes it does not; here a backslash is one wherever it stands,
- * which refuses too much rather than too little.
+ * pgbench finds meta-commands anywhere in a line, in quotes it does not; here a backslash is one
+ * wherever it stands, which refuses too much rather than too little.
  */
 const char *
 task_pgbench_refused(struct str script, char name[32])
