@@ -65,6 +65,8 @@ void task_sql_create_benchmark(const struct task_name *n, struct str owner, stru
 int task_hex_decode(struct str hex, char *out, size_t size);
 /* Rows that a VACUUM VERBOSE says it has removed. */
 uint64_t task_tuples_removed(struct str stderr_text);
+/* Was it the server that went away, rather than what it was asked for that failed? */
+bool task_connection_lost(struct str stderr_text);
 /* The last whole lines, <= TASK_OUTPUT_MAX bytes, as the wire wants them. */
 void task_tail(struct str text, char out[TASK_OUTPUT_MAX + 1]);
 /*

@@ -275,5 +275,6 @@ task_end_failed(struct task *t, const struct run_result *r, const char *program)
 	psql_complaint(r->err, text);
 	if (text[0] == '\0')
 		(void)snprintf(text, sizeof(text), "%s ended with status %d", program, r->status);
-	task_end(t, CHOICE_task_phase_FAILED, "%s", text);
+	task_end(t, CHOICE_task_phase_FAILED, "%s%s",
+	    task_connection_lost(r->err) ? "interrupted: PostgreSQL ended: " : "", text);
 }

@@ -325,7 +325,7 @@ def test_postmaster_killed(shop):
     wait("the script to run", lambda: backends(shop, id) == 1, 60)
     kill(pod_process(shop, INSTANCE, "postmaster"))
     s = ended(shop, id)
-    assert s["phase"] == "Failed" and s["message"], s
+    assert s["phase"] == "Failed" and s["message"].startswith("interrupted: "), s
     wait_ready("demo", shop)
 
 
