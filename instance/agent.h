@@ -50,6 +50,7 @@ struct operate_job {
 	char candidate[NAME_MAX_LABEL + 1];
 	uint8_t kind, phase; /* choices operation, operation_phase */
 	bool begun, posted;  /* by this agent; and Patroni was asked */
+	bool led;            /* this instance was the primary when it began */
 	bool resumed;        /* a former agent of this pod had noted it */
 	unsigned polls;      /* how many there were when it came */
 	struct msec next;    /* not before */

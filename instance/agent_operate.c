@@ -282,8 +282,10 @@ operate_look(struct agent *a)
 	/* Else a crash would leave no trace of it. */
 	if (!operations[job->kind].noted ||
 	    (strcmp(a->stored.operation_id, job->id) == 0 &&
-		strcmp(a->stored.operation_message, job->text) == 0 && !a->status.busy))
+		strcmp(a->stored.operation_message, job->text) == 0 && !a->status.busy)) {
+		job->led = a->view.primary;
 		operations[job->kind].begin(a);
+	}
 }
 
 /* init's word on whether PostgreSQL takes connections: how long a primary did not is an outage. */
@@ -292,7 +294,7 @@ operate_accepts(struct agent *a, bool accepts)
 {
 	struct operate_job *job = &a->operate;
 
-	if (!accepts && job->down.v == 0 && job->begun && a->view.primary &&
+	if (!accepts && job->down.v == 0 && job->begun && job->led &&
 	    job->phase == CHOICE_operation_phase_RUNNING)
 		job->down = clock_boot();
 }

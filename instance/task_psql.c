@@ -183,7 +183,7 @@ on_look(void *arg, const struct run_result *r)
 	const char *line = r->status == 0 ? strstr(r->out.p, "p ") : NULL;
 
 	t->look = NULL;
-	if (t->run == NULL || !t->measured || t->ending || line == NULL || t->targets == 0 ||
+	if (t->run == NULL || !t->measured || t->ending || line == NULL || t->target > t->targets ||
 	    sscanf(line, "p %19llu %19llu", &done, &all) != 2 || all == 0 || done > all)
 		return;
 	t->state.percent = (uint8_t)(((double)(t->target - 1) + (double)done / (double)all) /

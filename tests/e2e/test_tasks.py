@@ -114,7 +114,7 @@ def test_names_that_bite(shop):
     q = '"' + HOSTILE.replace('"', '""') + '"'
     nasty = "it''s %I \\ $$ :x E''"
     psql(shop, HOSTILE, f"DROP SCHEMA IF EXISTS {q} CASCADE; CREATE SCHEMA {q}; CREATE TABLE {q}.{q} (i int PRIMARY KEY); "
-                        f"CREATE TABLE {q}.\"{nasty}\" (i int PRIMARY KEY); CREATE INDEX {q} ON {q}.{q} (i)")
+                        f"CREATE TABLE {q}.\"{nasty}\" (i int PRIMARY KEY); CREATE INDEX \"{nasty} i\" ON {q}.{q} (i)")
     for kind, more in (("Vacuum", {"full": True}), ("Analyze", {}), ("Reindex", {})):
         works(shop, kind, databases=[HOSTILE], tables=[f"{HOSTILE}.{HOSTILE}", f"{HOSTILE}.{nasty}", "x"], **more)
     works(shop, "Reindex", databases=[HOSTILE], concurrently=False)
