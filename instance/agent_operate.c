@@ -12,14 +12,27 @@
 	600000 /* the stop has no bound of its own (patroni/postgresql, Postgresql.stop) */
 #define AGAIN_MS 1000
 
+/*
+ * At most: init looks once in a tick, so it sees the beginning late, and what is shorter not at
+ * all.
+ */
+static uint32_t
+outage(const struct operate_job *job)
+{
+	int64_t seen = job->down.v != 0 ? clock_boot().v - job->down.v : 0;
+
+	return (uint32_t)(seen + TICK_MS);
+}
+
 static void
 finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 {
 	struct operate_job *job = &a->operate;
 
 	job->phase = (uint8_t)phase;
-	if (job->down.v != 0 && phase == CHOICE_operation_phase_SUCCEEDED)
-		job->outage_ms = (uint32_t)(clock_boot().v - job->down.v);
+	if (job->led && job->begun && phase == CHOICE_operation_phase_SUCCEEDED &&
+	    job->kind != CHOICE_operation_RELOAD)
+		job->outage_ms = outage(job);
 	str_copy_text(job->text, sizeof(job->text), text);
 	log_line(phase == CHOICE_operation_phase_FAILED ? LOG_WARN : LOG_INFO, "operation", NULL,
 	    "%s %s: %s", choice_text(VOCAB_operation, job->kind),
