@@ -52,6 +52,7 @@ struct operate_job {
 	bool begun, posted;  /* by this agent; and Patroni was asked */
 	bool led;            /* this instance was the primary when it began */
 	bool resumed;        /* a former agent of this pod had noted it */
+	unsigned number;     /* of the operation, in this agent's life */
 	unsigned polls;      /* how many there were when it came */
 	struct msec next;    /* not before */
 	struct msec down;    /* since then this primary takes no connections; 0 = it does */
@@ -165,10 +166,10 @@ void patroni_wake(struct agent *a);       /* once, when it has come to lead */
 void patroni_post_switchover(struct agent *a, const char *candidate,
     void (*done)(struct agent *a, bool ok, struct str text));
 /*
- * One at a time. status 0: no answer, or one is under way. /restart answers when PostgreSQL is
- * up.
+ * One at a time: false if another is under way. status 0: no answer. /restart answers when
+ * PostgreSQL is up.
  */
-void patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
+bool patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
     void (*done)(struct agent *a, int status, struct str text));
 
 /* agent_operate.c */

@@ -58,6 +58,32 @@ succeed(struct agent *a, const char *text)
 	finish(a, CHOICE_operation_phase_SUCCEEDED, str_of(text));
 }
 
+/*
+ * Whose the request under way is: an answer that comes when the operator has put another operation
+ * in its place says nothing of that.
+ */
+static unsigned asked_for;
+
+static void
+ask(struct agent *a, const char *path, struct str body, int timeout_ms,
+    void (*done)(struct agent *a, int status, struct str text))
+{
+	a->operate.begun = patroni_post(a, path, body, timeout_ms, done);
+	if (a->operate.begun)
+		asked_for = a->operate.number;
+	else
+		a->operate.next.v = clock_boot().v + AGAIN_MS;
+}
+
+static bool
+is_late(struct agent *a)
+{
+	if (asked_for == a->operate.number && a->operate.phase == CHOICE_operation_phase_RUNNING)
+		return false;
+	agent_look(a);
+	return true;
+}
+
 static bool
 candidate_leads(const struct agent *a)
 {
@@ -69,6 +95,8 @@ candidate_leads(const struct agent *a)
 static void
 on_switched(struct agent *a, bool ok, struct str text)
 {
+	if (is_late(a))
+		return;
 	/* Refused, or the answer was lost with the leadership: what is so now decides. */
 	if (!ok)
 		ok = a->operate.candidate[0] != '\0' ? candidate_leads(a) : !agent_leads(a);
@@ -85,6 +113,7 @@ operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m)
 	    a->operate.phase != CHOICE_operation_phase_RUNNING)
 		return;
 	a->operate.posted = true;
+	asked_for = a->operate.number;
 	patroni_post_switchover(a, a->operate.candidate, on_switched);
 }
 
@@ -143,6 +172,8 @@ on_restarted_pending(struct agent *a, int status, struct str text)
 {
 	bool ok = status == 200 || (a->view.known && !a->view.pending_restart);
 
+	if (is_late(a))
+		return;
 	finish(a, ok ? CHOICE_operation_phase_SUCCEEDED : CHOICE_operation_phase_FAILED, text);
 }
 
@@ -153,9 +184,7 @@ begin_restart(struct agent *a)
 		succeed(a, "nothing waits for a restart");
 		return;
 	}
-	a->operate.begun = true;
-	patroni_post(
-	    a, "/restart", STR("{\"restart_pending\":true}"), RESTART_MS, on_restarted_pending);
+	ask(a, "/restart", STR("{\"restart_pending\":true}"), RESTART_MS, on_restarted_pending);
 }
 
 /* --- Restart, always: the note names the server that is to go. */
@@ -171,6 +200,8 @@ put_note(const struct agent *a, char note[IPC_TEXT_MAX + 1])
 static void
 on_restarted(struct agent *a, int status, struct str text)
 {
+	if (is_late(a))
+		return;
 	if (status == 200) {
 		succeed(a, "");
 	} else if (status == 0 ||
@@ -194,8 +225,7 @@ begin_restart_always(struct agent *a)
 		succeed(a, "");
 		return;
 	}
-	a->operate.begun = true;
-	patroni_post(a, "/restart", STR("{}"), RESTART_MS, on_restarted);
+	ask(a, "/restart", STR("{}"), RESTART_MS, on_restarted);
 }
 
 /* --- Reload */
@@ -203,6 +233,8 @@ begin_restart_always(struct agent *a)
 static void
 on_reloaded(struct agent *a, int status, struct str text)
 {
+	if (is_late(a))
+		return;
 	if (status == 202 || status == 200)
 		succeed(a, "");
 	else
@@ -212,8 +244,7 @@ on_reloaded(struct agent *a, int status, struct str text)
 static void
 begin_reload(struct agent *a)
 {
-	a->operate.begun = true;
-	patroni_post(a, "/reload", STR("{}"), RELOAD_MS, on_reloaded);
+	ask(a, "/reload", STR("{}"), RELOAD_MS, on_reloaded);
 }
 
 /* --- Failover: may lose what the candidate has not got, so it is asked for once or not at all. */
@@ -221,6 +252,8 @@ begin_reload(struct agent *a)
 static void
 on_failed_over(struct agent *a, int status, struct str text)
 {
+	if (is_late(a))
+		return;
 	if (status == 200 || candidate_leads(a))
 		finish(a, CHOICE_operation_phase_SUCCEEDED, text);
 	else
@@ -240,10 +273,9 @@ begin_failover(struct agent *a)
 		fail(a, "interrupted: whether Patroni was asked is not known");
 		return;
 	}
-	a->operate.begun = true;
 	/* the decoder has let only a DNS label through */
 	(void)snprintf(body, sizeof(body), "{\"candidate\":\"%s\"}", a->operate.candidate);
-	patroni_post(a, "/failover", str_of(body), FAILOVER_MS, on_failed_over);
+	ask(a, "/failover", str_of(body), FAILOVER_MS, on_failed_over);
 }
 
 /* --- All of them. */
