@@ -53,6 +53,8 @@
 #define WATCH_BACKOFF_MS 100	 /* first, doubled up to the next line */
 #define WATCH_BACKOFF_MAX_MS 10000
 #define WATCH_SETTLED_MS 5000	 /* a stream that lived so long was sound: connect again at once */
+/* A stream that stands so long after failures shows the server well, and others follow within. */
+#define WATCH_WAKE_MS 1000
 #define WATCH_PENDING_MAX 32768	 /* bytes read and not yet fed, a watch; then TCP pushes back */
 #define WATCH_TROUBLE_MS 30000	 /* between two reports of one watch */
 
@@ -73,9 +75,12 @@
 #define TASK_TABLES_MAX 64
 #define TASK_ATTEMPTS_MAX 1000
 #define TASK_TIMEOUT_MAX_S 604800 /* a week */
+#define TASK_CLEANUP_S 300	   /* one that removes what another left */
 #define TASK_STEP_MAX 100	 /* "VACUUM shop public.orders, 2 of 5" */
 #define TASK_OUTPUT_MAX 1024	 /* the last lines of stderr */
 #define TASK_SCRIPT_MAX (1u << 20) /* what a ConfigMap can hold */
+#define CRON_TEXT_MAX 100
+#define DBOPS_MAX 4096 /* BGDbOps that are not over, of all clusters: 0.5 KB each */
 #define ZONE_NAME_MAX 40 /* of a time zone; the longest of IANA's has 32 */
 
 /* Tokens and CA bundle as the API server and kubelet hand them out. */

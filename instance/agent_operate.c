@@ -30,6 +30,9 @@ finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 	struct operate_job *job = &a->operate;
 
 	job->phase = (uint8_t)phase;
+	/* One that is under way may have been answered before. */
+	job->seen_at = a->polls + (a->polling ? 2 : 1);
+	a->poll_next.v = 0;
 	if (job->led && job->begun && phase == CHOICE_operation_phase_SUCCEEDED &&
 	    job->kind != CHOICE_operation_RELOAD)
 		job->outage_ms = outage(job);
@@ -282,15 +285,26 @@ begin_failover(struct agent *a)
 
 static const struct {
 	void (*begin)(struct agent *);
-	bool noted; /* in status, before it begins */
+	/* In status, before it begins; else it may be begun again by whoever does not know of it. */
+	bool noted;
 } operations[CHOICE_operation_COUNT] = {
-    [CHOICE_operation_SWITCHOVER] = {begin_switchover, true},
-    [CHOICE_operation_RESTART] = {begin_restart, true},
+    [CHOICE_operation_SWITCHOVER] = {begin_switchover, false},
+    [CHOICE_operation_RESTART] = {begin_restart, false},
     [CHOICE_operation_RESTART_ALWAYS] = {begin_restart_always, true},
     [CHOICE_operation_RELOAD] = {begin_reload, false},
     [CHOICE_operation_FAILOVER] = {begin_failover, true},
     [CHOICE_operation_REINIT] = {NULL, true},
 };
+
+bool
+operate_is_quiet(const struct agent *a)
+{
+	const struct operate_job *job = &a->operate;
+
+	return !operations[job->kind].noted && strcmp(a->stored.operation_id, job->id) != 0 &&
+	       (job->phase == CHOICE_operation_phase_RUNNING ||
+		   (job->phase == CHOICE_operation_phase_SUCCEEDED && a->polls < job->seen_at));
+}
 
 /* The cluster as it was after the operation came, where a candidate is judged by it. */
 static bool

@@ -19,6 +19,7 @@ enum situation {
 };
 #define SAY 64u /* asked even when a row above stopped */
 
+static enum verdict rule_first_status(struct plan_at *a);
 static enum verdict rule_finalizer(struct plan_at *a);
 
 static const struct rule {
@@ -26,11 +27,14 @@ static const struct rule {
 	enum verdict (*rule)(struct plan_at *a);
 	const char *sentence;
 } rules[] = {
+    {ENDING | NOBODY | PAUSED | UNREADABLE | QUARANTINED, rule_dbops,
+	"a BGDbOps says that it can not be done now, or ends"},
     {ENDING, rule_remove_finalizer, "nothing of ours holds up a namespace that is being deleted"},
 
     {DELETING, rule_namespace, "whether its namespace goes too is asked first"},
     {PAUSED | UNREADABLE | QUARANTINED, rule_namespace_held_up,
 	"and of what is deleted but held up as well"},
+    {DELETING | SAY, rule_dbops, "BGDbOps of a cluster that goes end"},
     {DELETING, rule_rest_to_delete, "data that is kept comes to rest in order first,"},
     {DELETING, rule_delete_statefulset, "then the StatefulSet goes,"},
     {DELETING, rule_await_pods, "then its pods end, all of them,"},
@@ -38,8 +42,11 @@ static const struct rule {
     {DELETING, rule_destroy_data, "then the data, only if deletionPolicy is Delete,"},
     {DELETING, rule_remove_finalizer, "and at last our finalizer"},
 
+    {ALIVE, rule_first_status,
+	"a new cluster is not left without a word, however much is to be made"},
     {ALIVE, rule_rights,
 	"the rights of running instances heal before all else: one 403 demotes a primary"},
+    {ALIVE | SAY, rule_dbops, "a BGDbOps begins, goes on or ends"},
     {ALIVE, rule_finalizer, "nothing is made without our finalizer"},
     {ALIVE, rule_children,
 	"anchor, Secrets, rights, Services, instances, StatefulSet are made and kept, in this "
@@ -48,6 +55,7 @@ static const struct rule {
     {ALIVE, rule_rest, "who is hibernated or fenced is stopped, a whole cluster in order"},
     {ALIVE, rule_release, "on adopted data the last primary starts first, once all have reported"},
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
+    {ALIVE, rule_template, "pods are made anew as before, unless there is nothing to wait for"},
     {ALIVE, rule_replace, "a pod that never started is replaced once the mistake is taken back"},
     {ALIVE, rule_retire, "before the primary's pod goes with a smaller cluster another one leads"},
     {ALIVE, rule_roll, "pods older than the spec are replaced one by one, the primary last,"},
@@ -110,7 +118,7 @@ static void
 forget_storage_events(struct plan_cluster *c, const struct plan_status *s)
 {
 	const uint64_t events = 1ULL << REASON_DISK_ALMOST_FULL | 1ULL << REASON_EXPANSION_FAILED |
-	                        1ULL << REASON_EXPANSION_REFUSED;
+	                        1ULL << REASON_EXPANSION_REFUSED | 1ULL << REASON_WAL_IN_PGDATA;
 
 	for (unsigned i = 0; i < s->n; i++) {
 		if (s->at[i].type != CHOICE_condition_type_STORAGE_HEALTHY ||
@@ -195,6 +203,21 @@ bool
 rule_waits(struct plan_at *a, const struct plan_try *t)
 {
 	return rule_waits_until(a, t->until);
+}
+
+/* Else it is said when nothing is left to do, or something is in the way. */
+static enum verdict
+rule_first_status(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (!c->fresh || c->wanted.status != 0 ||
+	    rule_waits_until(a, (struct msec){c->seen.v + STATUS_FIRST_MS}))
+		return PASS;
+	if (rule_status(a) == STEP)
+		return STEP;
+	a->out->sent.key = 0;
+	return PASS;
 }
 
 static enum verdict

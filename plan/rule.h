@@ -12,9 +12,12 @@
 #define LOOK_FIRST_MS 2000 /* then twice that each time */
 #define LOOK_MAX_MS 30000
 #define LOOK_FRESH_MS 1000         /* nothing is replaced on older knowledge */
+#define REPLACED_MS 20000          /* so long a pod that we replace may take to be back */
 #define NAMESPACE_MS 10000         /* how often a cluster that loses pods asks for its namespace */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
 #define STATUS_MS 3000             /* between two writes of status, unless Ready changes */
+#define STATUS_TEXT_MS 15000       /* or nothing but texts that only go on counting */
+#define STATUS_FIRST_MS 1000       /* so long at most a new cluster is built without a word */
 #define STATUS_AGAIN_MS 60000      /* the same status twice: someone undid it */
 #define PODS_FIRST_MS 500          /* while pods end */
 #define PODS_MAX_MS 5000
@@ -112,7 +115,19 @@ unsigned roll_going_primary(const struct plan_cluster *c);
 bool roll_outdated(const struct plan_cluster *c, unsigned ordinal);
 /* Is it, or was it just told to end for that? */
 bool roll_is_changing(const struct plan_cluster *c, unsigned ordinal);
+/* It was told to end, and its last words are still those of a pod that runs. */
+bool roll_is_ending(const struct plan_cluster *c, unsigned ordinal);
 bool roll_patroni_paused(const struct plan_cluster *c);
+
+/* --- gist.c */
+uint64_t status_gist(const struct plan_status *s, uint64_t generation);
+
+/* --- template.c */
+/* Where there is nothing to wait for. */
+enum verdict rule_template(struct plan_at *a);
+/* Are pods made from another template than the spec asks for? */
+bool template_is_due(const struct plan_cluster *c);
+enum verdict template_write(struct plan_at *a);
 
 /* --- rest.c */
 enum verdict rule_rest(struct plan_at *a);
@@ -133,6 +148,48 @@ void window_look_again(struct plan_at *a); /* when one opens or closes */
 /* "waits for the maintenance window of 2026-11-28T01:00Z; ", or "" where none is waited for. */
 #define WINDOW_TEXT_SIZE 64
 void window_put_text(const struct plan_at *a, char out[WINDOW_TEXT_SIZE]);
+
+/* --- dbops.c: begin; dbops_run.c: what has begun */
+enum verdict rule_dbops(struct plan_at *a);
+/*
+ * One of them stops servers, moves the leadership or locks tables: a rolling change waits for it.
+ */
+bool dbops_disrupts(const struct plan_cluster *c);
+/* That instance does for one of them what spec.operation says. */
+bool dbops_holds(const struct plan_cluster *c, unsigned ordinal);
+enum verdict dbops_run(struct plan_at *a, const struct plan_dbops *d);
+enum verdict dbops_cancel(struct plan_at *a, const struct plan_dbops *d);
+/* PASS: nothing is to be cleaned up; STOP: it goes on. */
+enum verdict dbops_clean(struct plan_at *a, const struct plan_dbops *d);
+enum verdict dbops_step(struct plan_at *a, const struct plan_dbops *d, enum choice_verb verb);
+/* Tells the pod of that instance; the attempt is d's own or, for a new one, the one after it. */
+enum verdict dbops_tell(
+    struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool anew, bool cleanup);
+/* text: empty = the pod's own. */
+enum verdict dbops_finish(struct plan_at *a, const struct plan_dbops *d,
+    enum choice_dbops_phase phase, enum choice_dbops_reason reason, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* PASS: that is what it says already. */
+enum verdict dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase phase,
+    int64_t next_s, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+bool dbops_waits_until(struct plan_at *a, int64_t unix_s);
+/* The instance that takes writes; instances_n = none. */
+unsigned dbops_leader(const struct plan_cluster *c);
+/* Whose server is next; instances_n = none is left. */
+unsigned dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d);
+/* Nobody else has that instance do something of that kind; else why says who. */
+bool dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
+    char *why, size_t size);
+/* PASS when this may be done to that server now; else what it waits for is said. */
+enum verdict dbops_await_others(
+    struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, enum choice_dbops_phase phase);
+int64_t dbops_next_time(const struct plan_dbops *d, int64_t after_s); /* INT64_MAX = never */
+
+/* --- roll.c */
+bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */
+bool roll_is_busy(const struct plan_cluster *c, unsigned ordinal);
+/* A pod that ends or is about to, or an operation of ours: a rolling change goes on. */
+bool roll_goes_on(const struct plan_at *a);
 
 /* --- delete.c */
 enum verdict rule_namespace(struct plan_at *a);

@@ -10,6 +10,7 @@
 #include "ipc/ipc.h"
 #include "kube/kube.h"
 #include "model/model.h"
+#include "objects/objects.h"
 
 /* ============ Policy (policy.c, pure) ============ */
 enum verdict {
@@ -19,6 +20,7 @@ enum verdict {
 };
 enum policy_shape { /* what a message must carry, else BREACH */
 	SHAPE_TARGET = 1,
+	SHAPE_DBOPS = 2, /* it is about a BGDbOps, and a STEP_DBOPS */
 };
 enum policy_need {               /* what the user's object must be, else REFUSE */
 	NEED_SPEC = 1,           /* decodable */
@@ -51,6 +53,8 @@ struct policy_verdict {
 /* namespaces: those that this operator was given. Sets *row on ALLOW. */
 void policy_check_message(const struct msg_step *s, char (*namespaces)[64], unsigned namespaces_n,
     const struct policy_row **row, struct policy_verdict *v);
+/* A verb of BGDbOps comes in its own message, and nothing else does. */
+void policy_check_dbops(const struct policy_row *row, bool dbops, struct policy_verdict *v);
 /*
  * c: the object as it is now; a: scratch. NEED_SPEC and NEED_DESTROYING are not looked at here: the
  * caller knows first.
@@ -69,6 +73,8 @@ struct pod_view {
 	enum choice_reason reason;
 	char text[IPC_TEXT_MAX + 1];
 };
+/* An instance's volumes: PGDATA's, and with spec.walStorage its WAL's. They are one thing. */
+enum claim { CLAIM_OF_DATA, CLAIM_OF_WAL, CLAIMS };
 struct pvc_view {
 	struct object_meta meta;
 	bool pending, bound, volume; /* volume: spec.volumeName is set */
@@ -106,11 +112,14 @@ void observe_event(const struct json *j, int event, const char *needle, const ch
 /* Is the BGInstance's condition Reachable=False, and its role and state empty? */
 bool observe_unreachable(const struct json *j, const struct bginstance *i);
 /* The volume that cluster has for ordinal: "pgdata-<cluster>-<ordinal>" */
-void observe_pvc_name(char out[NAME_MAX_OBJECT + 1], const char *cluster, unsigned ordinal);
-/* Which ordinal's volume is this? -1 = none of cluster's. */
-int observe_pvc_ordinal(struct str name, const char *cluster);
+void observe_pvc_name(
+    char out[NAME_MAX_OBJECT + 1], enum claim claim, const char *cluster, unsigned ordinal);
+/* Which ordinal's volume is this, and which of its? -1 = none of cluster's. */
+int observe_pvc_ordinal(struct str name, const char *cluster, enum claim *claim);
+/* What the spec asks of it. */
+struct str observe_pvc_size(enum claim claim, const struct bgcluster *c);
 /* Does the PVC say what the spec asks for? */
-bool observe_pvc_matches(const struct pvc_view *p, const struct bgcluster *c);
+bool observe_pvc_matches(const struct pvc_view *p, enum claim claim, const struct bgcluster *c);
 
 /* ============ Bodies (executor_patch.c, pure) ============ */
 /*
@@ -129,13 +138,15 @@ void patch_delete_options(struct buf *out, const struct guard *g, const char *pr
  */
 void patch_finalizers(
     struct buf *out, const struct guard *g, const struct json *j, int finalizers, bool add);
+/* Which part of a StatefulSet is patched; of other children always the whole. */
+enum patch_part { PATCH_WHOLE, PATCH_BUT_TEMPLATE, PATCH_TEMPLATE };
 /*
  * rendered against seen: 1 = out is a guarded merge patch, 0 = nothing differs, -1 = error. Leaves
  * out what can not be changed in a StatefulSet; its storage-inputs annotation goes on to say which
- * templates it has.
+ * volume templates it has.
  */
-int patch_child(struct buf *out, enum child c, const struct guard *g, struct str rendered,
-    struct str seen, struct arena *a, struct err *e);
+int patch_child(struct buf *out, enum child c, enum patch_part part, const struct guard *g,
+    struct str rendered, struct str seen, struct arena *a, struct err *e);
 /* Likewise for an anchor, without its data; but adopt adds `adopted`. */
 int patch_anchor(struct buf *out, const struct guard *g, struct str rendered, struct str seen,
     bool adopt, struct arena *a, struct err *e);
@@ -156,6 +167,11 @@ void patch_operation(
 /* spec.hold and spec.stop after HOLD, RELEASE or STOP_*: what they are, and as a patch. */
 void patch_held(enum choice_verb verb, const struct bginstance *now, bool *hold, uint8_t *stop);
 void patch_hold(struct buf *out, const struct guard *g, bool hold, enum choice_stop stop);
+/* raw: a BGDbOps' finalizers as they stand, or empty. Ours is added or taken out. */
+void patch_dbops_finalizers(
+    struct buf *out, const struct guard *g, struct str raw, bool add, struct arena *a);
+/* BGInstance.spec.task.cancel */
+void patch_cancel(struct buf *out, const struct guard *g);
 /* What a claim asks for. */
 void patch_claim_size(struct buf *out, const struct guard *g, struct str size);
 /* j: the BGInstance; its other conditions are kept. now: RFC 3339 */
@@ -189,6 +205,7 @@ struct step {
 	union {
 		struct msg_step_status status;
 		struct msg_step_event event;
+		struct msg_step_dbops op;
 	};
 	const struct policy_row *row;
 	struct arena arena;
@@ -217,8 +234,17 @@ struct step {
 		struct {
 			struct uid uid;
 			unsigned ordinal;
-		} of[INSTANCES_MAX];
+			enum claim claim;
+		} of[CLAIMS * INSTANCES_MAX];
 	} pvcs;
+	enum claim claim;               /* which of an instance's two is looked at */
+	bool data_pending; /* OBSERVE_POD: `done` has a text about PGDATA's claim */
+	struct msg_step_done data_done; /* EXPAND_PVC: what became of PGDATA's */
+	/* DBOPS_*: the BGDbOps, as the step's own GET found it and its writes left it. */
+	struct bgdbops dbops;
+	struct str finalizers, said;
+	struct guard instance;     /* the BGInstance that is told */
+	bool claimed, told, fresh; /* fresh: a run begins */
 	unsigned configmap;
 	bool volume_fits; /* although its claim asks for less */
 	struct guard volume;
@@ -285,6 +311,8 @@ bool step_ok(const struct kube_reply *r); /* 2xx */
  */
 int step_parse_cluster(
     struct step *s, struct str body, struct json *j, struct err *limit, struct err *e);
+/* Into s->cluster and s->json. -1: it is not the BGCluster s->req.name. executor_step.c */
+int step_decode_cluster(struct step *s, struct str body, struct err *e);
 /* True for a 2xx with a body that parses (into j); else the step has ended. */
 bool step_parse(struct step *s, const struct kube_reply *r, struct json *j);
 /* Likewise, for the object of that name. */
@@ -308,6 +336,7 @@ void step_end_foreign(struct step *s, enum kind k, const char *name);
 
 /* ============ Verbs ============ */
 void verb_ensure(struct step *s);        /* executor_ensure.c */
+void verb_template(struct step *s);      /* likewise: TEMPLATE and TRY_TEMPLATE */
 void verb_ensure_anchor(struct step *s); /* executor_anchor.c */
 void verb_destroy_anchor(struct step *s);
 /*
@@ -343,6 +372,22 @@ void verb_finalizer(struct step *s); /* executor_write.c: ADD_ and REMOVE_FINALI
 void verb_hold(struct step *s);      /* HOLD, RELEASE, STOP_PATRONI, STOP_POSTGRESQL */
 void verb_unreachable(struct step *s);
 void verb_operate(struct step *s);
+/* False: the step has ended. Both of the BGInstance s->name. */
+bool step_parse_instance(
+    struct step *s, const struct kube_reply *r, struct json *j, struct bginstance *i);
+bool step_is_targets(struct step *s, const struct bginstance *i);
+void dbops_begin(struct step *s); /* executor_dbops.c: GETs the BGDbOps, then its verb */
+void verb_dbops_tell(struct step *s);
+void dbops_write_status(
+    struct step *s, const struct dbops_status *status, void (*then)(struct step *s));
+void dbops_write_finalizer(struct step *s, bool add, void (*then)(struct step *s));
+void dbops_end_with_event(
+    struct step *s, enum choice_event_type type, const char *why, struct str text);
+void verb_dbops_say(struct step *s);    /* executor_dbops_say.c */
+void verb_dbops_report(struct step *s); /* PROGRESS, NEXT, RETRY, FINISH, CLEANED */
+void verb_dbops_cancel(struct step *s);
+void verb_dbops_release(struct step *s);
+void verb_dbops_delete(struct step *s);
 void verb_status(struct step *s);
 void verb_event(struct step *s);
 

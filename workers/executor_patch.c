@@ -77,15 +77,37 @@ patch_finalizers(
 	jw_end(&w);
 }
 
+void
+patch_dbops_finalizers(
+    struct buf *out, const struct guard *g, struct str raw, bool add, struct arena *a)
+{
+	struct json j;
+	struct jw w;
+
+	open_patch(&w, out, g);
+	jw_key(&w, "finalizers");
+	jw_array(&w);
+	if (raw.len > 0 && json_parse(&j, raw, a, NULL) == 0)
+		for (int k = json_first(&j, json_root(&j)); k != JSON_NONE; k = json_next(&j, k))
+			if (!json_string_is(&j, k, DBOPS_FINALIZER))
+				jw_raw(&w, json_raw(&j, k));
+	if (add)
+		jw_cstr(&w, DBOPS_FINALIZER);
+	jw_end(&w);
+	jw_end(&w);
+	jw_end(&w);
+}
+
 /* --- What of a difference may be patched. */
 
-static const char *const statefulset_fixed[] = {
-    "spec.volumeClaimTemplates",
-    "spec.serviceName",
-    "spec.selector",
-    "spec.podManagementPolicy",
-    "metadata.annotations." ANNOTATION_STORAGE_INPUTS,
-    NULL,
+#define STATEFULSET_FIXED                                                                          \
+	"spec.volumeClaimTemplates", "spec.serviceName", "spec.selector",                          \
+	    "spec.podManagementPolicy", "metadata.annotations." ANNOTATION_STORAGE_INPUTS
+static const char *const statefulset_fixed[][10] = {
+    [PATCH_WHOLE] = {STATEFULSET_FIXED, NULL},
+    [PATCH_BUT_TEMPLATE] = {STATEFULSET_FIXED, "spec.template", NULL},
+    [PATCH_TEMPLATE] = {STATEFULSET_FIXED, "metadata", "spec.replicas", "spec.updateStrategy",
+	"spec.persistentVolumeClaimRetentionPolicy", NULL},
 };
 /* Its data is written key by key, by the verbs that know what it means. */
 static const char *const anchor_fixed[] = {"data", NULL};
@@ -192,7 +214,7 @@ cut_and_guard(struct cut *c, struct buf *out, const struct guard *g)
 		return 0;
 	metadata = json_get(c->j, root, STR("metadata"));
 	open_patch(&w, out, g);
-	if (json_type(c->j, metadata) == JSON_T_OBJECT)
+	if (json_type(c->j, metadata) == JSON_T_OBJECT && !is_fixed(c, "metadata"))
 		put_members(c, &w, metadata, "metadata");
 	jw_end(&w);
 	for (int k = json_first(c->j, root); k != JSON_NONE; k = json_next(c->j, k))
@@ -247,11 +269,12 @@ diff_and_cut(
 }
 
 int
-patch_child(struct buf *out, enum child c, const struct guard *g, struct str rendered,
-    struct str seen, struct arena *a, struct err *e)
+patch_child(struct buf *out, enum child c, enum patch_part part, const struct guard *g,
+    struct str rendered, struct str seen, struct arena *a, struct err *e)
 {
-	struct cut cut = {
-	    .fixed = c == CHILD_STATEFULSET ? statefulset_fixed : nothing_fixed, .a = a, .e = e};
+	struct cut cut = {.fixed = c == CHILD_STATEFULSET ? statefulset_fixed[part] : nothing_fixed,
+	    .a = a,
+	    .e = e};
 
 	return diff_and_cut(&cut, out, g, rendered, seen);
 }
@@ -396,6 +419,23 @@ patch_operation(
 	jw_kv(&w, "id", id);
 	jw_kv(&w, "kind", choice_text(VOCAB_operation, operation));
 	jw_kv(&w, "podUID", pod_text);
+	jw_end(&w);
+	jw_end(&w);
+	jw_end(&w);
+}
+
+void
+patch_cancel(struct buf *out, const struct guard *g)
+{
+	struct jw w;
+
+	open_patch(&w, out, g);
+	jw_end(&w);
+	jw_key(&w, "spec");
+	jw_object(&w);
+	jw_key(&w, "task");
+	jw_object(&w);
+	jw_kv_bool(&w, "cancel", true);
 	jw_end(&w);
 	jw_end(&w);
 	jw_end(&w);
