@@ -285,7 +285,9 @@ begin_failover(struct agent *a)
 
 static const struct {
 	void (*begin)(struct agent *);
-	/* In status, before it begins; else it may be begun again by whoever does not know of it. */
+	/*
+	 * In status, before it begins; else it may be begun again by whoever does not know of it.
+	 */
 	bool noted;
 } operations[CHOICE_operation_COUNT] = {
     [CHOICE_operation_SWITCHOVER] = {begin_switchover, false},
