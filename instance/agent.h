@@ -53,7 +53,9 @@ struct operate_job {
 	char candidate[NAME_MAX_LABEL + 1];
 	uint8_t kind, phase; /* choices operation, operation_phase */
 	bool begun, posted;  /* by this agent; and Patroni was asked */
+	bool led;            /* this instance was the primary when it began */
 	bool resumed;        /* a former agent of this pod had noted it */
+	unsigned number;     /* of the operation, in this agent's life */
 	unsigned polls;      /* how many there were when it came */
 	unsigned seen_at;    /* the poll that shows what has come of it */
 	struct msec next;    /* not before */
@@ -63,7 +65,8 @@ struct operate_job {
 };
 
 /*
- * What the operator told this pod to have PostgreSQL's programs do. Noted in status before pgctl is told.
+ * What the operator told this pod to have PostgreSQL's programs do. Noted in status before pgctl
+ * is told.
  */
 struct task_job {
 	char id[UID_TEXT_SIZE]; /* empty: nothing yet */
@@ -169,8 +172,11 @@ void patroni_wake(struct agent *a);       /* once, when it has come to lead */
  */
 void patroni_post_switchover(struct agent *a, const char *candidate,
     void (*done)(struct agent *a, bool ok, struct str text));
-/* One at a time. status 0: no answer, or one is under way. /restart answers when PostgreSQL is up. */
-void patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
+/*
+ * One at a time: false if another is under way. status 0: no answer. /restart answers when
+ * PostgreSQL is up.
+ */
+bool patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
     void (*done)(struct agent *a, int status, struct str text));
 
 /* agent_operate.c */

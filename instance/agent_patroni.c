@@ -256,7 +256,7 @@ on_posted(void *arg, const struct kube_reply *r)
 		done(arg, r->status, r->body);
 }
 
-void
+bool
 patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
     void (*done)(struct agent *a, int status, struct str text))
 {
@@ -266,12 +266,11 @@ patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
 	    .body = body,
 	    .timeout_ms = timeout_ms};
 
-	if (posted != NULL) {
-		done(a, 0, STR("another request is under way"));
-		return;
-	}
+	if (posted != NULL)
+		return false;
 	posted = done;
 	kube_send(a->rest, &r, on_posted, a);
+	return true;
 }
 
 static void

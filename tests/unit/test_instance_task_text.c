@@ -34,6 +34,25 @@ test_vacuum(void)
 }
 
 static void
+test_lost(void)
+{
+	CHECK(task_connection_lost(STR("psql:<stdin>:4: FATAL:  terminating connection due to "
+				       "administrator command\n")) &&
+		  task_connection_lost(STR("psql: error: connection to server on socket "
+					   "\"/run/postgresql/.s.PGSQL.5432\" failed: No such file "
+					   "or directory\n")) &&
+		  task_connection_lost(STR("FATAL:  the database system is starting up\n")),
+	    "the server went away");
+	CHECK(
+	    !task_connection_lost(STR("psql: error: connection to server on socket "
+				      "\"/run/postgresql/.s.PGSQL.5432\" failed: FATAL:  database "
+				      "\"x\" does not exist\n")) &&
+		!task_connection_lost(STR("ERROR:  division by zero\n")) &&
+		!task_connection_lost(STR("")),
+	    "or it did not");
+}
+
+static void
 test_tail(void)
 {
 	static char text[3000];
@@ -144,6 +163,7 @@ main(void)
 {
 	test_hex();
 	test_vacuum();
+	test_lost();
 	test_tail();
 	test_scripts();
 	test_pgbench();
