@@ -125,7 +125,6 @@ def test_what_can_not_be_done_fails_with_what_to_do(one):
     fails("database", "analyze", ns, analyze={"databases": ['a"; drop table x; --']})
     fails("map", "sql", ns, "no-such-map", sql={"script": {"configMap": "no-such-map", "key": "run.sql"}})
     fails("repack", "repack", ns, "pg_repack", repack={})
-    fails("candidate", "switchover", ns, "demo-7", switchover={"candidate": "demo-7"}) if False else None
     s = fails("alone", "switchover", ns, "no replica")
     assert s["attempt"] == 0 and [c for c in s["conditions"] if c["type"] == "Failed"][0]["reason"] == "Refused"
     fails("nobody", "reinit", ns, "no instance", reinit={"instance": "demo-7"})
