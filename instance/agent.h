@@ -50,6 +50,7 @@ struct operate_job {
 	char candidate[NAME_MAX_LABEL + 1];
 	uint8_t kind, phase; /* choices operation, operation_phase */
 	bool begun, posted;  /* by this agent; and Patroni was asked */
+	bool led;            /* this instance was the primary when it began */
 	bool resumed;        /* a former agent of this pod had noted it */
 	unsigned polls;      /* how many there were when it came */
 	struct msec next;    /* not before */
@@ -59,7 +60,8 @@ struct operate_job {
 };
 
 /*
- * What the operator told this pod to have PostgreSQL's programs do. Noted in status before pgctl is told.
+ * What the operator told this pod to have PostgreSQL's programs do. Noted in status before pgctl
+ * is told.
  */
 struct task_job {
 	char id[UID_TEXT_SIZE]; /* empty: nothing yet */
@@ -162,7 +164,10 @@ void patroni_wake(struct agent *a);       /* once, when it has come to lead */
  */
 void patroni_post_switchover(struct agent *a, const char *candidate,
     void (*done)(struct agent *a, bool ok, struct str text));
-/* One at a time. status 0: no answer, or one is under way. /restart answers when PostgreSQL is up. */
+/*
+ * One at a time. status 0: no answer, or one is under way. /restart answers when PostgreSQL is
+ * up.
+ */
 void patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
     void (*done)(struct agent *a, int status, struct str text));
 

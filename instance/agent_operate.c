@@ -1,7 +1,8 @@
 /*
- * What the operator tells this pod to do once, by way of Patroni: a switchover, a restart, a reload, a failover.
- * Whoever finds that what was asked is so already is done; what that does not tell apart is noted in
- * status before it begins, so that it is not done twice (operations[] says which).
+ * What the operator tells this pod to do once, by way of Patroni: a switchover, a restart, a
+ * reload, a failover. Whoever finds that what was asked is so already is done; what that does not
+ * tell apart is noted in status before it begins, so that it is not done twice (operations[] says
+ * which).
  */
 #include "instance/agent.h"
 
@@ -11,14 +12,27 @@
 	600000 /* the stop has no bound of its own (patroni/postgresql, Postgresql.stop) */
 #define AGAIN_MS 1000
 
+/*
+ * At most: init looks once in a tick, so it sees the beginning late, and what is shorter not at
+ * all.
+ */
+static uint32_t
+outage(const struct operate_job *job)
+{
+	int64_t seen = job->down.v != 0 ? clock_boot().v - job->down.v : 0;
+
+	return (uint32_t)(seen + TICK_MS);
+}
+
 static void
 finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 {
 	struct operate_job *job = &a->operate;
 
 	job->phase = (uint8_t)phase;
-	if (job->down.v != 0 && phase == CHOICE_operation_phase_SUCCEEDED)
-		job->outage_ms = (uint32_t)(clock_boot().v - job->down.v);
+	if (job->led && job->begun && phase == CHOICE_operation_phase_SUCCEEDED &&
+	    job->kind != CHOICE_operation_RELOAD)
+		job->outage_ms = outage(job);
 	str_copy_text(job->text, sizeof(job->text), text);
 	log_line(phase == CHOICE_operation_phase_FAILED ? LOG_WARN : LOG_INFO, "operation", NULL,
 	    "%s %s: %s", choice_text(VOCAB_operation, job->kind),
@@ -281,8 +295,10 @@ operate_look(struct agent *a)
 	/* Else a crash would leave no trace of it. */
 	if (!operations[job->kind].noted ||
 	    (strcmp(a->stored.operation_id, job->id) == 0 &&
-		strcmp(a->stored.operation_message, job->text) == 0 && !a->status.busy))
+		strcmp(a->stored.operation_message, job->text) == 0 && !a->status.busy)) {
+		job->led = a->view.primary;
 		operations[job->kind].begin(a);
+	}
 }
 
 /* init's word on whether PostgreSQL takes connections: how long a primary did not is an outage. */
@@ -291,7 +307,7 @@ operate_accepts(struct agent *a, bool accepts)
 {
 	struct operate_job *job = &a->operate;
 
-	if (!accepts && job->down.v == 0 && job->begun && a->view.primary &&
+	if (!accepts && job->down.v == 0 && job->begun && job->led &&
 	    job->phase == CHOICE_operation_phase_RUNNING)
 		job->down = clock_boot();
 }

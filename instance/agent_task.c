@@ -1,8 +1,9 @@
 /*
- * BGInstance.spec.task on its way to pgctl, and what pgctl says of it on its way to status.task. A task is noted in status
- * before it is handed over; what was noted or handed over before, by whomever, is handed over as begun, and pgctl begins it
- * only if it was not. The script comes by a LIST that names its ConfigMap: the pod's Role needs nothing for it that
- * Patroni does not need.
+ * BGInstance.spec.task on its way to pgctl, and what pgctl says of it on its way to status.task.
+ * A task is noted in status before it is handed over; what was noted or handed over before, by
+ * whomever, is handed over as begun, and pgctl begins it only if it was not. The script comes by
+ * a LIST that names its ConfigMap: the pod's Role needs nothing for it that Patroni does not
+ * need.
  */
 #include "instance/agent.h"
 

@@ -1,7 +1,7 @@
 /*
- * A task from the agent's messages to the state that the agent is told. One at a time. What is under way is known to
- * this process alone: a successor that is told of a task that was begun ends what is left of it and says so, and never
- * begins it again.
+ * A task from the agent's messages to the state that the agent is told. One at a time. What is
+ * under way is known to this process alone: a successor that is told of a task that was begun
+ * ends what is left of it and says so, and never begins it again.
  */
 #include <unistd.h>
 

@@ -1,8 +1,8 @@
 /*
- * BGInstance.spec.task in pgctl: task.c (from the agent's messages to a state that is said), task_end.c (how one
- * ends, and what is removed then), task_tables.c, task_script.c, task_bench.c (what each kind does), task_psql.c
- * (the programs it runs). Pure: task_sql.c (every statement), task_text.c (what programs print).
- * Only these and pgctl.c include it.
+ * BGInstance.spec.task in pgctl: task.c (from the agent's messages to a state that is said),
+ * task_end.c (how one ends, and what is removed then), task_tables.c, task_script.c, task_bench.c
+ * (what each kind does), task_psql.c (the programs it runs). Pure: task_sql.c (every statement),
+ * task_text.c (what programs print). Only these and pgctl.c include it.
  */
 #ifndef INSTANCE_TASK_H
 #define INSTANCE_TASK_H
@@ -24,8 +24,10 @@ struct task_spec {
 	bool complete, cancelled;
 };
 
-/* --- task_sql.c: SQL for psql -f -. A name travels as hex digits, in which nothing can end a literal, and PostgreSQL itself
- * quotes it (format's %I). */
+/*
+ * --- task_sql.c: SQL for psql -f -. A name travels as hex digits, in which nothing can end a
+ * literal, and PostgreSQL itself quotes it (format's %I).
+ */
 enum task_scope { SCOPE_TABLES, SCOPE_INDEXES, SCOPE_REPACK };
 struct task_name {
 	char application[64]; /* of its backends */
@@ -36,7 +38,10 @@ void task_name_make(struct task_name *n, const struct uid *id);
 void task_sql_databases(const struct task_spec *s, struct buf *out);
 /* In a database. Lines "t N": table N of the spec is there; "n COUNT TABLES": of targets. */
 void task_sql_count(const struct task_spec *s, struct buf *out);
-/* Line "x OID TOTAL_BYTES HEX_OF_QUOTED_NAME NAME": the next target after that one; none at the end. */
+/*
+ * Line "x OID TOTAL_BYTES HEX_OF_QUOTED_NAME NAME": the next target after that one; none at the
+ * end.
+ */
 void task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out);
 /* The kind's statement on that target, then task_sql_size's line. */
 void task_sql_work(const struct task_spec *s, uint32_t oid, struct buf *out);
@@ -60,9 +65,14 @@ void task_sql_create_benchmark(const struct task_name *n, struct str owner, stru
 int task_hex_decode(struct str hex, char *out, size_t size);
 /* Rows that a VACUUM VERBOSE says it has removed. */
 uint64_t task_tuples_removed(struct str stderr_text);
+/* Was it the server that went away, rather than what it was asked for that failed? */
+bool task_connection_lost(struct str stderr_text);
 /* The last whole lines, <= TASK_OUTPUT_MAX bytes, as the wire wants them. */
 void task_tail(struct str text, char out[TASK_OUTPUT_MAX + 1]);
-/* Has a script for pgbench a meta-command other than those that only compute? NULL: no; else its name, in buf. */
+/*
+ * Has a script for pgbench a meta-command other than those that only compute? NULL: no; else its
+ * name, in buf.
+ */
 const char *task_pgbench_refused(struct str script, char name[32]);
 bool task_script_needs_restrict(struct str script); /* could psql find a meta-command in it? */
 /* "progress: 5.0 s, ...": the seconds; -1 = no such line in it. The last one counts. */
@@ -133,7 +143,10 @@ void task_end(struct task *t, enum choice_task_phase phase, const char *fmt, ...
     __attribute__((format(printf, 3, 4)));
 /* Its program did not end well: why, from what it said. */
 void task_end_failed(struct task *t, const struct run_result *r, const char *program);
-/* Ends backends of that name and removes what the kind leaves; what failed stands in sweep_trouble. */
+/*
+ * Ends backends of that name and removes what the kind leaves; what failed stands in
+ * sweep_trouble.
+ */
 void task_sweep(struct task *t, int64_t within_ms, void (*then)(struct task *t));
 
 /* task_psql.c */
@@ -157,7 +170,10 @@ void task_run(struct task *t, const struct task_command *c,
 void task_sql(struct task *t, const char *database, const struct buf *sql,
     void (*then)(struct task *t, const struct run_result *r));
 void task_look(struct task *t); /* asks for progress, beside run */
-/* Lists where to work into t->databases; 0, -1 when the answer is none, -2 - N: database N is missing. */
+/*
+ * Lists where to work into t->databases; 0, -1 when the answer is none, -2 - N: database N is
+ * missing.
+ */
 int task_read_databases(struct task *t, struct str out);
 
 /* What each kind begins with. */

@@ -1,7 +1,8 @@
 /*
- * Kind Benchmark: pgbench in a database of its own, as the application's owner, so that a custom script can do no more
- * than that role may. pgbench knows no percentiles: it logs each transaction, and here that log is counted into
- * a histogram and punched out as it grows, so that neither memory nor disk depends on the duration.
+ * Kind Benchmark: pgbench in a database of its own, as the application's owner, so that a custom
+ * script can do no more than that role may. pgbench knows no percentiles: it logs each
+ * transaction, and here that log is counted into a histogram and punched out as it grows, so that
+ * neither memory nor disk depends on the duration.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,8 @@
 /*
- * How a task ends: its program is killed, its backends are ended by their application_name (a statement goes on
- * without its psql), what such a run leaves behind is removed, and then the state is said. Also what is removed before
- * a task is tried again. All of it within a bounded time, since a cancelled task is waited for.
+ * How a task ends: its program is killed, its backends are ended by their application_name (a
+ * statement goes on without its psql), what such a run leaves behind is removed, and then the
+ * state is said. Also what is removed before a task is tried again. All of it within a bounded
+ * time, since a cancelled task is waited for.
  */
 #include "instance/task.h"
 
@@ -274,5 +275,6 @@ task_end_failed(struct task *t, const struct run_result *r, const char *program)
 	psql_complaint(r->err, text);
 	if (text[0] == '\0')
 		(void)snprintf(text, sizeof(text), "%s ended with status %d", program, r->status);
-	task_end(t, CHOICE_task_phase_FAILED, "%s", text);
+	task_end(t, CHOICE_task_phase_FAILED, "%s%s",
+	    task_connection_lost(r->err) ? "interrupted: PostgreSQL ended: " : "", text);
 }

@@ -1,7 +1,8 @@
 /*
- * The programs of a task: psql, pgbench, pg_repack over the unix socket, one at a time, and beside it a psql that looks
- * at its progress. No password, no name and no SQL stands in an argument or an environment but what the program
- * can only get there: a database's name and pg_repack's table.
+ * The programs of a task: psql, pgbench, pg_repack over the unix socket, one at a time, and
+ * beside it a psql that looks at its progress. No password, no name and no SQL stands in an
+ * argument or an environment but what the program can only get there: a database's name and
+ * pg_repack's table.
  */
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -10,7 +11,10 @@
 
 #define LOOK_MS 5000
 #define ARGS_MAX 40
-/* A backend whose psql is gone notices within this, even in the middle of a statement (from version 14 on). */
+/*
+ * A backend whose psql is gone notices within this, even in the middle of a statement (from
+ * version 14 on).
+ */
 #define CHECK_CLIENT_MS 2000
 
 bool
@@ -26,7 +30,10 @@ task_find_program(const struct task *t, const char *name, char out[256])
 	return access(out, X_OK) == 0 || checks_find_program(name, t->p->path, out);
 }
 
-/* A script keeps its role's settings but for the timeout; a statement of ours has names mean pg_catalog's. */
+/*
+ * A script keeps its role's settings but for the timeout; a statement of ours has names mean
+ * pg_catalog's.
+ */
 static void
 put_options(const struct task *t, const struct task_command *c, struct buf *out)
 {
@@ -36,7 +43,7 @@ put_options(const struct task *t, const struct task_command *c, struct buf *out)
 	if (t->p->chosen->major >= 14)
 		buf_printf(out, "-c client_connection_check_interval=%d ", CHECK_CLIENT_MS);
 	/* Past the task's own end, which comes first unless we are gone. */
-	if (!c->nameless)
+	if (!c->nameless && (left != 0 || !c->own_settings))
 		buf_printf(
 		    out, "-c statement_timeout=%lld ", left == 0 ? 0LL : (long long)left + 2000);
 	if (!c->own_settings && !c->as_owner)
@@ -176,7 +183,7 @@ on_look(void *arg, const struct run_result *r)
 	const char *line = r->status == 0 ? strstr(r->out.p, "p ") : NULL;
 
 	t->look = NULL;
-	if (t->run == NULL || !t->measured || t->ending || line == NULL || t->targets == 0 ||
+	if (t->run == NULL || !t->measured || t->ending || line == NULL || t->target > t->targets ||
 	    sscanf(line, "p %19llu %19llu", &done, &all) != 2 || all == 0 || done > all)
 		return;
 	t->state.percent = (uint8_t)(((double)(t->target - 1) + (double)done / (double)all) /

@@ -1,8 +1,9 @@
 /*
- * Kind SQL: a user's script, as the application's owner or, where the user says so, as superuser. psql itself is
- * to run none of its meta-commands, which could start a program here or connect as somebody else: \restrict shuts
- * them all until its key is named, and the script can not know that (CVE-2025-8714 brought it to every
- * version then maintained). A psql without it gets only scripts in which it could find no meta-command.
+ * Kind SQL: a user's script, as the application's owner or, where the user says so, as superuser.
+ * psql itself is to run none of its meta-commands, which could start a program here or connect as
+ * somebody else: \restrict shuts them all until its key is named, and the script can not know
+ * that (CVE-2025-8714 brought it to every version then maintained). A psql without it gets only
+ * scripts in which it could find no meta-command.
  */
 #include "instance/task.h"
 

@@ -1,7 +1,8 @@
 /*
- * Every statement that a task has PostgreSQL do. Pure. A name that a user gave is written as hex digits, and what is
- * found is named by its oid from then on; format's %I quotes it in the server, at the moment of use. psql sends
- * what a query under \gexec returns as it is, without reading it for its own commands.
+ * Every statement that a task has PostgreSQL do. Pure. A name that a user gave is written as hex
+ * digits, and what is found is named by its oid from then on; format's %I quotes it in the
+ * server, at the moment of use. psql sends what a query under \gexec returns as it is, without
+ * reading it for its own commands.
  */
 #include "instance/task.h"
 
@@ -33,7 +34,8 @@ task_sql_databases(const struct task_spec *s, struct buf *out)
 	if (s->databases_n == 0) {
 		buf_puts(out,
 		    "SELECT '+ ' || encode(convert_to(datname, 'UTF8'), 'hex') FROM pg_database "
-		    "WHERE datallowconn AND NOT datistemplate AND datname !~ "
+		    "WHERE datallowconn AND datconnlimit <> -2 AND NOT datistemplate AND datname "
+		    "!~ "
 		    "'^" TASK_BENCHMARK_PREFIX "' ORDER BY oid;\n");
 		return;
 	}
@@ -60,7 +62,9 @@ put_table(struct buf *out, struct str name)
 	put_name(out, dot == NULL ? name : (struct str){dot + 1, name.len - schema - 1});
 }
 
-/* WITH scope(n, oid): the tables in this database that the task is about; n: which of the spec's. */
+/*
+ * WITH scope(n, oid): the tables in this database that the task is about; n: which of the spec's.
+ */
 static void
 put_scope(const struct task_spec *s, struct buf *out)
 {
@@ -93,9 +97,9 @@ scope_of(const struct task_spec *s)
 }
 
 /*
- * target(oid): what the statement is said for. An invalid index of that name is itself what an interrupted REINDEX
- * CONCURRENTLY left: to rebuild it would keep it (PostgreSQL documentation, REINDEX). Without names
- * pg_repack takes what it can: it needs a key.
+ * target(oid): what the statement is said for. An invalid index of that name is itself what an
+ * interrupted REINDEX CONCURRENTLY left: to rebuild it would keep it (PostgreSQL documentation,
+ * REINDEX). Without names pg_repack takes what it can: it needs a key.
  */
 static void
 put_targets(const struct task_spec *s, struct buf *out)
@@ -244,8 +248,9 @@ task_sql_terminate(const struct task_name *n, struct buf *out)
 }
 
 /*
- * Of tables that nobody else builds an index on now. Not CONCURRENTLY, which would wait for every transaction there is;
- * a lock that does not come within seconds is not waited for: it would hold up who comes after.
+ * Of tables that nobody else builds an index on now. Not CONCURRENTLY, which would wait for every
+ * transaction there is; a lock that does not come within seconds is not waited for: it would hold
+ * up who comes after.
  */
 void
 task_sql_drop_indexes(const struct task_spec *s, struct buf *out)
@@ -264,9 +269,10 @@ task_sql_drop_indexes(const struct task_spec *s, struct buf *out)
 }
 
 /*
- * Names as pg_repack 1.4 and 1.5 make them (repack.c, repack_drop): by the table's oid. First the trigger, since writes
- * to the table go through it into the log. A lock that does not come within seconds is not waited for.
- * A table that some pg_repack works on holds its advisory lock (pg_repack.c, REPACK_LOCK_PREFIX_STR).
+ * Names as pg_repack 1.4 and 1.5 make them (repack.c, repack_drop): by the table's oid. First the
+ * trigger, since writes to the table go through it into the log. A lock that does not come within
+ * seconds is not waited for. A table that some pg_repack works on holds its advisory lock
+ * (pg_repack.c, REPACK_LOCK_PREFIX_STR and the oid less 2^31).
  */
 void
 task_sql_drop_repack(const struct task_spec *s, struct buf *out)
@@ -279,7 +285,8 @@ task_sql_drop_repack(const struct task_spec *s, struct buf *out)
 	    "JOIN pg_class c USING (oid) JOIN pg_namespace s ON s.oid = c.relnamespace WHERE "
 	    "EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_repack') AND NOT EXISTS "
 	    "(SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = 16185446 AND "
-	    "l.objid = c.oid AND l.database = (SELECT oid FROM pg_database WHERE datname = "
+	    "l.objid::bigint = (c.oid::bigint + 2147483648) % 4294967296 AND l.database = (SELECT "
+	    "oid FROM pg_database WHERE datname = "
 	    "current_database()))) "
 	    "SELECT 'SET client_min_messages = error', "
 	    "CASE WHEN EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = mine.oid AND "

@@ -1,6 +1,7 @@
 /*
- * The kinds that go from table to table: Vacuum, Analyze, Reindex, Repack. First everything is looked up, so that a name
- * of nothing is told before anything is done; then one statement at a time, each a program of its own.
+ * The kinds that go from table to table: Vacuum, Analyze, Reindex, Repack. First everything is
+ * looked up, so that a name of nothing is told before anything is done; then one statement at a
+ * time, each a program of its own.
  */
 #include <inttypes.h>
 #include <unistd.h>
@@ -193,13 +194,38 @@ worked(struct task *t, const struct run_result *r)
 	next(t);
 }
 
+/* What pg_repack calls a success although it has done nothing. */
+static const char *
+skipped(struct str said)
+{
+	static const char *const rows[][2] = {
+	    {"Skipping repack",
+		"somebody held a lock on it for longer than a minute; try again when it is "
+		"quieter"},
+	    {"must have a primary key",
+		"it has neither a primary key nor a unique one without NULL"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (memmem(said.p, said.len, rows[i][0], strlen(rows[i][0])) != NULL)
+			return rows[i][1];
+	return NULL;
+}
+
 static void
 repacked(struct task *t, const struct run_result *r)
 {
+	const char *why = skipped(r->err);
 	struct buf sql;
 
 	if (r->status != 0) {
 		task_end_failed(t, r, "pg_repack");
+		return;
+	}
+	if (why != NULL) {
+		task_tail(r->err, t->state.output);
+		task_end(t, CHOICE_task_phase_FAILED, "pg_repack left %.80s as it was: %s",
+		    t->label, why);
 		return;
 	}
 	buf_init(&sql, 4096);
@@ -209,8 +235,9 @@ repacked(struct task *t, const struct run_result *r)
 }
 
 /*
- * Not its own way with who is in its way: it would end other people's transactions after a minute. The name is one
- * that the server has quoted; pg_repack hands it to the server as a parameter, read as a regclass.
+ * Not its own way with who is in its way: it would end other people's transactions after a
+ * minute. The name is one that the server has quoted; pg_repack hands it to the server as a
+ * parameter, read as a regclass.
  */
 static void
 repack(struct task *t)

@@ -1,6 +1,6 @@
 /*
- * What the programs of a task print, and what a script may hold. Pure; pgctl parses output of the user's image, so
- * every number is checked and nothing is believed to be there.
+ * What the programs of a task print, and what a script may hold. Pure; pgctl parses output of the
+ * user's image, so every number is checked and nothing is believed to be there.
  */
 #include <ctype.h>
 #include <math.h>
@@ -63,6 +63,21 @@ task_tuples_removed(struct str s)
 	return lazy != 0 ? lazy : sum_after(s, ": found ", " removable");
 }
 
+/* As libpq and the server say it with LC_ALL=C. */
+bool
+task_connection_lost(struct str s)
+{
+	static const char *const words[] = {"server closed the connection",
+	    "connection to server was lost", "terminating connection due to",
+	    "the database system is ", "failed: No such file or directory",
+	    "failed: Connection refused"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (memmem(s.p, s.len, words[i], strlen(words[i])) != NULL)
+			return true;
+	return false;
+}
+
 void
 task_tail(struct str s, char out[TASK_OUTPUT_MAX + 1])
 {
@@ -98,8 +113,8 @@ task_tail(struct str s, char out[TASK_OUTPUT_MAX + 1])
 /* --- Scripts. */
 
 /*
- * pgbench finds meta-commands anywhere in a line, in quotes it does not; here a backslash is one wherever it stands,
- * which refuses too much rather than too little.
+ * pgbench finds meta-commands anywhere in a line, in quotes it does not; here a backslash is one
+ * wherever it stands, which refuses too much rather than too little.
  */
 const char *
 task_pgbench_refused(struct str script, char name[32])
