@@ -235,7 +235,7 @@ make_report(const struct agent *a, struct report *out)
 	    .operation_id = quiet ? a->stored.operation_id : a->operate.id,
 	    .operation_message = quiet ? a->stored.operation_message : a->operate.text,
 	    .operation_phase = quiet ? a->stored.operation_phase : a->operate.phase,
-	    .outage_ms = a->operate.outage_ms,
+	    .outage_ms = quiet ? a->stored.outage_ms : a->operate.outage_ms,
 	    .task_id = a->task.id,
 	    .task = &a->task.state,
 	    .view = &a->view,
