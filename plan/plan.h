@@ -52,13 +52,13 @@ struct plan_report {
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
 	bool paused;         /* by `patronictl pause` */
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
+	bool task_cancel, task_interrupted;
+	uint8_t task_phase, task_percent;
+	uint16_t task_attempt;
 	uint64_t system_identifier;
 	struct uid operation_id;
 	struct uid task; /* spec.task, for this pod: whose it is */
 	uint64_t task_step;
-	uint16_t task_attempt;
-	uint8_t task_phase, task_percent;
-	bool task_cancel, task_interrupted;
 };
 
 struct plan_instance {
@@ -76,11 +76,11 @@ struct plan_instance {
 	bool known;          /* a record of this very object was seen */
 	bool unreachable;    /* UNREACHABLE was done for this report's pod */
 	bool restarted;      /* since a parameter began to wait for that */
+	uint8_t tells;       /* how often in a row its operation was given and has not ended */
+	uint8_t held;        /* the verb that wrote its hold or stop last */
 	struct uid replaced; /* the pod that was told to end, and when */
 	struct msec replaced_at;
 	struct msec told; /* when its operation was given last */
-	uint8_t tells;    /* how often in a row it has not ended, well or badly */
-	uint8_t held;     /* the verb that wrote its hold or stop last */
 
 	/* The pod and its volume, when somebody looked. */
 	struct plan_try look; /* until: when to look again */
@@ -195,9 +195,9 @@ struct plan_cluster {
 	struct plan_child child[CHILD_COUNT]; /* [CHILD_INSTANCE] is not used */
 	struct plan_statefulset statefulset;
 	struct plan_instance *instance; /* the caller's; at least wanted.instances of them */
-	uint8_t instances_n;
-	struct plan_dbops **dbops; /* the caller's; oldest first */
+	struct plan_dbops **dbops;      /* the caller's; oldest first */
 	unsigned dbops_n;
+	uint8_t instances_n;
 	uint8_t anchor;                     /* choice anchor_state */
 	struct msec checked[CHILD_APP + 1]; /* when what nobody watches was last ensured */
 	struct msec unready_since;          /* 0 = the StatefulSet is fully ready */
@@ -269,7 +269,7 @@ struct plan_sent {
 	 * EXPAND_PVC: group STORAGE's
 	 */
 	uint64_t key;
-	uint64_t gist; /* STATUS */
+	uint64_t gist;    /* STATUS */
 	struct uid dbops; /* DBOPS_*: whose */
 	uint16_t attempt;
 	bool cleanup; /* DBOPS_TELL */
