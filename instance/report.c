@@ -269,7 +269,7 @@ report_urgent(const struct report *stored, const struct report *now)
 	    (now->reason == REASON_RESTING && now->state != stored->state))
 		return true;
 	if (stored->role == CHOICE_instance_role_PRIMARY &&
-	    now->role != CHOICE_instance_role_PRIMARY && now->certain)
+	    now->role != CHOICE_instance_role_PRIMARY && now->certain && !told)
 		return true;
 	if (!fleeting(now->reason) &&
 	    (other || stored->reason != now->reason || strcmp(stored->message, now->message) != 0))

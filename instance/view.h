@@ -117,7 +117,7 @@ bool report_urgent(const struct report *stored, const struct report *now);
 /* When it has lasted so long. */
 int64_t report_damp_ms(const struct report *stored, const struct report *now);
 #define REPORT_DAMP_MS 5000
-#define REPORT_LEADS_MS 1000  /* a new primary: what is still missing comes in a moment, mostly */
+#define REPORT_LEADS_MS 2000  /* a new primary: what is still missing comes in a moment, mostly */
 #define REPORT_START_MS 10000 /* a new pod that starts: it may serve by then */
 
 #endif

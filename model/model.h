@@ -249,7 +249,10 @@ void model_child_name(
 int64_t model_replicas(const struct bgcluster *c);
 /* spec.fencedInstances as a mask of ordinals; a name of no instance is not in it. */
 uint32_t model_fenced(const struct bgcluster *c);
-/* What a BGDbOps is done by: one of task and operation, RESTART by the latter on one pod after another. */
+/*
+ * What a BGDbOps is done by: one of task and operation; a restart and a reload by the latter on one
+ * pod after another.
+ */
 struct dbops_info {
 	uint8_t task, operation; /* choices task_kind, operation */
 	bool repeatable; /* after it began, and nobody knows how far it came */

@@ -304,7 +304,7 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 	return dbops_tell(a, d, i, false, false);
 }
 
-/* This server was restarted: by us, or since its pod was replaced meanwhile. Does it serve again? */
+/* It was restarted, by us or since its pod was replaced meanwhile. Does it serve again? */
 static enum verdict
 end_server(struct plan_at *a, const struct plan_dbops *d)
 {

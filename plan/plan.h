@@ -115,8 +115,8 @@ struct plan_dbops {
 
 	/* What is wanted. */
 	uint8_t op, role; /* choices dbops_op, dbops_role */
-	uint8_t
-	    wanted; /* 1 + the ordinal that the spec names; DBOPS_NO_INSTANCE = none has that name */
+	/* 1 + the ordinal that the spec names; DBOPS_NO_INSTANCE = none has that name */
+	uint8_t wanted;
 	uint8_t max_retries; /* DBOPS_RETRIES_NOT_GIVEN */
 	bool only_pending, locks, replica, suspend;
 	bool scheduled, bad_cron;

@@ -120,7 +120,10 @@ bool roll_is_ending(const struct plan_cluster *c, unsigned ordinal);
 bool roll_patroni_paused(const struct plan_cluster *c);
 
 /* --- gist.c */
-uint64_t status_gist(const struct plan_status *s, uint64_t generation);
+/* Equal: nothing but texts differ that nobody has to act on. */
+uint64_t status_gist(const struct plan_at *a, const struct plan_status *s);
+/* When that in a->out may be written; ready: what it says. */
+struct msec status_due(const struct plan_at *a, bool ready);
 
 /* --- template.c */
 /* Where there is nothing to wait for. */

@@ -702,7 +702,6 @@ rule_status(struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 	struct plan_step *out = a->out;
 	bool ready;
-	int64_t pace_ms;
 
 	if (is_blind(a))
 		return PASS;
@@ -718,10 +717,8 @@ rule_status(struct plan_at *a)
 	if (look_before_saying(a) == STEP)
 		return STEP;
 	out->sent.key = plan_status_hash(&out->status, c->wanted.generation);
-	out->sent.gist = status_gist(&out->status, c->wanted.generation);
-	pace_ms = out->sent.gist == c->status_gist ? STATUS_TEXT_MS : STATUS_MS;
-	if (c->status_sent != 0 && ready == c->status_ready &&
-	    rule_waits_until(a, (struct msec){c->status_at.v + pace_ms}))
+	out->sent.gist = status_gist(a, &out->status);
+	if (rule_waits_until(a, status_due(a, ready)))
 		return PASS;
 	out->sent.ready = ready;
 	return rule_step(a, CHOICE_verb_STATUS, CHILD_ANCHOR, 0, NULL);

@@ -57,6 +57,7 @@ unit() {
 # More than a few failures are no coincidence: then nobody gets another chance. Tests of the other group never do: they have the machine to
 # themselves, and what fails there fails.
 SECOND_CHANCES=2
+GROUP_LIMIT=2700 # seconds: what hangs ends, and what is known by then is said
 
 e2e() {
 	tests/cluster/make.sh || exit 1
@@ -104,13 +105,14 @@ pytest_run() {
 	shift 2
 	say "$what (log: $log)"
 	: > "$failed_list"
-	COLUMNS=300 E2E_FAILED=$failed_list /usr/bin/python3 -m pytest -p no:cacheprovider ${TESTS:-} -v --tb=short --durations=40 "$@" 2>&1 |
+	COLUMNS=200 E2E_FAILED=$failed_list timeout --signal=INT --kill-after=60 $GROUP_LIMIT \
+		/usr/bin/python3 -m pytest -p no:cacheprovider ${TESTS:-} -v --tb=short --durations=40 "$@" 2>&1 |
 		tee "$log" | sed -un '/ \(PASSED\|FAILED\|ERROR\|SKIPPED\)/s/^\(.\{0,160\}\).*/\1/p'
 	rc=${PIPESTATUS[0]}
 	[ "$rc" = 5 ] && return # none selected
 	p=$(sed -nE 's/.*[ =]([0-9]+) passed.*/\1/p' "$log" | tail -n 1)
 	passed=$((passed + ${p:-0}))
-	if [ "$rc" -ne 0 ] && [ ! -s "$failed_list" ]; then
+	if [ "$rc" -gt 1 ] || { [ "$rc" = 1 ] && [ ! -s "$failed_list" ]; }; then
 		bad "pytest ended with exit code $rc: $(tail -n 1 "$log")"
 		tail -n 30 "$log"
 	elif [ "$rc" -ne 0 ]; then

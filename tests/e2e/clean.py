@@ -6,14 +6,16 @@ import time
 
 import yaml
 
-from cluster import ENV, KUBECTL, NOT_YET, ROOT, SYSTEM, KubectlError, ask, delete, get, kubectl, wait
+from cluster import API, ENV, KUBECTL, NOT_YET, ROOT, SYSTEM, delete, get, kubectl, wait
 
 GROUP = "bestgres.io"
 # What a BGCluster is made of, and what a person may have made for a test; BGClusters and other kinds of ours come before these.
-KINDS = "bgi,sts,pods,pvc,configmaps,secrets,services,pdb,roles,rolebindings,serviceaccounts,replicasets,deployments,jobs,networkpolicies"
+KINDS = ["bgi", "sts", "pods", "pvc", "configmaps", "secrets", "services", "pdb", "roles", "rolebindings", "serviceaccounts", "replicasets",
+         "deployments", "jobs", "networkpolicies"]
 # What every data namespace has: deploy/tenant's rights and Kubernetes' own.
-STAYS = {"configmap/kube-root-ca.crt", "serviceaccount/default", *(f"{kind}.rbac.authorization.k8s.io/bestgres-{who}"
-         for kind in ("role", "rolebinding") for who in ("watcher", "executor"))}
+STAYS = {"configmaps/kube-root-ca.crt", "serviceaccounts/default", *(f"{kind}/bestgres-{who}" for kind in ("roles", "rolebindings")
+                                                                    for who in ("watcher", "executor"))}
+TENANT = ["configmaps", "serviceaccounts", "roles", "rolebindings"]
 MANY = 20  # more BGClusters than this are deleted in one request
 
 
@@ -36,36 +38,32 @@ def namespace_objects(ns):
 @functools.cache
 def operations():
     """The kinds of ours that are about a BGCluster: they go before it, while it can still end them."""
-    names = kubectl("api-resources", f"--api-group={GROUP}", "--namespaced", "-o", "name").split()
-    return [n for n in names if n.split(".")[0] not in ("bgclusters", "bginstances")]
+    return [r["name"] for r in API.ask(f"/apis/{GROUP}/v1")["resources"] if "/" not in r["name"] and r["name"] not in ("bgclusters", "bginstances")]
 
 
 def names(kinds, ns):
     """kind/name of what is there."""
-    p = ask(kinds, "-n", ns, "-o", "name", "--ignore-not-found")
-    if p.returncode != 0:
-        raise KubectlError(p.stderr)
-    return set(p.stdout.split())
+    return set().union(*(API.names(kind, ns) for kind in kinds))
 
 
 def leftovers(ns):
-    return sorted(names(",".join(["bgc", *operations(), KINDS]), ns) - STAYS)
+    return sorted(names(["bgc", *operations(), *KINDS], ns) - STAYS)
 
 
 def mend_namespace(ns):
     """A test that deletes its namespace or the rights in it may have failed before it put them back."""
     there = get("namespace", ns)
-    if there and there["status"]["phase"] == "Active" and STAYS <= names("configmaps,serviceaccounts,roles,rolebindings", ns):
+    if there and there["status"]["phase"] == "Active" and STAYS <= names(TENANT, ns):
         return
     if there and there["status"]["phase"] != "Active":
         strip_finalizers(ns)
         wait(f"namespace {ns} to end", lambda: get("namespace", ns) is None, 240)
     kubectl("apply", "-f", "-", input=yaml.safe_dump_all(namespace_objects(ns)))
-    wait(f"namespace {ns} to be as it ships", lambda: STAYS <= names("configmaps,serviceaccounts,roles,rolebindings", ns))
+    wait(f"namespace {ns} to be as it ships", lambda: STAYS <= names(TENANT, ns))
 
 
 def strip_finalizers(ns):
-    for name in names(",".join(["bgc", "bgi", "pvc", *operations()]), ns):
+    for name in names(["bgc", "bgi", "pvc", "pods", *operations()], ns):
         kubectl("patch", name, "-n", ns, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
 
 
@@ -95,7 +93,7 @@ def delete_clusters(ns):
 
 
 def delete_rest(ns):
-    rest = [n for n in leftovers(ns) if not n.startswith("bgcluster")]
+    rest = [n for n in leftovers(ns) if not n.startswith("bgclusters/")]
     if rest:
         kubectl("delete", "-n", ns, "--wait=false", "--ignore-not-found", "--grace-period=1", *rest, check=False)
 
@@ -106,13 +104,13 @@ def clean(ns):
     if leftovers(ns):
         delete_clusters(ns)
         try:
-            wait(f"the BGClusters of {ns} to go", lambda: not names(",".join(["bgc", *operations()]), ns), 240, every=0.5)
+            wait(f"the BGClusters of {ns} to go", lambda: not names(["bgc", *operations()], ns), 240)
         except AssertionError as e:
             forced = f"{e}\n{evidence(ns)}"
             strip_finalizers(ns)
         delete_rest(ns)
         try:
-            wait(f"everything in {ns} to go", lambda: not leftovers(ns), 180, every=0.5)
+            wait(f"everything in {ns} to go", lambda: not leftovers(ns), 180)
         except AssertionError as e:
             forced = forced or f"{e}\n{evidence(ns)}"
             force_rest(ns)
@@ -181,5 +179,5 @@ def evidence_or_why_not(ns):
     """For a test that has failed: whatever happens here must not hide its own error."""
     try:
         return evidence(ns)
-    except (*NOT_YET, KubectlError, OSError, RuntimeError) as e:
+    except (*NOT_YET, OSError, RuntimeError) as e:
         return f"no evidence of {ns}: {e!r}"

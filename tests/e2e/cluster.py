@@ -20,17 +20,15 @@ import time
 import psycopg2
 import yaml
 
+from api import Api, ApiError
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATE = ROOT / "build/kube"
 KUBECTL = str(STATE / "bin/kubectl")
 SYSTEM = "bestgres-system"
 IMAGE = "localhost/postgres-patroni:17"
 ENV = {**os.environ, "KUBECONFIG": str(STATE / "kubeconfig")}
-
-
-# kubectl's words for an API server that had no time: a question is asked again then, and the operator is not blamed.
-TRANSIENT = ("TLS handshake timeout", "i/o timeout", "connection refused", "connection reset", "etcdserver", "unexpected EOF", "ServiceUnavailable",
-             "request timed out", "context deadline exceeded", "http2: ")
+API = Api(str(STATE / "kubeconfig"))
 
 
 class KubectlError(Exception):
@@ -44,25 +42,9 @@ def kubectl(*args, input=None, check=True, timeout=120):
     return p.stdout if check else p
 
 
-def ask(*args):
-    """kubectl get: asked again when the API server had no time."""
-    for n in range(4):
-        p = kubectl("get", *args, check=False)
-        if p.returncode == 0 or not any(t in p.stderr for t in TRANSIENT):
-            break
-        time.sleep(2)
-    return p
-
-
 def get(kind, name=None, ns=None, selector=None):
-    """One object, or a list; None when it is not there."""
-    p = ask(kind, "-o", "json", *([name] if name else []), *(["-n", ns] if ns else []), *(["-l", selector] if selector else []))
-    if p.returncode != 0:
-        if "NotFound" in p.stderr:
-            return None
-        raise KubectlError(p.stderr)
-    obj = json.loads(p.stdout)
-    return obj if name else obj["items"]
+    """One object, or a list; None when it is not there. Kinds are named as for kubectl."""
+    return API.get(kind, name, ns, selector)
 
 
 def apply(obj, ns=None):
@@ -87,7 +69,7 @@ def delete(kind, name, ns, *more, wait=False):
 
 
 # What a condition may meet before it holds: no answer, or an object or a field of it that is not there yet.
-NOT_YET = (KubectlError, psycopg2.Error, json.JSONDecodeError, subprocess.TimeoutExpired, LookupError, TypeError, AttributeError)
+NOT_YET = (KubectlError, ApiError, psycopg2.Error, json.JSONDecodeError, subprocess.TimeoutExpired, LookupError, TypeError, AttributeError)
 
 # A limit is there to end a hang, not to measure: tests share two cores, and what takes a second alone may take a minute beside others.
 # What must be quick is measured by tests/bench, or said by the test with `measured`.
@@ -183,7 +165,7 @@ def sql(cluster, ns, query, **more):
 def superuser_sql(cluster, ns, query, pod=None):
     """In the application's database, over the pod's own socket: the superuser is not let in from elsewhere."""
     env = [f"PGPASSWORD={secret(f'{cluster}-credentials', ns)['superuser-password']}"]
-    return kubectl("-n", ns, "exec", pod or primary(cluster, ns), "-c", "postgres", "--", "env", *env, "psql", "-h", "/run/postgresql", "-U", "postgres",
+    return kubectl("-n", ns, "exec", pod or wait("a primary", lambda: primary(cluster, ns)), "-c", "postgres", "--", "env", *env, "psql", "-h", "/run/postgresql", "-U", "postgres",
                    "-d", secret(f"{cluster}-app", ns)["dbname"], "-AtXc", query).strip()
 
 

@@ -7,11 +7,19 @@ import time
 import pytest
 import yaml
 
-from clean import clean, evidence_or_why_not, mend_namespace, namespace_objects, render
+from clean import clean, delete_clusters, evidence_or_why_not, mend_namespace, namespace_objects, render
 from cluster import ROOT, STATE, SYSTEM, again, kubectl
 
 NAMESPACES = [f"e2e-{n}" for n in range(8)]  # what the operator serves; each test takes the next free one
 EVIDENCE = ROOT / "build/log/evidence"
+
+
+# In a group that runs in parallel what is short comes last, so that no process is left alone with something long.
+SHORT = ("test_create", "test_heal", "test_mistakes", "test_security", "test_schema")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: SHORT.index(item.path.stem) if item.path.stem in SHORT else -1)
 
 
 def pytest_configure(config):
@@ -49,6 +57,8 @@ def ns_shared():
 
 _next = iter(range(10 ** 6))
 _taken = None  # the namespace of the test that runs: evidence is of it
+_used = {}  # namespace: None, or the test that failed in it last
+_forced = []  # what clusters had to be ended by force, though their test had passed
 
 
 def next_namespace():
@@ -61,20 +71,34 @@ def next_namespace():
 
 
 def empty(name):
-    """Before a test: what an earlier one left by failing is that one's error, and was said there."""
-    mend_namespace(name)
+    """Waits until a namespace is empty. What a failed test left that had to be ended by force is that test's error, and was said there."""
     try:
         clean(name)
     except AssertionError as e:
         if not str(e).startswith("ended by force"):
             raise
+        if _used.get(name) is None:
+            _forced.append(str(e))
+    _used.pop(name, None)
 
 
 def served_namespace():
+    """Of the last test in a namespace, the clusters go while other tests run in other namespaces; before the next test in it, all is gone."""
     name = next_namespace()
+    mend_namespace(name)
     empty(name)
+    _used[name] = None
     yield name
-    clean(name)
+    delete_clusters(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emptied():
+    """Clusters that do not go when they are deleted fail the run, whichever test made them."""
+    yield
+    for name in list(_used):
+        empty(name)
+    assert not _forced, "\n".join(_forced)
 
 
 @pytest.fixture
@@ -95,6 +119,7 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed and _taken and call.excinfo.type is not KeyboardInterrupt:
+        _used[_taken] = item.nodeid
         report.user_properties.append(("evidence", evidence_or_why_not(_taken)))
 
 

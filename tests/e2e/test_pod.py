@@ -8,8 +8,6 @@ import pytest
 from cluster import (STATE, Writer, ancestors, apply, bgcluster, cmdline, condition, connect, get, kill, kubectl, patch, pod_pids, pod_process, primary, sql,
                      superuser_sql, wait, wait_ready)
 
-pytestmark = pytest.mark.alone
-
 
 def three(ns, **more):
     apply(bgcluster(instances=3, patroni={"synchronousMode": "on", **more}), ns)
@@ -89,7 +87,7 @@ def test_leader_that_dies_while_it_hands_over_in_synchronous_mode(ns):
     assert w.lost() == []
 
 
-@pytest.mark.parametrize("victim", ["patroni", "postmaster", "agent", "pgctl"])
+@pytest.mark.parametrize("victim", [pytest.param("patroni", marks=pytest.mark.alone), "postmaster", "agent", "pgctl"])
 def test_kill_9_in_the_leaders_pod(ns, victim):
     three(ns)
     with Writer("demo", ns) as w:
@@ -115,13 +113,14 @@ def test_kill_9_of_pid_1(ns):
     assert w.lost() == []
 
 
+@pytest.mark.alone
 def test_frozen_patroni_on_the_leader_is_fenced(ns):
     """SIGSTOP, and SIGSTOP of every successor: the old server must not be writable when another one is."""
     three(ns)
     with Writer("demo", ns) as w:
         leader = primary("demo", ns)
         others = [f"demo-{n}" for n in range(3) if f"demo-{n}" != leader]
-        end, both, frozen = time.monotonic() + 40, [], set()
+        end, both, frozen = time.monotonic() + 120, [], set()
         while time.monotonic() < end:
             pid = pod_process(ns, leader, "patroni")
             if pid and pid not in frozen:
@@ -133,7 +132,7 @@ def test_frozen_patroni_on_the_leader_is_fenced(ns):
                 break
             time.sleep(0.1)
         else:
-            pytest.fail("no other primary within 40 s")
+            pytest.fail("no other primary within 120 s")
         assert both == [], "two writable primaries"
         for _ in range(20):
             assert not (writable(ns, leader) and any(writable(ns, p) for p in others))
@@ -148,6 +147,7 @@ def shim(pid):
     return next(p for p in ancestors(pid) if cmdline(p)[0].endswith(b"containerd-shim-runc-v2"))
 
 
+@pytest.mark.alone
 def test_two_pods_never_share_a_volume(ns):
     """Forced deletion while the old container goes on (it ignores SIGTERM, and the node's runtime hangs): the new pod waits for the lock."""
     apply(bgcluster(), ns)
@@ -172,6 +172,7 @@ def test_two_pods_never_share_a_volume(ns):
     assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
 
 
+@pytest.mark.alone
 def test_report_of_a_lost_pod_does_not_stay(ns):
     """The node's kubelet hangs and the pod is forced away: what it said last of itself is no longer true of anything."""
     apply(bgcluster(), ns)

@@ -56,7 +56,8 @@ def test_resources_replicas_first_then_switchover_then_the_old_primary(ns):
     assert all(made[name] <= made[old] for name in made), f"the old primary {old} was last: {made}"
     assert primary("demo", ns) != old
     assert w.lost() == []
-    events = [e for e in get("events", ns=ns) if e["reason"] == "PrimaryChanged"]
+    uid = get("bgc", "demo", ns)["metadata"]["uid"]
+    events = [e for e in get("events", ns=ns) if e["reason"] == "PrimaryChanged" and e["involvedObject"]["uid"] == uid]
     assert len(events) == 1, "one switchover, not one a pod"
 
 

@@ -27,6 +27,7 @@ def stop(ns, pod):
     kubectl("delete", "pod", pod, "-n", ns, "--wait=false")
     limit = get("pod", pod, ns)["metadata"]["deletionTimestamp"]
     ended = wait(f"{pod}'s container to end", lambda: container(ns, pod)["state"].get("terminated"), 120)
+    assert pod_pids(ns, pod) == {}, "nothing of ours survives"
     return ended, limit, control_state(ns, pod)
 
 

@@ -61,14 +61,14 @@ def delete_and_make_again(ns, rng, protected):
 
 
 def blow(ns, rng, end):
-    """Changes in random order, each taken back after a moment, often before it has arrived; a deletion of each kind in between."""
-    acts = rng.sample(sorted(CHANGES), len(CHANGES))
-    for n, protected in ((rng.randrange(2, 5), False), (rng.randrange(6, 9), True)):
-        acts.insert(n, protected)
-    done = []
-    for act in acts:
-        if time.monotonic() > end:
-            break
+    """Changes in random order, each taken back after a moment, often before it has arrived; a deletion of each kind in between. Until `end`."""
+    acts, done = [], []
+    while time.monotonic() < end:
+        if not acts:
+            acts = rng.sample(sorted(CHANGES), len(CHANGES))
+            for n, protected in ((rng.randrange(2, 5), False), (rng.randrange(6, 9), True)):
+                acts.insert(n, protected)
+        act = acts.pop(0)
         done.append(act if isinstance(act, str) else f"deletion{', protected' * act}")
         if isinstance(act, bool):
             delete_and_make_again(ns, rng, act)

@@ -204,6 +204,17 @@ test_operation(void)
 	CHECK(at_once() && !r.pending_restart, "and is one write with that");
 	stored = r;
 	CHECK(!writes(), "once");
+	runs(true);
+	in.bootstrapped = true;
+	(void)writes();
+	stored = r;
+	in.operation_id = "y";
+	v.running = v.streaming = false;
+	CHECK(writes() && !at_once() && r.role == CHOICE_instance_role_NONE,
+	    "who has handed over as he was told says so when he follows, or a little later");
+	runs(false);
+	v.streaming = v.near = true;
+	CHECK(at_once() && r.role == CHOICE_instance_role_REPLICA, "in one write");
 	in.operation_phase = CHOICE_operation_phase_FAILED;
 	in.operation_message = "refused";
 	v.streaming = false;

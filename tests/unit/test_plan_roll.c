@@ -169,6 +169,42 @@ test_few_words(void)
 }
 
 static void
+test_coming_and_going(void)
+{
+	begin();
+	gone = false;
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 2), "in a rolling change");
+	done();
+	CHECK(does(CHOICE_verb_STATUS), "it is said that one does not serve");
+	done();
+	comes_back(2, CHOICE_instance_role_REPLICA);
+	world.now = c.status_at;
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 1), "when it does again the next one does not");
+	done();
+	CHECK(!does(CHOICE_verb_STATUS), "which says the same");
+	comes_back(1, CHOICE_instance_role_REPLICA);
+	world.now.v = c.status_at.v + 4000;
+	CHECK(is_next(CHOICE_verb_SWITCHOVER, 0), "for a moment all serve");
+	done();
+	CHECK(!does(CHOICE_verb_STATUS), "which is not worth two writes");
+	reports[0].role = CHOICE_instance_role_NONE;
+	reports[0].state = CHOICE_instance_state_STARTING;
+	says(0);
+	CHECK(!does(CHOICE_verb_STATUS), "nor is that nobody leads");
+	reports[1].role = CHOICE_instance_role_PRIMARY;
+	reports[1].state = CHOICE_instance_state_RUNNING;
+	says(1);
+	CHECK(does(CHOICE_verb_STATUS) && strcmp(step.status.primary, "demo-1") == 0,
+	    "but who does then is");
+	done();
+	comes_back(0, CHOICE_instance_role_REPLICA);
+	world.now.v = c.status_at.v + 4000;
+	CHECK(does(CHOICE_verb_STATUS) &&
+		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_TRUE,
+	    "at its end it is");
+}
+
+static void
 test_halt(void)
 {
 	begin();
@@ -321,6 +357,7 @@ main(void)
 {
 	test_pods();
 	test_few_words();
+	test_coming_and_going();
 	test_halt();
 	test_primary_without_a_role();
 	test_two_synchronous();
