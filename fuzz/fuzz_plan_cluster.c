@@ -209,8 +209,9 @@ check_step(void)
 	if (c.wanted.invalid && !c.wanted.deleting)
 		MUST(says);
 	if (c.wanted.deleting)
-		MUST(s->verb != CHOICE_verb_ENSURE && s->verb != CHOICE_verb_ADD_FINALIZER &&
-		     s->verb != CHOICE_verb_RELEASE && s->verb != CHOICE_verb_HOLD);
+		MUST(s->verb != CHOICE_verb_ENSURE && s->verb != CHOICE_verb_TEMPLATE &&
+		     s->verb != CHOICE_verb_ADD_FINALIZER && s->verb != CHOICE_verb_RELEASE &&
+		     s->verb != CHOICE_verb_HOLD);
 	else if (!c.namespace_ends)
 		MUST(s->verb != CHOICE_verb_REMOVE_FINALIZER);
 	if (s->verb == CHOICE_verb_ENSURE && s->child != CHILD_INSTANCE)

@@ -73,6 +73,8 @@ struct pod_view {
 	enum choice_reason reason;
 	char text[IPC_TEXT_MAX + 1];
 };
+/* An instance's volumes: PGDATA's, and with spec.walStorage its WAL's. They are one thing. */
+enum claim { CLAIM_OF_DATA, CLAIM_OF_WAL, CLAIMS };
 struct pvc_view {
 	struct object_meta meta;
 	bool pending, bound, volume; /* volume: spec.volumeName is set */
@@ -110,11 +112,14 @@ void observe_event(const struct json *j, int event, const char *needle, const ch
 /* Is the BGInstance's condition Reachable=False, and its role and state empty? */
 bool observe_unreachable(const struct json *j, const struct bginstance *i);
 /* The volume that cluster has for ordinal: "pgdata-<cluster>-<ordinal>" */
-void observe_pvc_name(char out[NAME_MAX_OBJECT + 1], const char *cluster, unsigned ordinal);
-/* Which ordinal's volume is this? -1 = none of cluster's. */
-int observe_pvc_ordinal(struct str name, const char *cluster);
+void observe_pvc_name(
+    char out[NAME_MAX_OBJECT + 1], enum claim claim, const char *cluster, unsigned ordinal);
+/* Which ordinal's volume is this, and which of its? -1 = none of cluster's. */
+int observe_pvc_ordinal(struct str name, const char *cluster, enum claim *claim);
+/* What the spec asks of it. */
+struct str observe_pvc_size(enum claim claim, const struct bgcluster *c);
 /* Does the PVC say what the spec asks for? */
-bool observe_pvc_matches(const struct pvc_view *p, const struct bgcluster *c);
+bool observe_pvc_matches(const struct pvc_view *p, enum claim claim, const struct bgcluster *c);
 
 /* ============ Bodies (executor_patch.c, pure) ============ */
 /*
@@ -133,13 +138,15 @@ void patch_delete_options(struct buf *out, const struct guard *g, const char *pr
  */
 void patch_finalizers(
     struct buf *out, const struct guard *g, const struct json *j, int finalizers, bool add);
+/* Which part of a StatefulSet is patched; of other children always the whole. */
+enum patch_part { PATCH_WHOLE, PATCH_BUT_TEMPLATE, PATCH_TEMPLATE };
 /*
  * rendered against seen: 1 = out is a guarded merge patch, 0 = nothing differs, -1 = error. Leaves
  * out what can not be changed in a StatefulSet; its storage-inputs annotation goes on to say which
- * templates it has.
+ * volume templates it has.
  */
-int patch_child(struct buf *out, enum child c, const struct guard *g, struct str rendered,
-    struct str seen, struct arena *a, struct err *e);
+int patch_child(struct buf *out, enum child c, enum patch_part part, const struct guard *g,
+    struct str rendered, struct str seen, struct arena *a, struct err *e);
 /* Likewise for an anchor, without its data; but adopt adds `adopted`. */
 int patch_anchor(struct buf *out, const struct guard *g, struct str rendered, struct str seen,
     bool adopt, struct arena *a, struct err *e);
@@ -227,8 +234,12 @@ struct step {
 		struct {
 			struct uid uid;
 			unsigned ordinal;
-		} of[INSTANCES_MAX];
+			enum claim claim;
+		} of[CLAIMS * INSTANCES_MAX];
 	} pvcs;
+	enum claim claim;               /* which of an instance's two is looked at */
+	bool data_pending; /* OBSERVE_POD: `done` has a text about PGDATA's claim */
+	struct msg_step_done data_done; /* EXPAND_PVC: what became of PGDATA's */
 	/* DBOPS_*: the BGDbOps, as the step's own GET found it and its writes left it. */
 	struct bgdbops dbops;
 	struct str finalizers, said;
@@ -325,6 +336,7 @@ void step_end_foreign(struct step *s, enum kind k, const char *name);
 
 /* ============ Verbs ============ */
 void verb_ensure(struct step *s);        /* executor_ensure.c */
+void verb_template(struct step *s);      /* likewise: TEMPLATE and TRY_TEMPLATE */
 void verb_ensure_anchor(struct step *s); /* executor_anchor.c */
 void verb_destroy_anchor(struct step *s);
 /*
