@@ -400,8 +400,7 @@ test_held_up(void)
 		    (verb >= CHOICE_verb_OBSERVE_POD && verb <= CHOICE_verb_OBSERVE_NAMESPACE);
 
 		/* Of a BGDbOps: executor_dbops.c looks at the BGCluster itself. */
-		says = says ||
-		       (verb >= CHOICE_verb_DBOPS_TELL && verb <= CHOICE_verb_DBOPS_DELETE);
+		says = says || (verb >= CHOICE_verb_DBOPS_TELL && verb <= CHOICE_verb_DBOPS_DELETE);
 		s = step((uint8_t)verb, CHILD_STATEFULSET);
 		CHECK(object(&s, &c, &v) == (says ? ALLOW : REFUSE) &&
 			  (says || v.reason == REASON_PAUSED),
