@@ -153,6 +153,8 @@ report_server(struct step *s, const struct bginstance *i, struct dbops_status *s
 	    server.outage_ms > outage ? server.outage_ms : outage, &results);
 	st->instances = keep(s, &list);
 	st->results = keep(s, &results);
+	if (str_is(st->results, "{}"))
+		st->results = STR("");
 	st->instance = st->pod_uid = st->instance_uid = st->message = STR("");
 	dbops_write_status(s, st, step_end_done);
 }
@@ -194,6 +196,7 @@ static struct str
 results_of(struct step *s, const struct bginstance *i)
 {
 	bool task = dbops_info[s->dbops.op].task != CHOICE_task_kind_NONE;
+	struct str results;
 	struct buf out;
 
 	if (i == NULL || (task ? !is_own_task(s, i) : !is_own_operation(s, i)) ||
@@ -201,7 +204,8 @@ results_of(struct step *s, const struct bginstance *i)
 		return s->dbops.results;
 	buf_init(&out, HTTP_BODY_MAX);
 	objects_dbops_results(task ? i : NULL, 0, task ? 0 : i->done_outage_ms, &out);
-	return keep(s, &out);
+	results = keep(s, &out);
+	return str_is(results, "{}") ? STR("") : results;
 }
 
 /* A schedule goes on. */
