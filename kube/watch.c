@@ -157,9 +157,9 @@ retry_in(struct kube_watch *w, int64_t ms)
 
 /*
  * A server that is well again for one watch is so for the others: they need not sit out their long
- * waits, whose first end was the probe for all. Spread over a while, and not twice within the
- * longest wait: a server that is well for moments only gets twice the load at most. Who was told
- * when to come comes then. Failures count on until a stream has settled.
+ * waits, whose first end was the probe for all. Spread over a while, and not twice within the time
+ * in which a stream settles: a server that is well for moments only is asked every few seconds at
+ * most. Who was told when to come comes then. Failures count on until a stream has settled.
  */
 static void
 wake_others(struct kube_watch *w)
@@ -167,8 +167,7 @@ wake_others(struct kube_watch *w)
 	struct kube *k = w->k;
 	struct msec now = clock_mono();
 
-	if (w->failures == 0 ||
-	    (k->woken.v != 0 && now.v - k->woken.v < watch_times.backoff_max_ms))
+	if (w->failures == 0 || (k->woken.v != 0 && now.v - k->woken.v < watch_times.settled_ms))
 		return;
 	k->woken = now;
 	for (struct kube_watch *o = k->watches; o != NULL; o = o->next) {

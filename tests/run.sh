@@ -51,7 +51,7 @@ unit() {
 	say "corpora: $passed passed, $failed failed so far"
 }
 
-# How many tests of the parallel group may be run once more. Three tests share two cores there, and one may starve past a limit that is
+# How many tests of the parallel group may be run once more. Four tests share two cores there, and one may starve past a limit that is
 # there to end a hang; such a failure says nothing about the product, and alone the test says it. So one that fails beside others is run
 # again, alone, after everything, counts by what it says then, and the end of the output names it and its first error: it is not hidden.
 # More than a few failures are no coincidence: then nobody gets another chance. Tests of the other group never do: they have the machine to
@@ -63,7 +63,7 @@ e2e() {
 	tests/cluster/make.sh || exit 1
 	step build/log/build.log "building the operator" make -j"$(nproc)" image
 	rm -rf build/log/evidence
-	pytest_run "the tests on the real cluster that can run beside each other" parallel -n "${E2E_WORKERS:-3}" -m "not alone" tests/e2e
+	pytest_run "the tests on the real cluster that can run beside each other" parallel -n "${E2E_WORKERS:-4}" -m "not alone" tests/e2e
 	cp "$failed_list" build/log/e2e-parallel.again
 	pytest_run "those that disturb the operator or need the machine" alone -m alone tests/e2e
 	add_failures

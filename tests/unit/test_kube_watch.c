@@ -519,7 +519,7 @@ test_wake(void)
 	kube_watch_restart(watch);
 	run_until(&synced, 2, 2);
 	run_for(0.1);
-	CHECK(synced == 2 && requests == 5, "not again within the longest wait");
+	CHECK(synced == 2 && requests == 5, "not again before a stream could settle");
 
 	begin_with_one_waiting(close_it, SCRIPT(garbage, garbage, garbage, garbage, garbage));
 	run_until(&requests, 6, 2);
