@@ -161,16 +161,6 @@ enum wal_state wal_look(const char *mount, const char *wal, char text[IPC_TEXT_M
 bool wal_is_empty(const char *wal); /* as initdb and pg_basebackup want it; true for NULL */
 const char *wal_mount(void);        /* PGWAL_MOUNT, or NULL where the pod has none */
 
-/* --- wal_aside.c: WAL that goes where its data directory goes. wal may be NULL: nothing to do. */
-/*
- * Before mount's "data" is renamed to name ("data.unfit"): its WAL becomes "pg_wal.unfit". Killed
- * before the rename, PGDATA is whole, at the latest after wal_mend.
- */
-int wal_follow(const char *mount, const char *wal, const char *name, struct err *e);
-int wal_mend(const char *mount, const char *wal, struct err *e);
-/* The WAL of mount's "data.<x>", before that itself is removed; never what PGDATA uses. */
-int wal_remove_of(const char *mount, const char *wal, const char *name, struct err *e);
-
 /* --- procs.c: processes by /proc. */
 struct proc {
 	pid_t pid, ppid;

@@ -84,8 +84,6 @@ keeper_prepare(struct init *i)
 {
 	struct err e = {0};
 
-	if (wal_mend(PGDATA_MOUNT, i->wal, &e) == -1)
-		log_error("wal", NULL, "%s", e.text);
 	i->fresh = false;
 	switch (fresh_look(PGDATA_MOUNT, i->wal)) {
 	case FRESH_UNFINISHED:

@@ -228,73 +228,6 @@ test_other_pair(void)
 	CHECK(fresh_discard(data, wal, &e) == 0 && wal_is_empty(wal), "with the same mark");
 }
 
-static const char *
-link_of(const char *name)
-{
-	static char out[256];
-	ssize_t n = readlink(at(data, name), out, sizeof(out) - 1);
-
-	out[n > 0 ? n : 0] = '\0';
-	return strrchr(out, '/') != NULL ? strrchr(out, '/') + 1 : out;
-}
-
-static void
-rename_data(const char *to)
-{
-	char from[256];
-
-	(void)snprintf(from, sizeof(from), "%s/data", data);
-	if (rename(from, at(data, to)) == -1)
-		die("rename to %s", path);
-}
-
-/* A data directory is put aside, killed at each point, and its WAL goes with it. */
-static void
-test_follow(void)
-{
-	char target[128];
-
-	renew();
-	make_data(true);
-	CHECK(wal_follow(data, wal, "data.unfit", &e) == 0 && there(wal, "pg_wal.unfit/" SEGMENT) &&
-		  wal_is_empty(wal) && strcmp(link_of("data/pg_wal"), "pg_wal.unfit") == 0,
-	    "the WAL gets the name first");
-	CHECK(wal_look(data, wal, text) == WAL_TOGETHER && wal_mend(data, wal, &e) == 0,
-	    "killed here, PGDATA has it still");
-	CHECK(wal_remove_of(data, wal, "data", &e) == 0 && there(wal, "pg_wal.unfit/" SEGMENT),
-	    "and nobody removes it");
-	CHECK(wal_follow(data, wal, "data.unfit", &e) == 0 &&
-		  strcmp(link_of("data/pg_wal"), "pg_wal.unfit") == 0,
-	    "again: nothing to do");
-	rename_data("data.unfit");
-	CHECK(wal_look(data, wal, text) == WAL_TOGETHER && fresh_mark(data, wal, &e) == 0,
-	    "then there is room for a clone");
-	make_data(true);
-	CHECK(wal_follow(data, wal, "data.unfit", &e) == -1 &&
-		  strcmp(link_of("data/pg_wal"), "pg_wal") == 0,
-	    "a name that is taken is not taken again");
-	CHECK(wal_remove_of(data, wal, "data.unfit", &e) == 0 && !there(wal, "pg_wal.unfit") &&
-		  there(wal, "pg_wal/" SEGMENT) && wal_remove_of(data, wal, "data.unfit", &e) == 0,
-	    "the WAL of what was put aside goes, the clone's stays");
-	CHECK(wal_follow(data, wal, "data.kept-7-1", &e) == 0 &&
-		  there(wal, "pg_wal.kept-7-1/" SEGMENT),
-	    "what is kept is kept as a pair");
-	(void)snprintf(target, sizeof(target), "%s/pg_wal", wal);
-	CHECK(rename(at(wal, "pg_wal.kept-7-1"), target) == 0 &&
-		  wal_look(data, wal, text) == WAL_MISSING && wal_mend(data, wal, &e) == 0 &&
-		  wal_look(data, wal, text) == WAL_TOGETHER &&
-		  there(wal, "pg_wal.kept-7-1/" SEGMENT),
-	    "killed between link and name: mended");
-	rename_data("data.kept-7-1");
-	make_dir(data, "data");
-	make_dir(data, "data/pg_wal");
-	CHECK(wal_follow(data, wal, "data.unfit", &e) == 0 && there(data, "data/pg_wal") &&
-		  wal_follow(data, NULL, "data.unfit", &e) == 0 && wal_mend(data, NULL, &e) == 0 &&
-		  wal_remove_of(data, NULL, "data", &e) == 0,
-	    "WAL within PGDATA goes with it anyway");
-	CHECK(wal_remove_of(data, wal, "data.gone", &e) == 0, "what is not there has none");
-}
-
 int
 main(void)
 {
@@ -307,7 +240,6 @@ main(void)
 	test_inside();
 	test_unfinished();
 	test_other_pair();
-	test_follow();
 	remove_all(root);
 	return tap_done();
 }
