@@ -112,7 +112,7 @@ may_start(const struct init *i)
 	return i->locked && i->configured && (i->released || i->keeper.ran) && i->keeper.pid == 0 &&
 	       i->owned_variable[0] == '\0' && i->stop.phase == STOP_OFF &&
 	       i->rest_wanted == CHOICE_stop_NONE && i->fence.phase == FENCE_WATCHING &&
-	       !ev_is_active(&i->keeper.again);
+	       !renewer_is_busy(i) && !ev_is_active(&i->keeper.again);
 }
 
 /*
@@ -172,7 +172,7 @@ keeper_ended(struct init *i, int status)
 	k->pid = 0;
 	describe(k->ended, status);
 	if (i->stop.phase != STOP_OFF || i->rest_wanted != CHOICE_stop_NONE ||
-	    i->fence.phase != FENCE_WATCHING) {
+	    i->fence.phase != FENCE_WATCHING || renewer_is_busy(i)) {
 		log_info("patroni", NULL, "%s", k->ended);
 		if (i->stop.phase == STOP_OFF)
 			init_changed(i);
