@@ -2,8 +2,6 @@
  * What psql does over the unix socket, as the superuser: bootstrap.c's SQL, first role and
  * database, then what is done once in it; and a checkpoint before a planned switchover.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "instance/work.h"
@@ -28,31 +26,12 @@ finish(struct pgctl *p, uint8_t reason, const char *text)
 	pgctl_flush(p);
 }
 
-/* "*:*:*:user:password", colons and backslashes escaped (libpq, "The Password File"). */
 static int
-write_passfile(const struct credential *c, struct err *e)
+write_passfile(const struct pgctl *p, struct err *e)
 {
-	struct str password = {c->password.p, c->password.len};
-	struct secret line = {0};
-	size_t n;
-	int fd, r;
+	const struct credential *c = &p->credentials.superuser;
 
-	secret_alloc(&line, 128 + 2 * password.len);
-	n = (size_t)snprintf(line.p, 128, "*:*:*:%s:", c->username);
-	for (size_t i = 0; i < password.len; i++) {
-		if (password.p[i] == ':' || password.p[i] == '\\')
-			line.p[n++] = '\\';
-		line.p[n++] = password.p[i];
-	}
-	line.p[n++] = '\n';
-	(void)unlink(PSQL_PASS_PATH);
-	fd = open(PSQL_PASS_PATH, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	r = fd == -1 ? -1 : fd_write_all(fd, line.p, n);
-	if (r == -1)
-		(void)err_set(e, ERR_RETRY, "write %s: %s", PSQL_PASS_PATH, strerror(errno));
-	fd_close(&fd);
-	secret_free(&line);
-	return r;
+	return passfile_write(PSQL_PASS_PATH, c->username, &c->password, e);
 }
 
 /*
@@ -175,7 +154,7 @@ begin(struct pgctl *p)
 	struct err e;
 
 	buf_init(&sql, SQL_MAX);
-	if (put_roles(p, &sql, &e) == -1 || write_passfile(&p->credentials.superuser, &e) == -1)
+	if (put_roles(p, &sql, &e) == -1 || write_passfile(p, &e) == -1)
 		finish(p, REASON_CREDENTIALS_MISSING, e.text);
 	else
 		psql(p, "postgres", buf_view(&sql), ROLE_MS, on_role);
@@ -226,7 +205,7 @@ apply_checkpoint(struct pgctl *p)
 		return; /* its end is an answer to both */
 	if (p->chosen == NULL || !p->have_credentials) {
 		checkpoint_ended(p, "the instance is not set up");
-	} else if (write_passfile(&p->credentials.superuser, &e) == -1) {
+	} else if (write_passfile(p, &e) == -1) {
 		checkpoint_ended(p, e.text);
 	} else {
 		p->checkpointing = true;

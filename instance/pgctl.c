@@ -61,6 +61,7 @@ pgctl_flush(struct pgctl *p)
 	struct ipc_msg checked = {.type = IPC_SPEC_CHECKED, .fds = {-1, -1}};
 	struct ipc_msg done = {.type = IPC_BOOTSTRAP_DONE, .fds = {-1, -1}};
 	struct ipc_msg checkpointed = {.type = IPC_CHECKPOINT_DONE, .fds = {-1, -1}};
+	struct ipc_msg followed = {.type = IPC_FOLLOWED, .fds = {-1, -1}};
 
 	if (p->config_due && child_tell(&p->self, &p->config))
 		p->config_due = false;
@@ -72,6 +73,8 @@ pgctl_flush(struct pgctl *p)
 	send_due(p, &done, &p->done_due);
 	checkpointed.checkpoint_done = p->checkpointed;
 	send_due(p, &checkpointed, &p->checkpointed_due);
+	followed.followed = p->followed;
+	send_due(p, &followed, &p->followed_due);
 }
 
 static void
@@ -115,6 +118,9 @@ on_peer(struct self *c, struct ipc_msg *m)
 	case IPC_CHECKPOINT:
 		apply_checkpoint(p);
 		break;
+	case IPC_FOLLOW:
+		ask_begin(p, &m->follow);
+		break;
 	default:
 		if (p->incoming == NULL || !spec_add(p->incoming, m)) {
 			child_breach(c, "a part of a spec without its beginning");
@@ -137,7 +143,7 @@ on_edge(struct self *c)
 	p->password_said = false;
 	p->checked_due = p->checked_spec != NULL && p->checked_spec == p->spec;
 	p->done_due = false;
-	p->checkpointed_due = false;
+	p->checkpointed_due = p->followed_due = false;
 	pgctl_flush(p);
 }
 
@@ -170,6 +176,8 @@ on_space_timer(struct ev_loop *loop, ev_timer *w, int revents)
 	(void)revents;
 	if (!p->disk_known || !p->state.locked)
 		return;
+	aside_find_kept(PGDATA_MOUNT, p->disk.kept); /* somebody may have deleted it */
+	send_disk(p);
 	p->space = disk_look(PGDATA_MOUNT, before);
 	if (p->space == before)
 		return;
