@@ -17,6 +17,12 @@ finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 	agent_look(a);
 }
 
+void
+operate_finish(struct agent *a, enum choice_operation_phase phase, struct str text)
+{
+	finish(a, phase, text);
+}
+
 static void
 on_done(struct agent *a, bool ok, struct str text)
 {
@@ -82,13 +88,19 @@ operate_look(struct agent *a)
 	    [CHOICE_operation_RESTART] = begin_restart,
 	};
 	const struct operate_job *job = &a->operate;
+	bool noted = strcmp(a->stored.operation_id, job->id) == 0 && !a->status.busy;
 
+	if (job->kind == CHOICE_operation_REINIT) {
+		if (job->phase == CHOICE_operation_phase_RUNNING && noted && a->password_known)
+			reinit_look(a);
+		return;
+	}
 	if (job->phase != CHOICE_operation_phase_RUNNING || job->begun ||
 	    begin[job->kind] == NULL || !a->view.known || !a->view.cluster_known ||
 	    !a->password_known)
 		return;
 	/* Not before it is noted: else a crash would leave no trace of it. */
-	if (strcmp(a->stored.operation_id, job->id) == 0 && !a->status.busy)
+	if (noted)
 		begin[job->kind](a);
 }
 
