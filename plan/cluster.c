@@ -49,6 +49,7 @@ static const struct rule {
     {ALIVE, rule_release, "on adopted data the last primary starts first, once all have reported"},
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
     {ALIVE, rule_replace, "a pod that never started is replaced once the mistake is taken back"},
+    {ALIVE, rule_reinit, "a replica that can not follow is cloned anew while another one leads"},
     {ALIVE, rule_retire, "before the primary's pod goes with a smaller cluster another one leads"},
     {ALIVE, rule_roll, "pods older than the spec are replaced one by one, the primary last,"},
     {ALIVE, rule_restart, "and so are servers restarted whose parameters wait for that"},

@@ -114,6 +114,10 @@ bool roll_outdated(const struct plan_cluster *c, unsigned ordinal);
 bool roll_is_changing(const struct plan_cluster *c, unsigned ordinal);
 bool roll_patroni_paused(const struct plan_cluster *c);
 
+/* --- reinit.c */
+enum verdict rule_reinit(struct plan_at *a);
+bool reinit_has_failed(const struct plan_cluster *c, unsigned ordinal); /* too often */
+
 /* --- rest.c */
 enum verdict rule_rest(struct plan_at *a);
 enum verdict rule_rest_to_delete(struct plan_at *a);

@@ -56,6 +56,9 @@ static const struct policy_row rows[] = {
     /* Patroni refuses a switchover that no replica is fit for. */
     {"switchover", CHOICE_verb_SWITCHOVER, 0, SHAPE_TARGET, NEED_LIVE | NEED_ACTIVE},
     {"restart", CHOICE_verb_RESTART, 0, SHAPE_TARGET, NEED_LIVE | NEED_MEMBER | NEED_ACTIVE},
+    /* Of whom the pod finds that no other instance leads, nothing is touched. */
+    {"reinit", CHOICE_verb_REINIT, 0, SHAPE_TARGET,
+	NEED_SPEC | NEED_LIVE | NEED_MEMBER | NEED_AWAKE | NEED_ACTIVE},
     {"unreachable", CHOICE_verb_UNREACHABLE, 0, SHAPE_TARGET, 0},
     {"status", CHOICE_verb_STATUS, 0, 0, 0},
     {"event", CHOICE_verb_EVENT, 0, 0, 0},

@@ -163,6 +163,8 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 		r->operation = i.operation;
 		r->operation_phase =
 		    str_eq(i.operation_id, i.done_id) ? i.done_phase : CHOICE_operation_phase_NONE;
+		r->operation_attempt = (uint8_t)i.operation_attempt;
+		r->operation_generation = (uint64_t)i.operation_generation;
 	}
 	/*
 	 * What a pod reports can be anything; what is no uid and no number counts as not
