@@ -223,27 +223,44 @@ test_again(void)
 	CHECK(is_told(2), "a while");
 }
 
-static void
-test_said_once(void)
+/* All that is due, with what is said stored; how many Events of that reason. */
+static unsigned
+tells(void)
 {
 	unsigned told = 0;
 
-	begin();
 	for (unsigned n = 0; n < 60 && next(); n++) {
 		struct plan_answer a = done_answer();
 
-		if (step.sent.verb == CHOICE_verb_STATUS)
-			wanted.status = step.sent.key;
 		told +=
 		    step.sent.verb == CHOICE_verb_EVENT && step.sent.reason == REASON_CANNOT_FOLLOW;
+		if (step.sent.verb == CHOICE_verb_OBSERVE_POD)
+			a.child_uid = reports[step.sent.ordinal].pod_uid;
 		answer(&a);
-		if (step.sent.verb == CHOICE_verb_STATUS)
+		if (step.sent.verb == CHOICE_verb_STATUS) {
+			wanted.status = step.sent.key;
 			note_wanted();
+		}
 		world.now.v += 4000;
 	}
-	CHECK(told == 1, "one Event");
+	return told;
+}
+
+static void
+test_said_once(void)
+{
+	begin();
+	CHECK(tells() == 1, "one Event");
 	CHECK(condition(CHOICE_condition_type_PROGRESSING)->status == CHOICE_condition_status_TRUE,
 	    "something is done about it");
+	reports[2].reason = REASON_NONE;
+	reports[2].state = CHOICE_instance_state_STREAMING;
+	says(2);
+	CHECK(tells() == 0 &&
+		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_TRUE,
+	    "none when it follows again");
+	sticks(2, REASON_CANNOT_FOLLOW);
+	CHECK(tells() == 1, "the next time is news");
 }
 
 /* A clone that can not succeed must not keep the pod from the spec that would let it. */
