@@ -134,6 +134,9 @@ bool agent_wants_sync(const struct agent *a); /* synchronous replication, and re
 bool agent_must_leave(const struct agent *a);
 void agent_tell_seen(struct agent *a, bool answered);
 
+/* agent_default.c: parameters that the user did not give. On no memory none are added. */
+void spec_default(struct bgcluster *c, struct arena *a);
+
 /* agent_spec.c */
 int spec_usable(const struct bgcluster *c,
     char text[IPC_TEXT_MAX + 1]); /* can it be handed over? -1: text says why not */

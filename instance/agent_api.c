@@ -29,7 +29,8 @@ same_content(const struct bgcluster *x, const struct bgcluster *y)
 {
 	return x != NULL && uid_eq(&x->meta.uid, &y->meta.uid) &&
 	       x->hash[GROUP_CONFIG] == y->hash[GROUP_CONFIG] &&
-	       x->hash[GROUP_BOOTSTRAP] == y->hash[GROUP_BOOTSTRAP];
+	       x->hash[GROUP_BOOTSTRAP] == y->hash[GROUP_BOOTSTRAP] &&
+	       x->hash[GROUP_STORAGE] == y->hash[GROUP_STORAGE]; /* spec_default */
 }
 
 static void
@@ -54,6 +55,7 @@ take_cluster(struct agent *a, const struct feed_item *item)
 	a->spec_bad = spec_usable(c, a->spec_text) == -1;
 	if (a->spec_bad)
 		return;
+	spec_default(c, into);
 	a->spec_newest = c->meta.generation;
 	if (!same_content(a->spec, c)) {
 		a->spec_generation = c->meta.generation;

@@ -4,7 +4,9 @@
  * started as a database. Here it gets another name in one go: before, all of it is there; after,
  * PGDATA is empty, as Patroni wants it for a clone, and fresh.c's mark tells what a killed clone
  * leaves. What was a standby of this cluster is removed under its new name, whenever that is
- * resumed; anything else is kept. For init, which holds the lock, while nothing else runs.
+ * resumed; anything else is kept. Where the WAL has a volume of its own, that follows: a kill in
+ * between leaves WAL without PGDATA, and the link in what was put aside says whose it is. For init,
+ * which holds the lock, while nothing else runs.
  */
 #include "instance/instance.h"
 
@@ -87,6 +89,62 @@ aside_move(const char *mount, const char *from, const char *to, struct err *e)
 	return 0;
 }
 
+/* --- Its WAL, in a volume of its own. */
+
+/* "data.unfit": "pg_wal.unfit" */
+static int
+join_wal(char out[512], const char *wal, const char *name, struct err *e)
+{
+	if (snprintf(out, 512, "%s/pg_wal%s", wal, name + strlen("data")) >= 512)
+		return err_set(e, ERR_LIMIT, "a path in the volume is too long");
+	return 0;
+}
+
+/* Is the WAL that is in its place that of what was put aside under this name? */
+static bool
+is_its_wal(const char *mount, const char *wal, const char *name)
+{
+	char link[512], place[512], moved[512];
+	struct stat there, its;
+
+	return snprintf(link, sizeof(link), "%s/%s/pg_wal", mount, name) < (int)sizeof(link) &&
+	       join(place, wal, "pg_wal", NULL) == 0 && join_wal(moved, wal, name, NULL) == 0 &&
+	       lstat(link, &its) == 0 && S_ISLNK(its.st_mode) && stat(link, &its) == 0 &&
+	       stat(place, &there) == 0 && its.st_ino == there.st_ino &&
+	       its.st_dev == there.st_dev && lstat(moved, &its) == -1 && errno == ENOENT;
+}
+
+static int
+move_wal(const char *wal, const char *name, struct err *e)
+{
+	char to[64];
+
+	(void)snprintf(to, sizeof(to), "pg_wal%.50s", name + strlen("data"));
+	return aside_move(wal, "pg_wal", to, e);
+}
+
+int
+aside_finish(const char *mount, const char *wal, struct err *e)
+{
+	char data[512];
+	struct dirent *d;
+	DIR *dir;
+	int r = 0;
+
+	if (join(data, mount, "data", e) == -1)
+		return -1;
+	if (wal == NULL || !fresh_is_empty(data) || wal_is_empty(wal) ||
+	    (dir = opendir(mount)) == NULL)
+		return 0;
+	while (r == 0 && (d = readdir(dir)) != NULL)
+		if ((strcmp(d->d_name, ASIDE_UNFIT) == 0 ||
+			strncmp(d->d_name, KEPT, strlen(KEPT)) == 0) &&
+		    is_its_wal(mount, wal, d->d_name))
+			r = move_wal(wal, d->d_name, e);
+	(void)closedir(dir);
+	return r;
+}
+
 /* --- Removal. */
 
 static int
@@ -149,10 +207,13 @@ remove_tablespaces(const char *mount, const char *pgdata)
 }
 
 int
-aside_remove(const char *mount, struct err *e)
+aside_remove(const char *mount, const char *wal, struct err *e)
 {
 	char path[512];
 
+	/* The directory last: it is what says that something is left. */
+	if (wal != NULL && (join_wal(path, wal, ASIDE_UNFIT, e) == -1 || remove_tree(path) == -1))
+		return err_set(e, ERR_RETRY, "remove %s: %s", path, strerror(errno));
 	if (join(path, mount, ASIDE_UNFIT, e) == -1)
 		return -1;
 	remove_tablespaces(mount, path);

@@ -1,5 +1,5 @@
 /*
- * How full the volume is, as a class: a number would be reported again and again. The kernel knows
+ * How full a volume is, as a class: a number would be reported again and again. The kernel knows
  * it (statvfs), so nothing is read and no process is started. For pgctl.
  */
 #include <sys/statvfs.h>
@@ -27,6 +27,17 @@ disk_class(uint8_t before, uint64_t available, uint64_t used)
 	if (is_below(available, used, was_low ? LOW_ENDS : DISK_LOW_PERCENT))
 		return CHOICE_disk_class_LOW;
 	return CHOICE_disk_class_NONE;
+}
+
+/* Of both volumes the worse, PGDATA's if they are alike. */
+uint8_t
+disk_worst(uint8_t data, uint8_t wal)
+{
+	if (data == CHOICE_disk_class_FULL || wal == CHOICE_disk_class_NONE)
+		return data;
+	if (wal == CHOICE_disk_class_FULL)
+		return CHOICE_disk_class_WAL_FULL;
+	return data == CHOICE_disk_class_LOW ? data : CHOICE_disk_class_WAL_LOW;
 }
 
 /* As df counts: what is kept for root is no room. A file system without a bound of files says 0. */

@@ -2,7 +2,9 @@
  * A data directory in which no postmaster ever ran, left by an initdb or a base backup that was
  * killed (DESIGN 9.6): Patroni can not tell it from a database and would wait, or even start it,
  * for ever. A mark beside PGDATA says that it was empty when Patroni was started; only with that
- * mark is anything put aside. For init, which holds the lock; Patroni does not run meanwhile.
+ * mark is anything put aside. Where the WAL has a volume of its own, that bears the same mark, a
+ * random number: only then the WAL there is of that data directory, and shares its fate. For init,
+ * which holds the lock; Patroni does not run meanwhile.
  */
 #include "instance/instance.h"
 
@@ -15,7 +17,10 @@
 
 #define MARK ".bestgres.fresh"
 #define ASIDE "data.unfinished"
+#define WAL_ASIDE "pg_wal.unfinished"
+#define WAL_NAME "pg_wal"
 #define TREE_FDS 16
+#define MARK_SIZE 17 /* 16 hexadecimal digits */
 
 static void
 join(char out[512], const char *dir, const char *name)
@@ -60,15 +65,31 @@ sync_dir(const char *path)
 	return r;
 }
 
-int
-fresh_mark(const char *mount, struct err *e)
+/* What a mark says; "" = there is none, or it is not whole. */
+static void
+read_mark(const char *mount, char id[MARK_SIZE])
+{
+	char path[512];
+	int fd;
+	ssize_t n;
+
+	join(path, mount, MARK);
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	n = fd == -1 ? -1 : read(fd, id, MARK_SIZE - 1);
+	fd_close(&fd);
+	id[n == MARK_SIZE - 1 ? n : 0] = '\0';
+}
+
+static int
+write_mark(const char *mount, const char *id, struct err *e)
 {
 	char path[512];
 	int fd;
 
 	join(path, mount, MARK);
-	fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd == -1 || fsync(fd) == -1 || sync_dir(mount) == -1) {
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd == -1 || fd_write_all(fd, id, strlen(id)) == -1 || fsync(fd) == -1 ||
+	    sync_dir(mount) == -1) {
 		(void)err_set(e, ERR_RETRY, "mark %s: %s", path, strerror(errno));
 		fd_close(&fd);
 		return -1;
@@ -77,23 +98,65 @@ fresh_mark(const char *mount, struct err *e)
 	return 0;
 }
 
+static void
+remove_mark(const char *mount)
+{
+	char path[512];
+
+	join(path, mount, MARK);
+	if (unlink(path) == -1 && errno != ENOENT)
+		log_warn("fresh", NULL, "remove %s: %s", path, strerror(errno));
+}
+
+/* Do both volumes bear the same mark? */
+static bool
+are_marked(const char *mount, const char *wal)
+{
+	char data_id[MARK_SIZE], wal_id[MARK_SIZE];
+
+	read_mark(mount, data_id);
+	if (wal == NULL)
+		return data_id[0] != '\0';
+	read_mark(wal, wal_id);
+	return data_id[0] != '\0' && strcmp(data_id, wal_id) == 0;
+}
+
+int
+fresh_mark(const char *mount, const char *wal, struct err *e)
+{
+	char id[MARK_SIZE];
+	uint64_t random;
+
+	if (!wal_is_empty(wal))
+		return err_set(e, ERR_INVALID, "%s/pg_wal is not empty, so nothing is marked", wal);
+	if (are_marked(mount, wal))
+		return 0;
+	(void)rand_bytes(&random, sizeof(random));
+	(void)snprintf(id, sizeof(id), "%016llx", (unsigned long long)random);
+	if (wal != NULL && write_mark(wal, id, e) == -1)
+		return -1;
+	return write_mark(mount, id, e);
+}
+
 /*
  * The postmaster, and nothing but it, writes postmaster.opts when it starts; neither initdb nor a
  * base backup brings one. Once it has run, the mark goes at once: what stands there later may have
  * been put there by somebody.
  */
 enum fresh
-fresh_look(const char *mount)
+fresh_look(const char *mount, const char *wal)
 {
 	char data[512], mark[512];
 
 	join(data, mount, "data");
 	join(mark, mount, MARK);
-	if (fresh_is_empty(data))
-		return FRESH_EMPTY;
+	if (fresh_is_empty(data)) /* a base backup that failed removes its WAL last */
+		return !wal_is_empty(wal) && are_marked(mount, wal) ? FRESH_UNFINISHED
+		                                                    : FRESH_EMPTY;
 	if (is_there(data, "postmaster.opts")) {
-		if (unlink(mark) == -1 && errno != ENOENT)
-			log_warn("fresh", NULL, "remove %s: %s", mark, strerror(errno));
+		if (wal != NULL)
+			remove_mark(wal);
+		remove_mark(mount);
 		return FRESH_RAN;
 	}
 	/* pg_basebackup gives it its name last of all: then Patroni can start what is there */
@@ -119,23 +182,51 @@ remove_tree(const char *path)
 	           : -1;
 }
 
+/* dir's name becomes aside, in the place of an earlier one; that there is none is fine. */
+static int
+put_aside(const char *mount, const char *name, const char *aside, struct err *e)
+{
+	char from[512], to[512];
+
+	join(from, mount, name);
+	join(to, mount, aside);
+	if (!is_there(mount, name))
+		return 0;
+	if (remove_tree(to) == -1)
+		return err_set(e, ERR_RETRY, "remove %s: %s", to, strerror(errno));
+	if (rename(from, to) == -1 || sync_dir(mount) == -1)
+		return err_set(e, ERR_RETRY, "rename %s: %s", from, strerror(errno));
+	return 0;
+}
+
+static void
+remove_aside(const char *mount, const char *aside)
+{
+	char path[512];
+
+	join(path, mount, aside);
+	if (remove_tree(path) == -1)
+		log_warn("fresh", NULL, "remove %s: %s", path, strerror(errno));
+}
+
 /*
- * Renamed in one go, so that a half removed one is never taken for a database. Without pg_control,
- * which a base backup sends last, nobody could ever start it: then its space is given back; else it
- * stays until the next one.
+ * Renamed in one go, so that a half removed one is never taken for a database; its WAL first, since
+ * the marks still tell whose it is then. Without pg_control, which a base backup sends last, nobody
+ * could ever start it: then its space is given back; else it stays until the next one.
  */
 int
-fresh_discard(const char *mount, struct err *e)
+fresh_discard(const char *mount, const char *wal, struct err *e)
 {
-	char data[512], aside[512];
+	bool ours = wal != NULL && are_marked(mount, wal);
 
-	join(data, mount, "data");
-	join(aside, mount, ASIDE);
-	if (remove_tree(aside) == -1)
-		return err_set(e, ERR_RETRY, "remove %s: %s", aside, strerror(errno));
-	if (rename(data, aside) == -1 || sync_dir(mount) == -1)
-		return err_set(e, ERR_RETRY, "rename %s: %s", data, strerror(errno));
-	if (!is_there(aside, "global/pg_control") && remove_tree(aside) == -1)
-		log_warn("fresh", NULL, "remove %s: %s", aside, strerror(errno));
+	if (ours && !wal_is_empty(wal) && put_aside(wal, WAL_NAME, WAL_ASIDE, e) == -1)
+		return -1;
+	if (put_aside(mount, "data", ASIDE, e) == -1)
+		return -1;
+	if (is_there(mount, ASIDE "/global/pg_control"))
+		return 0;
+	remove_aside(mount, ASIDE);
+	if (ours)
+		remove_aside(wal, WAL_ASIDE);
 	return 0;
 }

@@ -283,6 +283,7 @@ setup(struct init *i)
 		die("PR_SET_CHILD_SUBREAPER: %s", strerror(errno)); /* a shared pid namespace */
 	(void)signal(SIGPIPE, SIG_IGN);
 	i->lock_fd = i->fifo_fd = -1;
+	i->wal = wal_mount();
 	i->grace_s = GRACE_DEFAULT_S;
 	if (grace != NULL && str_to_u64(str_of(grace), &seconds) == 0 && seconds >= 1 &&
 	    seconds <= 86400)

@@ -57,6 +57,8 @@ struct init {
 	ev_timer tick, ping;
 	ev_io fifo;
 	struct helper helper[HELPERS];
+	const char *wal;                 /* the mount of the WAL's volume, or NULL */
+	char wal_text[IPC_TEXT_MAX + 1]; /* why PGDATA and WAL keep Patroni from being started */
 	struct keeper keeper;
 	struct renew renew;
 	struct fence fence;

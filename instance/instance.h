@@ -12,6 +12,7 @@
 /* Places in the pod (objects/pod.c mounts them). */
 #define PGDATA_MOUNT "/pgdata"
 #define PGDATA_DIR "/pgdata/data"
+#define PGWAL_MOUNT "/pgwal" /* only with spec.walStorage: the environment has BESTGRES_WAL */
 #define LOCK_PATH "/pgdata/.bestgres.lock"
 #define WORK_DIR "/run/bestgres" /* an emptyDir: outlives a container, not the pod */
 #define WATCHDOG_PATH WORK_DIR "/watchdog"
@@ -129,17 +130,36 @@ enum lock_result { LOCK_HELD, LOCK_BUSY, LOCK_BROKEN };
  */
 enum lock_result lock_try(const char *path, int *fd, struct err *e);
 
-/* --- fresh.c: a data directory in which no postmaster ever ran. mount holds it as "data". */
+/*
+ * --- fresh.c: a data directory in which no postmaster ever ran. mount holds it as "data"; wal is
+ * the mount that holds its WAL as "pg_wal", or NULL.
+ */
 enum fresh {
 	FRESH_EMPTY,      /* there is none yet: mark that, then Patroni may fill it */
 	FRESH_RAN,        /* a postmaster did; no mark is left */
 	FRESH_UNFINISHED, /* filled since it was marked, but never started: of no use */
 	FRESH_UNKNOWN,    /* never started, but complete or without our mark: leave it */
 };
-enum fresh fresh_look(const char *mount);
-int fresh_mark(const char *mount, struct err *e);
-int fresh_discard(const char *mount, struct err *e); /* FRESH_UNFINISHED only */
+enum fresh fresh_look(const char *mount, const char *wal);
+/* Refused while wal holds WAL: nobody could tell later whose that is. */
+int fresh_mark(const char *mount, const char *wal, struct err *e);
+int fresh_discard(const char *mount, const char *wal, struct err *e); /* FRESH_UNFINISHED only */
 bool fresh_is_empty(const char *pgdata);
+
+/* --- wal.c: are PGDATA and its WAL there together? */
+enum wal_state {
+	WAL_TOGETHER,
+	WAL_INSIDE,  /* in PGDATA, though it has a volume: it works */
+	WAL_MISSING, /* PGDATA is there, its WAL is not */
+	WAL_ALONE,   /* WAL, and no PGDATA */
+};
+/*
+ * text says what is where and what to do, but for WAL_TOGETHER. Means nothing while Patroni fills
+ * or empties PGDATA.
+ */
+enum wal_state wal_look(const char *mount, const char *wal, char text[IPC_TEXT_MAX + 1]);
+bool wal_is_empty(const char *wal); /* as initdb and pg_basebackup want it; true for NULL */
+const char *wal_mount(void);        /* PGWAL_MOUNT, or NULL where the pod has none */
 
 /* --- aside.c: a data directory, "data" in mount, that gives way to a clone. */
 #define ASIDE_UNFIT "data.unfit" /* of no use: to be removed */
@@ -150,8 +170,13 @@ bool aside_is_left(const char *mount);    /* ASIDE_UNFIT is there */
 int aside_name(
     const char *mount, uint64_t system_identifier, char out[ASIDE_NAME_SIZE], struct err *e);
 int aside_move(const char *mount, const char *from, const char *to, struct err *e);
-/* ASIDE_UNFIT and its tablespaces in this volume. Takes its time; may be ended and done again. */
-int aside_remove(const char *mount, struct err *e);
+/* The WAL of what was put aside, in its own volume or NULL, follows; nothing to do is fine. */
+int aside_finish(const char *mount, const char *wal, struct err *e);
+/*
+ * ASIDE_UNFIT, its WAL and its tablespaces in this volume. Takes its time; may be ended and done
+ * again.
+ */
+int aside_remove(const char *mount, const char *wal, struct err *e);
 void aside_find_kept(const char *mount, char out[ASIDE_NAME_SIZE]); /* one of them, or "" */
 bool aside_fits_twice(const char *mount);                           /* as much is free as is used */
 bool aside_is_in_the_way(const char *mount);                        /* the volume is almost full */

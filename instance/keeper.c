@@ -15,6 +15,7 @@
 #define PRODUCTIVE_MS 30000 /* a life this long starts the back-off anew */
 #define DEAF_MS 2500        /* a poll's answer this soon after the start may be the last life's */
 #define ENV_MAX 1024
+#define WAL_AGAIN_S 5. /* between two looks at volumes that do not go together */
 
 extern char **environ;
 
@@ -84,19 +85,20 @@ keeper_prepare(struct init *i)
 	struct err e = {0};
 
 	i->fresh = false;
-	switch (fresh_look(PGDATA_MOUNT)) {
+	if (aside_finish(PGDATA_MOUNT, i->wal, &e) == -1)
+		log_warn("renew", NULL, "%s", e.text);
+	switch (fresh_look(PGDATA_MOUNT, i->wal)) {
 	case FRESH_UNFINISHED:
 		init_kill_orphans(i);
-		if (fresh_discard(PGDATA_MOUNT, &e) == -1) {
+		if (fresh_discard(PGDATA_MOUNT, i->wal, &e) == -1) {
 			log_error("fresh", NULL, "%s", e.text);
 			break;
 		}
 		log_warn("fresh", NULL,
 		    "the data directory was never finished and never started: put aside");
-		i->fresh = true;
-		break;
+		/* FALLTHROUGH */
 	case FRESH_EMPTY:
-		i->fresh = fresh_mark(PGDATA_MOUNT, &e) == 0;
+		i->fresh = fresh_mark(PGDATA_MOUNT, i->wal, &e) == 0;
 		if (!i->fresh)
 			log_warn("fresh", NULL, "%s", e.text);
 		break;
@@ -104,6 +106,24 @@ keeper_prepare(struct init *i)
 	case FRESH_UNKNOWN:
 		break;
 	}
+}
+
+/*
+ * Without its WAL PostgreSQL can not start, and WAL without its PGDATA may be all that is left of
+ * somebody's rows: Patroni is kept away from both until a human has said what to do (pgctl
+ * reports it).
+ */
+static bool
+are_together(struct init *i)
+{
+	char text[IPC_TEXT_MAX + 1] = "";
+
+	if (wal_look(PGDATA_MOUNT, i->wal, text) < WAL_MISSING)
+		text[0] = '\0';
+	if (text[0] != '\0' && strcmp(text, i->wal_text) != 0)
+		log_error("wal", NULL, "%s", text);
+	str_copy_text(i->wal_text, sizeof(i->wal_text), str_of(text));
+	return text[0] == '\0';
 }
 
 static bool
@@ -129,6 +149,11 @@ keeper_try_start(struct init *i)
 	if (!may_start(i))
 		return;
 	keeper_prepare(i);
+	if (!are_together(i)) {
+		ev_timer_set(&i->keeper.again, WAL_AGAIN_S, 0.);
+		ev_timer_start(i->loop, &i->keeper.again);
+		return;
+	}
 	if (chmod(PGDATA_DIR, 0700) == -1 && errno != ENOENT)
 		log_warn("patroni", NULL, "chmod %s: %s", PGDATA_DIR, strerror(errno));
 	watchdog_look(i); /* what it will write is newer than this look */
@@ -220,7 +245,7 @@ keeper_seen(struct init *i, const struct msg_patroni_seen *m)
 		return;
 	if (m->answered) {
 		if (i->fresh)
-			i->fresh = fresh_look(PGDATA_MOUNT) != FRESH_RAN;
+			i->fresh = fresh_look(PGDATA_MOUNT, i->wal) != FRESH_RAN;
 		if (now.v - i->keeper.started.v < DEAF_MS)
 			return;
 		silence_heard(&i->keeper.silence, now);

@@ -83,6 +83,21 @@ put_option(struct jw *w, const char *name, const char *value)
 }
 
 /*
+ * In a directory of the volume, not its root: initdb and pg_basebackup want it empty, and Patroni
+ * removes or renames it together with PGDATA.
+ */
+static void
+put_waldir(struct jw *w, const struct patroni_config *c)
+{
+	char path[64];
+
+	if (c->wal == NULL)
+		return;
+	(void)snprintf(path, sizeof(path), "%s/pg_wal", c->wal);
+	put_option(w, "waldir", path);
+}
+
+/*
  * C.UTF-8 unless the user asks otherwise: every image has it, and its order of characters never
  * changes with the C library, so an image's update can not corrupt indexes.
  */
@@ -104,6 +119,7 @@ put_initdb(struct jw *w, const struct patroni_config *c)
 		(void)snprintf(size, sizeof(size), "%u", s->wal_segment_mb);
 		put_option(w, "wal-segsize", size);
 	}
+	put_waldir(w, c);
 	if (s->checksums)
 		jw_cstr(w, "data-checksums");
 	else if (c->major >= 18)
@@ -168,6 +184,7 @@ put_postgresql(struct jw *w, const struct patroni_config *c)
 	jw_array(w);
 	put_option(
 	    w, "checkpoint", "fast"); /* a new replica does not wait for the next checkpoint */
+	put_waldir(w, c);
 	jw_end(w);
 	jw_key(w, "parameters");
 	jw_object(w);

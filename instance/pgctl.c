@@ -161,8 +161,8 @@ on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (p->disk_known && (p->disk.reason != REASON_NONE || p->write_failed ||
-				 (p->spec != NULL && p->checked_spec != p->spec)))
+	if (p->disk_known &&
+	    (work_blocked(p) || p->write_failed || (p->spec != NULL && p->checked_spec != p->spec)))
 		work_begin(p);
 }
 
@@ -170,7 +170,7 @@ static void
 on_space_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct pgctl *p = w->data;
-	uint8_t before = p->space;
+	uint8_t before = p->disk.space;
 
 	(void)loop;
 	(void)revents;
@@ -178,14 +178,9 @@ on_space_timer(struct ev_loop *loop, ev_timer *w, int revents)
 		return;
 	aside_find_kept(PGDATA_MOUNT, p->disk.kept); /* somebody may have deleted it */
 	send_disk(p);
-	p->space = disk_look(PGDATA_MOUNT, before);
-	if (p->space == before)
-		return;
-	if (p->space > before)
-		log_warn("disk", NULL, "%s: less than %u %% of the volume is free", PGDATA_MOUNT,
-		    p->space == CHOICE_disk_class_FULL ? DISK_FULL_PERCENT : DISK_LOW_PERCENT);
-	p->disk.space = p->space;
-	pgctl_flush(p);
+	work_look_space(p);
+	if (p->disk.space != before)
+		pgctl_flush(p);
 }
 
 int
@@ -201,6 +196,7 @@ pgctl_main(void)
 	p.pod = child_env("POD_NAME", CHARS_DNS1123, NAME_MAX_LABEL);
 	p.pod_ip = child_env("POD_IP", CHARS_PRINT, 45);
 	p.path = child_env("PATH", CHARS_PRINT, 4096);
+	p.wal = wal_mount();
 	(void)signal(SIGPIPE, SIG_IGN);
 	if ((p.self.loop = ev_default_loop(EVFLAG_AUTO)) == NULL)
 		die("no event loop");

@@ -86,9 +86,13 @@ bool checks_find_program(const char *name, const char *path_variable, char out[2
 bool checks_uid_known(void);
 
 /* --- disk.c */
-/* before: the class until now (choice disk_class), which is not left at the same point. */
+/*
+ * before: the class until now (choice disk_class: NONE, LOW or FULL), which is not left at the same
+ * point.
+ */
 uint8_t disk_class(uint8_t before, uint64_t available, uint64_t used);
 uint8_t disk_look(const char *path, uint8_t before);
+uint8_t disk_worst(uint8_t data, uint8_t wal); /* what is reported of both volumes */
 
 /* --- params.c */
 /*
@@ -110,6 +114,7 @@ int params_check_preload(struct str value, const char *const *libs, char text[IP
 /* --- patroni.c */
 struct patroni_config {
 	struct str cluster, namespace, pod, pod_ip, bin_dir;
+	const char *wal; /* the mount of the WAL's volume, or NULL */
 	unsigned major;
 	int64_t retry_timeout;
 	struct str dynamic; /* rendered */

@@ -83,11 +83,17 @@ static void
 start_remover(struct init *i)
 {
 	struct err e = {0};
-	pid_t pid = fork();
+	pid_t pid;
 
+	if (aside_finish(PGDATA_MOUNT, i->wal, &e) == -1) {
+		log_warn("renew", NULL, "%s", e.text);
+		i->renew.again.v = clock_boot().v + AGAIN_MS;
+		return;
+	}
+	pid = fork();
 	if (pid == 0) {
 		spawn_reset_signals();
-		if (aside_remove(PGDATA_MOUNT, &e) == -1) {
+		if (aside_remove(PGDATA_MOUNT, i->wal, &e) == -1) {
 			log_warn("renew", NULL, "%s", e.text);
 			_exit(1);
 		}
@@ -107,7 +113,9 @@ static void
 sweep(struct init *i)
 {
 	if (i->renew.remover == 0 && i->locked && clock_boot().v >= i->renew.again.v &&
-	    aside_is_left(PGDATA_MOUNT) && (i->accepts || aside_is_in_the_way(PGDATA_MOUNT)))
+	    aside_is_left(PGDATA_MOUNT) &&
+	    (i->accepts || aside_is_in_the_way(PGDATA_MOUNT) ||
+		(i->wal != NULL && aside_is_in_the_way(i->wal))))
 		start_remover(i);
 }
 
@@ -142,8 +150,8 @@ refuse(struct init *i, const char *text)
 static bool
 is_to_be_kept(const struct init *i)
 {
-	return i->renew.wanted.keep ||
-	       (!aside_is_standby(PGDATA_MOUNT) && fresh_look(PGDATA_MOUNT) != FRESH_UNFINISHED);
+	return i->renew.wanted.keep || (!aside_is_standby(PGDATA_MOUNT) &&
+					   fresh_look(PGDATA_MOUNT, i->wal) != FRESH_UNFINISHED);
 }
 
 static void
@@ -173,15 +181,20 @@ put_aside(struct init *i)
 	struct err e;
 
 	if (fresh_is_empty(PGDATA_DIR)) {
-		end(i, "the data directory is empty");
+		if (aside_finish(PGDATA_MOUNT, i->wal, &e) == -1)
+			refuse(i, e.text);
+		else
+			end(i, "the data directory is empty");
 		return;
 	}
 	if ((keep && aside_name(PGDATA_MOUNT, i->renew.wanted.system_identifier, name, &e) == -1) ||
-	    aside_move(PGDATA_MOUNT, "data", name, &e) == -1) {
+	    aside_move(PGDATA_MOUNT, "data", name, &e) == -1 ||
+	    aside_finish(PGDATA_MOUNT, i->wal, &e) == -1) {
 		refuse(i, e.text);
 		return;
 	}
-	i->renew.holds = !keep && !aside_fits_twice(PGDATA_MOUNT);
+	i->renew.holds = !keep && (!aside_fits_twice(PGDATA_MOUNT) ||
+				      (i->wal != NULL && !aside_fits_twice(i->wal)));
 	if (i->renew.holds)
 		start_remover(i);
 	(void)snprintf(text, sizeof(text), "the data directory is %s " PGDATA_MOUNT "/%s now",

@@ -77,6 +77,8 @@ make_running(const struct report_input *in, struct report *out)
 		make_cut_off(in, out);
 	else if (in->operation_phase == CHOICE_operation_phase_FAILED)
 		trouble(out, out->state, REASON_OPERATION_FAILED, in->operation_message);
+	else if (in->disk_reason == REASON_WAL_IN_PGDATA)
+		trouble(out, out->state, in->disk_reason, in->disk_text);
 	else if (in->kept != NULL && in->kept[0] != '\0')
 		make_kept(in, out);
 }
@@ -134,7 +136,7 @@ make_waiting(const struct report_input *in, struct report *out)
 		out->state = CHOICE_instance_state_STOPPED;
 	else if (in->resting)
 		make_resting(in, out);
-	else if (in->disk_reason != REASON_NONE)
+	else if (in->disk_reason != REASON_NONE && in->disk_reason != REASON_WAL_IN_PGDATA)
 		trouble(out, CHOICE_instance_state_FAILED, in->disk_reason, in->disk_text);
 	else if (in->spec_reason != REASON_NONE && !in->patroni_running)
 		trouble(out, CHOICE_instance_state_FAILED, in->spec_reason, in->spec_text);

@@ -36,7 +36,7 @@ static char **
 environment(void)
 {
 	static const char *const names[] = {"POD_NAME", "POD_NAMESPACE", "POD_UID", "POD_IP",
-	    "BESTGRES_CLUSTER", "BESTGRES_POD_INPUTS", "KUBERNETES_SERVICE_HOST",
+	    "BESTGRES_CLUSTER", "BESTGRES_POD_INPUTS", "BESTGRES_WAL", "KUBERNETES_SERVICE_HOST",
 	    "KUBERNETES_SERVICE_PORT", "PATH"};
 	enum { NAMES = sizeof(names) / sizeof(names[0]) };
 	static char text[NAMES][4096];

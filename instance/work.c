@@ -64,6 +64,43 @@ look_credentials(struct pgctl *p)
 	p->found.anchor = p->credentials.anchor;
 }
 
+/* While Patroni runs it may be filling or emptying PGDATA. */
+static void
+look_wal(struct pgctl *p, enum wal_state from, enum wal_state to, enum choice_reason reason)
+{
+	char text[IPC_TEXT_MAX + 1];
+	enum wal_state is = wal_look(PGDATA_MOUNT, p->wal, text);
+
+	if (is >= from && is <= to && (reason != REASON_WAL_APART || !p->state.patroni_running))
+		problem(p, reason, text);
+}
+
+static void
+look_at_volume(const char *path, uint8_t *class)
+{
+	uint8_t before = *class;
+
+	*class = disk_look(path, before);
+	if (*class > before)
+		log_warn("disk", NULL, "%s: less than %u %% of the volume is free", path,
+		    *class == CHOICE_disk_class_FULL ? DISK_FULL_PERCENT : DISK_LOW_PERCENT);
+}
+
+void
+work_look_space(struct pgctl *p)
+{
+	look_at_volume(PGDATA_MOUNT, &p->space);
+	if (p->wal != NULL)
+		look_at_volume(p->wal, &p->wal_space);
+	p->disk.space = disk_worst(p->space, p->wal_space);
+}
+
+bool
+work_blocked(const struct pgctl *p)
+{
+	return p->disk.reason != REASON_NONE && p->disk.reason != REASON_WAL_IN_PGDATA;
+}
+
 static bool
 stage_look(struct pgctl *p)
 {
@@ -89,6 +126,7 @@ stage_look(struct pgctl *p)
 		problem(p, REASON_VERSION_MISMATCH, e.text);
 	p->found.pgdata_empty = p->data_major == 0 && fresh_is_empty(PGDATA_DIR);
 	aside_find_kept(PGDATA_MOUNT, p->found.kept);
+	look_wal(p, WAL_MISSING, WAL_ALONE, REASON_WAL_APART);
 	look_credentials(p);
 	if (p->candidates_n == 0)
 		p->candidates_n = checks_candidates(p->candidates, p->path);
@@ -169,9 +207,9 @@ stage_controldata(struct pgctl *p)
 static bool
 stage_report(struct pgctl *p)
 {
-	p->space = disk_look(PGDATA_MOUNT, p->space);
+	look_wal(p, WAL_INSIDE, WAL_INSIDE, REASON_WAL_IN_PGDATA);
 	p->disk = p->found;
-	p->disk.space = p->space;
+	work_look_space(p);
 	p->disk_known = true;
 	child_worked(&p->self);
 	pgctl_flush(p);
@@ -356,13 +394,14 @@ stage_write(struct pgctl *p)
 	bool changed;
 
 	if (p->spec == NULL || p->checked_spec != p->spec || p->checked.reason != REASON_NONE ||
-	    p->disk.reason != REASON_NONE || !p->have_credentials || p->chosen == NULL)
+	    work_blocked(p) || !p->have_credentials || p->chosen == NULL)
 		return true;
 	c = (struct patroni_config){.cluster = str_of(p->cluster),
 	    .namespace = str_of(p->namespace),
 	    .pod = str_of(p->pod),
 	    .pod_ip = str_of(p->pod_ip),
 	    .bin_dir = str_of(p->chosen->dir),
+	    .wal = p->wal,
 	    .major = p->chosen->major,
 	    .retry_timeout = p->spec->m.retry_timeout,
 	    .dynamic = buf_view(&p->dynamic),

@@ -38,7 +38,8 @@ struct pgctl {
 	struct msg_disk found, disk, said_disk; /* in the making; complete; what the agent has */
 	struct msg_spec_checked checked;
 	struct msg_bootstrap_done done;
-	uint8_t space; /* choice disk_class */
+	const char *wal;          /* the mount of the WAL's volume, or NULL */
+	uint8_t space, wal_space; /* choice disk_class of each volume */
 	bool disk_known, disk_said, password_said, checked_due, done_due;
 	struct ipc_msg config;                      /* CONFIG_WRITTEN, due when config_due */
 	bool config_due, config_said, write_failed; /* the last: tried again by the timer */
@@ -52,8 +53,11 @@ struct pgctl {
 	struct msg_followed followed;
 	bool asking, followed_due;
 };
-void work_begin(struct pgctl *p);  /* look again at everything; harmless at any time */
-void apply_begin(struct pgctl *p); /* BOOTSTRAP, if all that it needs is there */
+/* Does what was found keep Patroni from being started? */
+bool work_blocked(const struct pgctl *p);
+void work_look_space(struct pgctl *p); /* disk.space of both volumes */
+void work_begin(struct pgctl *p);      /* look again at everything; harmless at any time */
+void apply_begin(struct pgctl *p);     /* BOOTSTRAP, if all that it needs is there */
 void apply_checkpoint(struct pgctl *p);
 void ask_begin(struct pgctl *p, const struct msg_follow *m);
 void pgctl_flush(struct pgctl *p); /* says what is due, as far as there is room */

@@ -206,6 +206,9 @@ struct statefulset_view {
 	uint64_t pod_inputs; /* the template's annotation bestgres.io/pod-inputs */
 	uint64_t storage_inputs; /* annotation bestgres.io/storage-inputs: hash of group STORAGE */
 };
+/* An instance's volumes; its claims are "<this>-<cluster>-<ordinal>". */
+#define CLAIM_PGDATA "pgdata"
+#define CLAIM_PGWAL "pgwal" /* only with spec.walStorage */
 #define ANNOTATION_STORAGE_INPUTS "bestgres.io/storage-inputs"
 
 /* What .status of a BGCluster is to say. */

@@ -8,10 +8,12 @@
 
 #define MODE_0440 288
 #define PGDATA_DIR "/pgdata"
+#define PGWAL_DIR "/pgwal"
 
 enum volume_type { EMPTY_DIR, MEMORY, SECRET };
 /*
- * One row a volume: where it is mounted in the main container; pgdata comes from the claim. tmp and
+ * One row a volume: where it is mounted in the main container; pgdata comes from its claim, and so
+ * does pgwal, if the spec asks for it. tmp and
  * shm have no limit: an eviction would take the database with it, and shm ends at the pod's memory
  * limit anyway.
  */
@@ -196,6 +198,12 @@ put_env(struct render *r)
 	jw_key(&r->w, "value");
 	jw_printf(&r->w, "%lld", (long long)r->c->grace_seconds);
 	jw_end(&r->w);
+	if (r->c->wal_size.len > 0) {
+		jw_object(&r->w);
+		jw_kv(&r->w, "name", "BESTGRES_WAL");
+		jw_kv(&r->w, "value", PGWAL_DIR);
+		jw_end(&r->w);
+	}
 	objects_put_env(r);
 	jw_end(&r->w);
 }
@@ -252,7 +260,9 @@ put_postgres(struct render *r)
 	put_readiness(r);
 	jw_key(&r->w, "volumeMounts");
 	jw_array(&r->w);
-	put_mount(r, "pgdata", PGDATA_DIR, false);
+	put_mount(r, CLAIM_PGDATA, PGDATA_DIR, false);
+	if (r->c->wal_size.len > 0)
+		put_mount(r, CLAIM_PGWAL, PGWAL_DIR, false);
 	for (size_t i = 0; i < VOLUMES; i++)
 		put_mount(r, volumes[i].name, volumes[i].path, volumes[i].read_only);
 	jw_end(&r->w);

@@ -5,13 +5,6 @@
 #include "objects/render.h"
 
 static void
-put_storage_class(struct render *r)
-{
-	if (r->c->storage_class.len > 0)
-		jw_kv_str(&r->w, "storageClassName", r->c->storage_class);
-}
-
-static void
 format_storage_inputs(char out[17], const struct render *r)
 {
 	snprintf(out, 17, "%016llx", (unsigned long long)r->c->hash[GROUP_STORAGE]);
@@ -24,7 +17,7 @@ format_storage_inputs(char out[17], const struct render *r)
  * a claim that was never bound is of this spec, whatever class the API server chose for it.
  */
 static void
-put_claim(struct render *r)
+put_claim(struct render *r, const char *name, struct str size, struct str class)
 {
 	char uid[UID_TEXT_SIZE], inputs[17];
 
@@ -33,7 +26,7 @@ put_claim(struct render *r)
 	jw_object(&r->w);
 	jw_key(&r->w, "metadata");
 	jw_object(&r->w);
-	jw_kv(&r->w, "name", "pgdata");
+	jw_kv(&r->w, "name", name);
 	jw_key(&r->w, "labels");
 	jw_object(&r->w);
 	jw_kv(&r->w, LABEL_CLUSTER, r->cluster);
@@ -50,12 +43,13 @@ put_claim(struct render *r)
 	jw_array(&r->w);
 	jw_cstr(&r->w, "ReadWriteOnce");
 	jw_end(&r->w);
-	put_storage_class(r);
+	if (class.len > 0)
+		jw_kv_str(&r->w, "storageClassName", class);
 	jw_key(&r->w, "resources");
 	jw_object(&r->w);
 	jw_key(&r->w, "requests");
 	jw_object(&r->w);
-	jw_kv_str(&r->w, "storage", r->c->storage_size);
+	jw_kv_str(&r->w, "storage", size);
 	jw_end(&r->w);
 	jw_end(&r->w);
 	jw_end(&r->w);
@@ -104,7 +98,9 @@ objects_put_statefulset(struct render *r)
 	jw_end(&r->w);
 	jw_key(&r->w, "volumeClaimTemplates");
 	jw_array(&r->w);
-	put_claim(r);
+	put_claim(r, CLAIM_PGDATA, r->c->storage_size, r->c->storage_class);
+	if (r->c->wal_size.len > 0)
+		put_claim(r, CLAIM_PGWAL, r->c->wal_size, r->c->wal_class);
 	jw_end(&r->w);
 	jw_end(&r->w);
 }

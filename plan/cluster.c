@@ -111,7 +111,7 @@ static void
 forget_storage_events(struct plan_cluster *c, const struct plan_status *s)
 {
 	const uint64_t events = 1ULL << REASON_DISK_ALMOST_FULL | 1ULL << REASON_EXPANSION_FAILED |
-	                        1ULL << REASON_EXPANSION_REFUSED;
+	                        1ULL << REASON_EXPANSION_REFUSED | 1ULL << REASON_WAL_IN_PGDATA;
 
 	for (unsigned i = 0; i < s->n; i++) {
 		if (s->at[i].type != CHOICE_condition_type_STORAGE_HEALTHY ||

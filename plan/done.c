@@ -232,7 +232,7 @@ on_pvc_deleted(const struct ctx *x) /* DELETE_PVC */
 	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
 
 	succeed(&p->child.try);
-	p->pvc_terminating = true;
+	p->pvc_looked = false; /* the WAL's claim may be left */
 }
 
 static void

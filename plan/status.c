@@ -93,6 +93,8 @@ status_failing(enum choice_reason r)
 	    [REASON_EXPANSION_REFUSED] = true,
 	    [REASON_EXPANSION_FAILED] = true,
 	    [REASON_DISK_ALMOST_FULL] = true,
+	    [REASON_WAL_APART] = true,
+	    [REASON_WAL_IN_PGDATA] = true,
 	    [REASON_CONTAINER_CONFIG_ERROR] = true,
 	    [REASON_CRASH_LOOP] = true,
 	    [REASON_POD_FAILED] = true,

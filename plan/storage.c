@@ -99,16 +99,63 @@ rule_storage(struct plan_at *a)
 
 /* --- What is said. */
 
-static bool
-is_full(const struct plan_cluster *c, unsigned i)
+/* How full is its fullest volume: 2 = PostgreSQL is about to stop, 1 = soon. */
+static unsigned
+fullness(const struct plan_cluster *c, unsigned i)
 {
-	return status_current(c, i) && c->instance[i].report.disk == CHOICE_disk_class_FULL;
+	switch (status_current(c, i) ? c->instance[i].report.disk : CHOICE_disk_class_NONE) {
+	case CHOICE_disk_class_FULL:
+	case CHOICE_disk_class_WAL_FULL:
+		return 2;
+	case CHOICE_disk_class_LOW:
+	case CHOICE_disk_class_WAL_LOW:
+		return 1;
+	default:
+		return 0;
+	}
 }
 
 static bool
-is_low(const struct plan_cluster *c, unsigned i)
+is_wals(const struct plan_cluster *c, unsigned i)
 {
-	return status_current(c, i) && c->instance[i].report.disk != CHOICE_disk_class_NONE;
+	return c->instance[i].report.disk == CHOICE_disk_class_WAL_FULL ||
+	       c->instance[i].report.disk == CHOICE_disk_class_WAL_LOW;
+}
+
+/* "pgdata-demo-0, pgwal-demo-2": the claims of those volumes. */
+static void
+list_volumes(const struct plan_cluster *c, unsigned from, char *out, size_t size)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (unsigned i = 0; i < rule_instances(c) && len < size; i++)
+		if (fullness(c, i) >= from)
+			len += (size_t)snprintf(out + len, size - len, "%s%s-%s-%u",
+			    len > 0 ? ", " : "", is_wals(c, i) ? CLAIM_PGWAL : CLAIM_PGDATA,
+			    c->name, i);
+}
+
+/* Whose size is to be raised. */
+static const char *
+full_field(const struct plan_cluster *c, unsigned from)
+{
+	bool wal = false, data = false;
+
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (fullness(c, i) >= from) {
+			wal |= is_wals(c, i);
+			data |= !is_wals(c, i);
+		}
+	return !wal   ? "spec.storage.size, or remove data."
+	       : data ? "spec.storage.size and spec.walStorage.size, or remove data."
+	              : "spec.walStorage.size, or see what keeps WAL: docs/storage.md.";
+}
+
+static bool
+has_wal_inside(const struct plan_cluster *c, unsigned i)
+{
+	return status_current(c, i) && c->instance[i].report.reason == REASON_WAL_IN_PGDATA;
 }
 
 /* What keeps a volume from growing comes before one that only takes its time. */
@@ -135,21 +182,38 @@ find_growth(const struct plan_cluster *c, char *text, size_t size)
 	return reason;
 }
 
+/* What can wait until volumes have room. */
+static enum choice_reason
+find_other(const struct plan_cluster *c, char *text, size_t size)
+{
+	char names[IPC_TEXT_MAX];
+	enum choice_reason reason = find_growth(c, text, size);
+
+	if (reason != REASON_NONE || status_list(c, has_wal_inside, names, sizeof(names)) == 0)
+		return reason;
+	snprintf(text, size, "%s: %s", names, reason_info[REASON_WAL_IN_PGDATA].advice);
+	return REASON_WAL_IN_PGDATA;
+}
+
 bool
 storage_trouble(const struct plan_cluster *c, enum choice_reason *reason, char *text, size_t size)
 {
-	char names[IPC_TEXT_MAX], growth[2 * IPC_TEXT_MAX];
-	bool full = status_list(c, is_full, names, sizeof(names)) > 0;
+	char names[IPC_TEXT_MAX], other[2 * IPC_TEXT_MAX];
+	unsigned worst = 0;
 
-	*reason = find_growth(c, growth, sizeof(growth));
-	if (!full && status_list(c, is_low, names, sizeof(names)) == 0) {
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		worst = fullness(c, i) > worst ? fullness(c, i) : worst;
+	*reason = find_other(c, other, sizeof(other));
+	if (worst == 0) {
 		if (*reason != REASON_NONE)
-			snprintf(text, size, "%s", growth);
+			snprintf(text, size, "%s", other);
 		return *reason != REASON_NONE;
 	}
-	snprintf(text, size, "Less than %u %% of the volume is free: %s. %s",
-	    full ? DISK_FULL_PERCENT : DISK_LOW_PERCENT, names,
-	    *reason != REASON_NONE ? growth : "Raise spec.storage.size, or remove data.");
+	list_volumes(c, worst, names, sizeof(names));
+	snprintf(text, size, "Less than %u %% of the volume is free: %s. %s%s",
+	    worst == 2 ? DISK_FULL_PERCENT : DISK_LOW_PERCENT, names,
+	    *reason != REASON_NONE ? "" : "Raise ",
+	    *reason != REASON_NONE ? other : full_field(c, worst));
 	*reason = REASON_DISK_ALMOST_FULL;
 	return true;
 }

@@ -69,6 +69,8 @@ struct pod_view {
 	enum choice_reason reason;
 	char text[IPC_TEXT_MAX + 1];
 };
+/* An instance's volumes: PGDATA's, and with spec.walStorage its WAL's. They are one thing. */
+enum claim { CLAIM_OF_DATA, CLAIM_OF_WAL, CLAIMS };
 struct pvc_view {
 	struct object_meta meta;
 	bool pending, bound, volume; /* volume: spec.volumeName is set */
@@ -106,11 +108,14 @@ void observe_event(const struct json *j, int event, const char *needle, const ch
 /* Is the BGInstance's condition Reachable=False, and its role and state empty? */
 bool observe_unreachable(const struct json *j, const struct bginstance *i);
 /* The volume that cluster has for ordinal: "pgdata-<cluster>-<ordinal>" */
-void observe_pvc_name(char out[NAME_MAX_OBJECT + 1], const char *cluster, unsigned ordinal);
-/* Which ordinal's volume is this? -1 = none of cluster's. */
-int observe_pvc_ordinal(struct str name, const char *cluster);
+void observe_pvc_name(
+    char out[NAME_MAX_OBJECT + 1], enum claim claim, const char *cluster, unsigned ordinal);
+/* Which ordinal's volume is this, and which of its? -1 = none of cluster's. */
+int observe_pvc_ordinal(struct str name, const char *cluster, enum claim *claim);
+/* What the spec asks of it. */
+struct str observe_pvc_size(enum claim claim, const struct bgcluster *c);
 /* Does the PVC say what the spec asks for? */
-bool observe_pvc_matches(const struct pvc_view *p, const struct bgcluster *c);
+bool observe_pvc_matches(const struct pvc_view *p, enum claim claim, const struct bgcluster *c);
 
 /* ============ Bodies (executor_patch.c, pure) ============ */
 /*
@@ -217,8 +222,12 @@ struct step {
 		struct {
 			struct uid uid;
 			unsigned ordinal;
-		} of[INSTANCES_MAX];
+			enum claim claim;
+		} of[CLAIMS * INSTANCES_MAX];
 	} pvcs;
+	enum claim claim;               /* which of an instance's two is looked at */
+	bool data_pending; /* OBSERVE_POD: `done` has a text about PGDATA's claim */
+	struct msg_step_done data_done; /* EXPAND_PVC: what became of PGDATA's */
 	unsigned configmap;
 	bool volume_fits; /* although its claim asks for less */
 	struct guard volume;

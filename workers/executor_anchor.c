@@ -254,9 +254,11 @@ on_volume(void *arg, const struct feed_item *item)
 {
 	struct volumes *v = arg;
 	struct object_meta m;
+	enum claim claim;
 
 	if (decode_meta(item->j, item->object, &v->s->arena, &m, NULL) == -1 ||
-	    !str_is(m.cluster, v->s->req.name) || observe_pvc_ordinal(m.name, v->s->req.name) == -1)
+	    !str_is(m.cluster, v->s->req.name) ||
+	    observe_pvc_ordinal(m.name, v->s->req.name, &claim) == -1)
 		return 0;
 	v->n++;
 	v->going |= m.deleting;

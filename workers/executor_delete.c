@@ -244,14 +244,50 @@ verb_replace_pod(struct step *s)
 	step_get(s, KIND_POD, s->name, on_pod);
 }
 
+/*
+ * Of the instance's two claims, that which is meant, by its uid; only of that is there anything to
+ * say.
+ */
+static void
+get_claim(struct step *s, step_next *next)
+{
+	observe_pvc_name(s->name, s->claim, s->req.name, s->req.ordinal);
+	step_get(s, KIND_PVC, s->name, next);
+}
+
+/* True: p may be deleted. Else the step has ended, or the other claim is asked for. */
+static bool
+parse_target_pvc(struct step *s, const struct kube_reply *r, step_next *next, struct pvc_view *p)
+{
+	bool more = s->claim == CLAIM_OF_DATA;
+
+	if (more && step_replied(r, 404)) {
+		s->claim = CLAIM_OF_WAL;
+		get_claim(s, next);
+		return false;
+	}
+	if (s->done.present && step_replied(r, 404)) {
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "the PVC is another one now");
+		return false;
+	}
+	if (!step_parse_pvc(s, r, p))
+		return false;
+	if (more && !uid_eq(&p->meta.uid, &s->req.target)) {
+		step_saw(s, &p->meta);
+		s->claim = CLAIM_OF_WAL;
+		get_claim(s, next);
+		return false;
+	}
+	return is_target(s, KIND_PVC, &p->meta, str_is(p->meta.cluster, s->req.name));
+}
+
 static void
 on_pvc(struct step *s, const struct kube_reply *r)
 {
 	struct guard guard;
 	struct pvc_view p;
 
-	if (!step_parse_pvc(s, r, &p) ||
-	    !is_target(s, KIND_PVC, &p.meta, str_is(p.meta.cluster, s->req.name)))
+	if (!parse_target_pvc(s, r, on_pvc, &p))
 		return;
 	if (!p.pending || p.volume) {
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
@@ -265,8 +301,7 @@ on_pvc(struct step *s, const struct kube_reply *r)
 void
 verb_replace_pvc(struct step *s)
 {
-	observe_pvc_name(s->name, s->req.name, s->req.ordinal);
-	step_get(s, KIND_PVC, s->name, on_pvc);
+	get_claim(s, on_pvc);
 }
 
 /*
@@ -294,8 +329,7 @@ on_surplus_pvc(struct step *s, const struct kube_reply *r)
 {
 	struct pvc_view p;
 
-	if (!step_parse_pvc(s, r, &p) ||
-	    !is_target(s, KIND_PVC, &p.meta, str_is(p.meta.cluster, s->req.name)))
+	if (!parse_target_pvc(s, r, on_surplus_pvc, &p))
 		return;
 	s->volume = patch_guard(&p.meta);
 	if (p.pending && !p.volume)
@@ -308,8 +342,7 @@ static void
 on_surplus_pod(struct step *s, const struct kube_reply *r)
 {
 	if (step_replied(r, 404)) {
-		observe_pvc_name(s->name, s->req.name, s->req.ordinal);
-		step_get(s, KIND_PVC, s->name, on_surplus_pvc);
+		get_claim(s, on_surplus_pvc);
 	} else if (step_ok(r)) {
 		step_end(
 		    s, CHOICE_step_code_CONFLICT, REASON_NONE, "pod %s is still there", s->name);

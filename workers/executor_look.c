@@ -58,6 +58,29 @@ events_list(struct step *s, const struct uid *about, const char *filter, step_ne
 
 /* --- OBSERVE_PVC; also what OBSERVE_POD goes on with when a volume keeps the pod waiting. */
 
+/* Of an instance that the spec asks for no more both may be left, whatever the spec says now. */
+static bool
+may_have_wal(const struct step *s)
+{
+	return s->has_spec &&
+	       (s->cluster.wal_size.len > 0 || s->req.ordinal >= (unsigned)s->cluster.instances);
+}
+
+static void
+get_claim(struct step *s, enum claim claim, step_next *next)
+{
+	s->claim = claim;
+	observe_pvc_name(s->name, claim, s->req.name, s->req.ordinal);
+	step_get(s, KIND_PVC, s->name, next);
+}
+
+static void
+say_event(struct step *s, const struct event_view *event)
+{
+	observe_pvc_name(s->name, s->claim, s->req.name, s->req.ordinal);
+	snprintf(s->done.text, sizeof(s->done.text), "PVC %.70s: %.120s", s->name, event->text);
+}
+
 static void
 on_pvc_events(struct step *s, const struct kube_reply *r)
 {
@@ -66,18 +89,16 @@ on_pvc_events(struct step *s, const struct kube_reply *r)
 	if (!events_newest(s, r, NULL, &event))
 		return;
 	if (event.text[0] != '\0')
-		snprintf(
-		    s->done.text, sizeof(s->done.text), "PVC %.70s: %.120s", s->name, event.text);
+		say_event(s, &event);
 	step_end_done(s);
 }
 
 static void
-explain_pvc(struct step *s, const struct pvc_view *p)
+describe_pvc(struct step *s, const struct pvc_view *p)
 {
 	s->done.reason = REASON_VOLUME_PENDING;
 	snprintf(s->done.text, sizeof(s->done.text), "PVC %.70s is %.16s (storage class %.60s)",
 	    s->name, p->phase.p, p->class.len > 0 ? p->class.p : "not given");
-	events_list(s, &p->meta.uid, "type%3DWarning", on_pvc_events);
 }
 
 bool
@@ -99,48 +120,140 @@ step_parse_pvc(struct step *s, const struct kube_reply *r, struct pvc_view *p)
 	return false;
 }
 
+/* Of two claims the one that must be dealt with first is told of. */
+static unsigned
+urgency(const struct step *s, const struct msg_step_done *d)
+{
+	bool there = d->present && !d->terminating;
+
+	if (s->req.ordinal >= (unsigned)s->cluster.instances)
+		return there;
+	if (!there || (!d->bound && !d->ready))
+		return 2;
+	return !d->bound;
+}
+
+static void
+end_with_claim(struct step *s)
+{
+	if (s->done.reason == REASON_VOLUME_PENDING)
+		events_list(s, &s->done.child_uid, "type%3DWarning", on_pvc_events);
+	else
+		step_end_done(s);
+}
+
+static void
+take_claim(struct step *s, const struct pvc_view *p)
+{
+	step_saw(s, &p->meta);
+	s->done.bound = p->bound;
+	s->done.ready = observe_pvc_matches(p, s->claim, &s->cluster);
+	if (!p->bound)
+		describe_pvc(s, p);
+}
+
+static void
+on_wal_pvc(struct step *s, const struct kube_reply *r)
+{
+	struct msg_step_done data = s->done;
+	struct pvc_view p;
+
+	s->done.present = s->done.bound = s->done.ready = s->done.terminating = false;
+	s->done.reason = REASON_NONE;
+	s->done.text[0] = '\0';
+	if (!step_replied(r, 404)) {
+		if (!step_parse_pvc(s, r, &p))
+			return;
+		take_claim(s, &p);
+	}
+	if (urgency(s, &data) >= urgency(s, &s->done)) {
+		s->done = data;
+		s->claim = CLAIM_OF_DATA;
+	}
+	end_with_claim(s);
+}
+
 static void
 on_pvc(struct step *s, const struct kube_reply *r)
 {
 	struct pvc_view p;
 
-	if (!step_parse_pvc(s, r, &p))
-		return;
-	step_saw(s, &p.meta);
-	s->done.bound = p.bound;
-	s->done.ready = observe_pvc_matches(&p, &s->cluster);
-	if (p.bound)
-		step_end_done(s);
+	if (!step_replied(r, 404)) {
+		if (!step_parse_pvc(s, r, &p))
+			return;
+		take_claim(s, &p);
+	}
+	if (may_have_wal(s))
+		get_claim(s, CLAIM_OF_WAL, on_wal_pvc);
 	else
-		explain_pvc(s, &p);
+		end_with_claim(s);
 }
 
 void
 verb_observe_pvc(struct step *s)
 {
-	observe_pvc_name(s->name, s->req.name, s->req.ordinal);
-	step_get(s, KIND_PVC, s->name, on_pvc);
+	get_claim(s, CLAIM_OF_DATA, on_pvc);
 }
 
 /* --- OBSERVE_POD of a pod that is there. */
 
+/*
+ * Of two claims that are not bound only one may be what is in the way, and the other waits for the
+ * pod to be scheduled: a warning tells. Without any both are named.
+ */
+static void on_pod_pvc(struct step *s, const struct kube_reply *r);
+
+static void
+next_pod_pvc(struct step *s)
+{
+	if (s->claim == CLAIM_OF_DATA && may_have_wal(s))
+		get_claim(s, CLAIM_OF_WAL, on_pod_pvc);
+	else
+		step_end_done(s); /* with what the pod or the claims say */
+}
+
+static void
+on_pod_pvc_events(struct step *s, const struct kube_reply *r)
+{
+	struct event_view event;
+
+	if (!events_newest(s, r, NULL, &event))
+		return;
+	if (event.text[0] == '\0') {
+		next_pod_pvc(s);
+		return;
+	}
+	say_event(s, &event);
+	step_end_done(s);
+}
+
 static void
 on_pod_pvc(struct step *s, const struct kube_reply *r)
 {
+	struct pvc_view p = {.bound = true};
+	char data[IPC_TEXT_MAX + 1] = "", wal[IPC_TEXT_MAX + 1];
 	struct object_meta m;
-	struct pvc_view p;
 	struct json j;
 
-	if (step_replied(r, 404)) {
-		step_end_done(s); /* with what the pod says */
+	if (!step_replied(r, 404)) {
+		if (!step_parse_object(s, r, s->name, &j, &m))
+			return;
+		if (observe_pvc(&j, &s->arena, &p, NULL) == -1)
+			p.bound = true;
+	}
+	if (p.bound) {
+		next_pod_pvc(s);
 		return;
 	}
-	if (!step_parse_object(s, r, s->name, &j, &m))
-		return;
-	if (observe_pvc(&j, &s->arena, &p, NULL) == -1 || p.bound)
-		step_end_done(s);
-	else
-		explain_pvc(s, &p);
+	if (s->data_pending)
+		memcpy(data, s->done.text, sizeof(data));
+	s->data_pending = true;
+	describe_pvc(s, &p);
+	if (data[0] != '\0') {
+		memcpy(wal, s->done.text, sizeof(wal));
+		snprintf(s->done.text, sizeof(s->done.text), "%.98s, %.98s", data, wal);
+	}
+	events_list(s, &p.meta.uid, "type%3DWarning", on_pod_pvc_events);
 }
 
 static void
@@ -151,12 +264,10 @@ report_pod(struct step *s, const struct pod_view *p)
 	s->done.inputs = p->inputs;
 	s->done.reason = (uint8_t)p->reason;
 	memcpy(s->done.text, p->text, sizeof(s->done.text));
-	if (p->reason == REASON_VOLUME_PENDING) {
-		observe_pvc_name(s->name, s->req.name, s->req.ordinal);
-		step_get(s, KIND_PVC, s->name, on_pod_pvc);
-	} else {
+	if (p->reason == REASON_VOLUME_PENDING)
+		get_claim(s, CLAIM_OF_DATA, on_pod_pvc);
+	else
 		step_end_done(s);
-	}
 }
 
 /* --- OBSERVE_POD of a pod that is not there: is it refused? */

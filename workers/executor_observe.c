@@ -243,35 +243,47 @@ observe_pvc(const struct json *j, struct arena *a, struct pvc_view *out, struct 
 	return 0;
 }
 
+struct str
+observe_pvc_size(enum claim claim, const struct bgcluster *c)
+{
+	return claim == CLAIM_OF_WAL ? c->wal_size : c->storage_size;
+}
+
 /*
  * A class that the spec leaves open was chosen by the API server: then the claim's own mark
  * decides.
  */
 bool
-observe_pvc_matches(const struct pvc_view *p, const struct bgcluster *c)
+observe_pvc_matches(const struct pvc_view *p, enum claim claim, const struct bgcluster *c)
 {
+	struct str class = claim == CLAIM_OF_WAL ? c->wal_class : c->storage_class;
 	int order;
 
-	return quantity_compare(p->size, c->storage_size, &order) == 0 && order == 0 &&
-	       (c->storage_class.len == 0 ? p->inputs == 0 || p->inputs == c->hash[GROUP_STORAGE]
-					  : str_eq(p->class, c->storage_class));
+	return quantity_compare(p->size, observe_pvc_size(claim, c), &order) == 0 && order == 0 &&
+	       (class.len == 0 ? p->inputs == 0 || p->inputs == c->hash[GROUP_STORAGE]
+			       : str_eq(p->class, class));
 }
 
 void
-observe_pvc_name(char out[NAME_MAX_OBJECT + 1], const char *cluster, unsigned ordinal)
+observe_pvc_name(
+    char out[NAME_MAX_OBJECT + 1], enum claim claim, const char *cluster, unsigned ordinal)
 {
-	snprintf(out, NAME_MAX_OBJECT + 1, "pgdata-%s-%u", cluster, ordinal);
+	static const char *const names[CLAIMS] = {
+	    [CLAIM_OF_DATA] = CLAIM_PGDATA, [CLAIM_OF_WAL] = CLAIM_PGWAL};
+
+	snprintf(out, NAME_MAX_OBJECT + 1, "%s-%s-%u", names[claim], cluster, ordinal);
 }
 
 int
-observe_pvc_ordinal(struct str name, const char *cluster)
+observe_pvc_ordinal(struct str name, const char *cluster, enum claim *claim)
 {
 	char wanted[NAME_MAX_OBJECT + 1];
 
-	for (unsigned i = 0; i < INSTANCES_MAX; i++) {
-		observe_pvc_name(wanted, cluster, i);
+	for (unsigned i = 0; i < CLAIMS * INSTANCES_MAX; i++) {
+		*claim = i % CLAIMS;
+		observe_pvc_name(wanted, *claim, cluster, i / CLAIMS);
 		if (str_is(name, wanted))
-			return (int)i;
+			return (int)(i / CLAIMS);
 	}
 	return -1;
 }

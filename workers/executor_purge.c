@@ -15,20 +15,22 @@ on_pvc_item(void *arg, const struct feed_item *item)
 {
 	struct step *s = arg;
 	struct object_meta m;
+	enum claim claim;
 	int ordinal;
 
 	if (decode_meta(item->j, item->object, &s->arena, &m, NULL) == -1 || uid_none(&m.uid))
 		return 0;
-	ordinal = observe_pvc_ordinal(m.name, s->req.name);
+	ordinal = observe_pvc_ordinal(m.name, s->req.name, &claim);
 	if (ordinal == -1 || !str_is(m.cluster, s->req.name) ||
 	    !str_is(m.namespace, s->req.namespace))
 		return 0;
 	s->done.count++;
-	if (m.deleting || s->pvcs.n == INSTANCES_MAX) {
+	if (m.deleting || s->pvcs.n == CLAIMS * INSTANCES_MAX) {
 		s->done.terminating = true;
 		return 0;
 	}
 	s->pvcs.of[s->pvcs.n].uid = m.uid;
+	s->pvcs.of[s->pvcs.n].claim = claim;
 	s->pvcs.of[s->pvcs.n++].ordinal = (unsigned)ordinal;
 	return 0;
 }
@@ -58,7 +60,8 @@ next_pvc(struct step *s)
 		return;
 	}
 	guard = (struct guard){s->pvcs.of[s->pvcs.at].uid, 0};
-	observe_pvc_name(s->name, s->req.name, s->pvcs.of[s->pvcs.at].ordinal);
+	observe_pvc_name(
+	    s->name, s->pvcs.of[s->pvcs.at].claim, s->req.name, s->pvcs.of[s->pvcs.at].ordinal);
 	step_delete(s, KIND_PVC, s->name, &guard, "Background", on_pvc_deleted);
 }
 

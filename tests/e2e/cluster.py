@@ -115,7 +115,10 @@ def is_ready(name, ns):
 
 
 def wait_ready(name, ns, seconds=120):
-    return wait(f"{ns}/{name} to be Ready", lambda: is_ready(name, ns) or (get("bgc", name, ns) or {}).get("status") and None, seconds)
+    try:
+        return wait(f"{ns}/{name} to be Ready", lambda: is_ready(name, ns), seconds)
+    except AssertionError as e:
+        raise AssertionError(f"{e}; its status: {(get('bgc', name, ns) or {}).get('status')}") from None
 
 
 def primary(name, ns):

@@ -1,21 +1,25 @@
 """Volumes: they grow where their class lets them and never shrink, a smaller cluster keeps or drops them, and one that is almost full says so."""
 import os
+import pathlib
 import random
 import subprocess
 import time
 
 import pytest
 
-from cluster import (STATE, KubectlError, Writer, apply, bgcluster, condition, get, kill, kubectl, patch, primary, sql, wait, wait_ready, worker_pid)
+from cluster import (IMAGE, STATE, KubectlError, Writer, apply, bgcluster, condition, get, kill, kubectl, patch, primary, sql, wait, wait_ready, worker_pid)
+
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # of the tests that run side by side each has classes of its own
 
 
 @pytest.fixture(scope="module")
 def growing():
     """A class that lets volumes grow, as far as the API server goes. Nothing on this node can resize one: tests play the resizer."""
-    apply({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "e2e-growing"}, "provisioner": "bestgres.io/local",
+    apply({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": f"e2e-growing-{WORKER}"}, "provisioner": "bestgres.io/local",
            "volumeBindingMode": "WaitForFirstConsumer", "allowVolumeExpansion": True})
-    yield "e2e-growing"
-    kubectl("delete", "storageclass", "e2e-growing", "--wait=false", check=False)
+    yield f"e2e-growing-{WORKER}"
+    kubectl("delete", "storageclass", f"e2e-growing-{WORKER}", "--wait=false", check=False)
 
 
 def claims(ns):
@@ -165,23 +169,27 @@ def test_scale_down_drops_volumes(ns):
     assert claims(ns)["pgdata-demo-0"]["metadata"]["uid"] == uid, "deletionPolicy alone decides what goes with the cluster"
 
 
+SMALL = f"e2e-small-{WORKER}"
+
+
 @pytest.fixture
 def small_volume():
     """A file system of 512 MiB on this node, as a local volume of a class of its own; its path."""
-    image, path = STATE / "small-volume.img", STATE / "small-volume"
+    image, path = STATE / f"{SMALL}.img", STATE / SMALL
     path.mkdir(exist_ok=True)
     subprocess.run(["truncate", "-s", "512M", str(image)], check=True)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True)
     subprocess.run(["mount", "-o", "loop", str(image), str(path)], check=True)
-    apply([{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "e2e-small"},
+    apply([{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": SMALL},
             "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"},
-           {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "e2e-small"}, "spec": {
-               "capacity": {"storage": "512Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "e2e-small",
+           {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": SMALL}, "spec": {
+               "capacity": {"storage": "512Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": SMALL,
                "persistentVolumeReclaimPolicy": "Retain", "local": {"path": str(path.resolve())},
                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
                    {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node1"]}]}]}}}}])
     yield path
-    kubectl("delete", "pv/e2e-small", "storageclass/e2e-small", "--wait=false", check=False)
+    kubectl("delete", f"pv/{SMALL}", f"storageclass/{SMALL}", "--wait=false", check=False)
+    wait("the volume to go", lambda: not get("pv", SMALL), 60)
     subprocess.run(["umount", "-l", str(path)], check=True)
     image.unlink()
     path.rmdir()
@@ -201,7 +209,7 @@ def leave_free(path, percent):
 
 
 def test_almost_full_is_said_before_postgresql_stops(small_volume, ns):
-    apply(bgcluster(storage={"size": "500Mi", "storageClassName": "e2e-small"}), ns)
+    apply(bgcluster(storage={"size": "500Mi", "storageClassName": SMALL}), ns)
     wait_ready("demo", ns)
     disk = lambda: get("bgi", "demo-0", ns)["status"].get("disk", "")
     events = lambda: [e for e in get("events", ns=ns) if e["reason"] == "DiskAlmostFull" and e["type"] == "Warning"]
@@ -221,6 +229,232 @@ def test_almost_full_is_said_before_postgresql_stops(small_volume, ns):
     storage_says(ns, "AsWanted", 40)
     assert disk() == "" and len(events()) == 1
     wait_ready("demo", ns)
+
+
+# --- spec.walStorage: the WAL has a volume of its own.
+
+@pytest.fixture
+def wal_cluster():
+    """A cluster of n instances whose WAL has volumes of its own."""
+    return lambda n=1, wal=None, **spec: bgcluster(instances=n, walStorage={"size": "1Gi", **(wal or {})}, **spec)
+
+
+def in_pod(ns, pod, *command):
+    return kubectl("-n", ns, "exec", pod, "-c", "postgres", "--", *command).strip()
+
+
+def wal_is_on_its_volume(ns, pod):
+    """PGDATA's pg_wal is a link to the volume, and PostgreSQL writes there."""
+    segments = in_pod(ns, pod, "ls", "/pgwal/pg_wal").split()
+    return in_pod(ns, pod, "readlink", "/pgdata/data/pg_wal") == "/pgwal/pg_wal" and any(len(s) == 24 for s in segments)
+
+
+def pairs(n):
+    return {f"{volume}-demo-{i}" for volume in ("pgdata", "pgwal") for i in range(n)}
+
+
+def uids(ns):
+    return {name: p["metadata"]["uid"] for name, p in claims(ns).items()}
+
+
+def first_status(ns, seconds=20):
+    return wait("a first word of it", lambda: condition("demo", ns, "Ready"), seconds)
+
+
+def ready_says(ns, reason, *words, seconds=120):
+    return wait(f"Ready with {reason} and {words}", lambda: (lambda c: c if c.get("reason") == reason and all(w in c["message"] for w in words) else None)(
+        condition("demo", ns, "Ready")), seconds)
+
+
+def drop(ns, pod, *volumes):
+    """The pod and its claims: what a user does to have an instance made anew."""
+    for v in volumes:
+        kubectl("-n", ns, "delete", "pvc", f"{v}-{pod}", "--wait=false")
+    kubectl("-n", ns, "delete", "pod", pod, "--wait=false")
+
+
+def test_wal_on_a_volume_of_its_own(ns, growing, wal_cluster):
+    apply(wal_cluster(2, {"storageClassName": growing}), ns)
+    first_status(ns)
+    wait_ready("demo", ns)
+    assert set(claims(ns)) == pairs(2)
+    assert {p["spec"]["storageClassName"] for n, p in claims(ns).items() if n.startswith("pgwal")} == {growing}
+    assert wal_is_on_its_volume(ns, "demo-0") and wal_is_on_its_volume(ns, "demo-1")
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    # the leadership goes to the other one, and comes back to a server that follows
+    old = primary("demo", ns)
+    kubectl("-n", ns, "delete", "pod", old, "--wait=false")
+    wait("the other one to lead", lambda: primary("demo", ns) not in (None, old), 60)
+    wait_ready("demo", ns)
+    # a replica whose volumes are lost is cloned anew, its WAL on a new volume
+    before = uids(ns)
+    drop(ns, old, "pgdata", "pgwal")
+    wait("new volumes", lambda: set(claims(ns)) == pairs(2) and all(uids(ns)[f"{v}-{old}"] != before[f"{v}-{old}"] for v in ("pgdata", "pgwal")), 120)
+    wait_ready("demo", ns)
+    assert wal_is_on_its_volume(ns, old)
+    wait("the row on it", lambda: sql("demo", ns, "SELECT n FROM kept", service="ro") == [(42,)], 60)
+
+
+def test_wal_volume_grows(ns, growing, wal_cluster):
+    apply(wal_cluster(1, {"storageClassName": growing}), ns)
+    wait_ready("demo", ns)
+    running = pods(ns)
+    assert sql("demo", ns, "SHOW max_slot_wal_keep_size") == [("512MB",)], "half of it"
+    for change, words in (({"walStorage": None}, "can only be given when"), ({"walStorage": {"size": "512Mi"}}, "can not shrink"),
+                          ({"walStorage": {"size": "0"}}, "walStorage.size")):
+        with pytest.raises(KubectlError, match=words):
+            patch("bgc", "demo", ns, {"spec": change})
+    patch("bgc", "demo", ns, {"spec": {"walStorage": {"size": "2Gi"}}})
+    wait("its claim to be told", lambda: sizes(ns) == {"pgdata-demo-0": "1Gi", "pgwal-demo-0": "2Gi"}, 60)
+    assert "its WAL's volume grows from 1Gi to 2Gi" in storage_says(ns, "Expanding", 60)["message"]
+    wait("the StatefulSet to follow", lambda: [t["spec"]["resources"]["requests"]["storage"] for t in (get("statefulset", "demo", ns) or {}).get(
+        "spec", {}).get("volumeClaimTemplates", [])] == ["1Gi", "2Gi"], 60)
+    resize(ns)
+    storage_says(ns, "AsWanted", 90)
+    wait_ready("demo", ns)
+    assert pods(ns) == running
+    wait("slots to keep more", lambda: sql("demo", ns, "SHOW max_slot_wal_keep_size") == [("1GB",)], 60)
+    # what may not grow is named
+    patch("bgc", "demo", ns, {"spec": {"storage": {"size": "2Gi"}, "walStorage": {"size": "3Gi"}}})
+    assert "must support resize" in storage_says(ns, "ExpansionRefused", 60)["message"]
+    wait("the other one to grow all the same", lambda: sizes(ns) == {"pgdata-demo-0": "1Gi", "pgwal-demo-0": "3Gi"}, 60)
+
+
+def test_wal_volumes_are_kept_and_destroyed_with_the_data(ns, wal_cluster):
+    apply(wal_cluster(2), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    before = uids(ns)
+    patch("bgc", "demo", ns, {"spec": {"storage": {"onScaleDown": "Delete"}}})
+    wait("it to lead", lambda: primary("demo", ns), 60)
+    kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=1")
+    wait("the volumes of the one that goes to go", lambda: set(claims(ns)) == pairs(1) and len(get("bgi", ns=ns)) == 1, 120)
+    wait_ready("demo", ns)
+    kubectl("delete", "bgc", "demo", "-n", ns, timeout=180)
+    assert uids(ns) == {n: u for n, u in before.items() if n.endswith("-0")}, "Retain keeps both"
+    apply(wal_cluster(1, deletionPolicy="Delete"), ns)
+    first_status(ns)
+    wait_ready("demo", ns)
+    assert uids(ns) == {n: u for n, u in before.items() if n.endswith("-0")} and wal_is_on_its_volume(ns, "demo-0")
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+    kubectl("delete", "bgc", "demo", "-n", ns, timeout=180)
+    wait("both to go", lambda: not claims(ns), 60)
+
+
+def test_wal_and_data_that_are_apart_are_told_of_and_left_alone(ns, wal_cluster):
+    apply(wal_cluster(2), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    leader = primary("demo", ns)
+    replica = next(p for p in pods(ns) if p != leader)
+    for lost, other, words in (("pgwal", "pgdata", "The WAL of PGDATA is not in volume pgwal"), ("pgdata", "pgwal", "PGDATA is empty")):
+        before = uids(ns)
+        drop(ns, replica, lost)
+        ready_says(ns, "WALApart", replica, words)
+        assert uids(ns)[f"{other}-{replica}"] == before[f"{other}-{replica}"], "what is left stays"
+        left = in_pod(ns, replica, "ls", "/pgdata/data" if other == "pgdata" else "/pgwal/pg_wal").split()
+        assert ("PG_VERSION" if other == "pgdata" else next(f for f in left if len(f) == 24)) in left
+        assert sql("demo", ns, "SELECT n FROM kept") == [(42,)], "the primary goes on"
+        drop(ns, replica, "pgdata", "pgwal")  # what the message says
+        wait_ready("demo", ns, 180)
+        assert wal_is_on_its_volume(ns, replica)
+
+
+def test_kept_data_and_another_walStorage(ns, wal_cluster):
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    with pytest.raises(KubectlError, match="can only be given when"):
+        patch("bgc", "demo", ns, {"spec": {"walStorage": {"size": "1Gi"}}})
+    kubectl("delete", "bgc", "demo", "-n", ns, timeout=180)
+    apply(wal_cluster(1), ns)  # its WAL is in PGDATA: that works, and is told of
+    wait_ready("demo", ns)
+    assert "demo-0" in storage_says(ns, "WALInPGDATA", 60)["message"] and sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+    # a new replica has it on its volume; then the first one is made anew
+    kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=2")
+    wait("the second one", lambda: len(get("bgi", ns=ns)) == 2, 60)
+    wait_ready("demo", ns)
+    assert wal_is_on_its_volume(ns, "demo-1")
+    drop(ns, "demo-0", "pgdata", "pgwal")
+    wait("the other one to lead", lambda: primary("demo", ns) == "demo-1", 60)
+    wait_ready("demo", ns, 180)
+    assert wal_is_on_its_volume(ns, "demo-0") and storage_says(ns, "AsWanted", 60)
+    before = uids(ns)
+    kubectl("delete", "bgc", "demo", "-n", ns, timeout=180)
+    apply(bgcluster(instances=2), ns)  # without the volumes that its WAL is on
+    ready_says(ns, "WALApart", "there is no spec.walStorage")
+    kubectl("delete", "bgc", "demo", "-n", ns, timeout=180)
+    assert uids(ns) == before
+    apply(wal_cluster(2), ns)
+    wait_ready("demo", ns, 180)
+    assert uids(ns) == before and sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+
+
+def test_class_of_the_wal_that_is_not_there(ns, growing, wal_cluster):
+    apply(wal_cluster(1, {"storageClassName": "no-such-class"}), ns)
+    first_status(ns)
+    ready_says(ns, "VolumePending", "pgwal-demo-0")
+    patch("bgc", "demo", ns, {"spec": {"walStorage": {"storageClassName": growing}}})
+    wait_ready("demo", ns)
+    assert wal_is_on_its_volume(ns, "demo-0")
+
+
+def test_volume_of_the_wal_that_is_almost_full(small_volume, ns, wal_cluster):
+    apply(wal_cluster(1, {"size": "500Mi", "storageClassName": SMALL}), ns)
+    wait_ready("demo", ns)
+    leave_free(small_volume, 3)
+    c = storage_says(ns, "DiskAlmostFull", 60)
+    assert "5 %" in c["message"] and "pgwal-demo-0" in c["message"] and "spec.walStorage.size" in c["message"], c
+    assert get("bgi", "demo-0", ns)["status"]["disk"] == "WALFull"
+    leave_free(small_volume, 50)
+    storage_says(ns, "AsWanted", 60)
+
+
+def on_the_node(ns, claim):
+    """Where the volume of a claim is: the node is this machine."""
+    pv = wait(f"{claim} to be bound", lambda: claims(ns).get(claim, {}).get("spec", {}).get("volumeName"), 60)
+    spec = get("pv", pv)["spec"]
+    return pathlib.Path((spec.get("local") or spec.get("hostPath"))["path"])
+
+
+def test_first_start_that_was_cut_short_begins_anew(ns, wal_cluster):
+    """What an initdb that was killed leaves on both volumes: with the same mark on both it goes, else not."""
+    apply(wal_cluster(1, image="localhost/no-such-image:1", imagePullPolicy="Never"), ns)
+    data, wal = on_the_node(ns, "pgdata-demo-0"), on_the_node(ns, "pgwal-demo-0")
+    (data / "data").mkdir()
+    (data / "data/PG_VERSION").write_text("17\n")
+    (data / "data/pg_wal").symlink_to("/pgwal/pg_wal")
+    (wal / "pg_wal").mkdir()
+    (wal / "pg_wal/000000010000000000000001").write_text("half of one")
+    for mount, mark in ((data, "0123456789abcdef"), (wal, "fedcba9876543210")):
+        (mount / ".bestgres.fresh").write_text(mark)
+        for p in mount.rglob("*"):
+            os.chown(p, 100, 102, follow_symlinks=False)
+    patch("bgc", "demo", ns, {"spec": {"image": IMAGE, "imagePullPolicy": "IfNotPresent"}})
+    ready_says(ns, "WALApart", "PGDATA is empty")
+    assert (wal / "pg_wal/000000010000000000000001").read_text() == "half of one", "another pair's WAL stays"
+    (wal / ".bestgres.fresh").write_text((data / ".bestgres.fresh").read_text())
+    kubectl("-n", ns, "delete", "pod", "demo-0", "--wait=false")
+    wait_ready("demo", ns)
+    assert wal_is_on_its_volume(ns, "demo-0") and not (wal / ".bestgres.fresh").exists() and not (data / ".bestgres.fresh").exists()
+
+
+@pytest.mark.parametrize("left", ["pgdata", "pgwal"])
+def test_status_says_at_once_what_it_waits_for(ns, wal_cluster, left):
+    """A claim of an earlier cluster that takes its time to go."""
+    apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {
+        "name": f"{left}-demo-0", "labels": {"bestgres.io/cluster": "demo"}, "finalizers": ["e2e.bestgres.io/hold"]},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}, ns)
+    try:
+        kubectl("-n", ns, "delete", "pvc", f"{left}-demo-0", "--wait=false")
+        apply(wal_cluster(1), ns)
+        first_status(ns)
+        c = ready_says(ns, "WaitingForDestruction", seconds=20)
+        assert "still being deleted" in c["message"], c
+    finally:
+        patch("pvc", f"{left}-demo-0", ns, {"metadata": {"finalizers": None}})
+    wait_ready("demo", ns)
+    assert set(claims(ns)) == pairs(1)
 
 
 @pytest.mark.alone

@@ -83,9 +83,9 @@ test_unfit(void)
 	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == -1 && there("data/PG_VERSION") &&
 		  there(ASIDE_UNFIT "/standby.signal"),
 	    "what was put aside before is not overwritten");
-	CHECK(aside_remove(dir, &e) == 0 && !aside_is_left(dir) && there("data/PG_VERSION"),
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && there("data/PG_VERSION"),
 	    "only that is removed");
-	CHECK(aside_remove(dir, &e) == 0, "and once is enough");
+	CHECK(aside_remove(dir, NULL, &e) == 0, "and once is enough");
 }
 
 /* What a half finished removal left is not refused, nor is an empty directory replaced. */
@@ -95,7 +95,7 @@ test_half(void)
 	make_dir(ASIDE_UNFIT);
 	CHECK(aside_is_left(dir) && aside_move(dir, "data", ASIDE_UNFIT, &e) == -1,
 	    "an empty one counts too");
-	CHECK(aside_remove(dir, &e) == 0 && aside_move(dir, "data", ASIDE_UNFIT, &e) == 0,
+	CHECK(aside_remove(dir, NULL, &e) == 0 && aside_move(dir, "data", ASIDE_UNFIT, &e) == 0,
 	    "the removal is resumed first");
 }
 
@@ -122,7 +122,7 @@ test_tablespaces(void)
 	(void)snprintf(inside, sizeof(inside), "%s/space/../data", dir);
 	make_link(ASIDE_UNFIT "/pg_tblspc/4", inside);
 	make_link(ASIDE_UNFIT "/pg_tblspc/5", dir);
-	CHECK(aside_remove(dir, &e) == 0 && !aside_is_left(dir) && !there("space"),
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && !there("space"),
 	    "a tablespace in the volume goes with it");
 	CHECK(access(file, F_OK) == 0, "none elsewhere");
 	CHECK(there("data/mine"), "and never what is a data directory now");
@@ -146,11 +146,54 @@ test_kept(void)
 	CHECK(aside_name(dir, 7460000000000000001u, second, &e) == 0 &&
 		  strcmp(second, "data.kept-7460000000000000001-2") == 0,
 	    "the next one beside it");
-	CHECK(aside_remove(dir, &e) == 0 && there(name), "what is kept is not removed");
+	CHECK(aside_remove(dir, NULL, &e) == 0 && there(name), "what is kept is not removed");
 	aside_find_kept(dir, second);
 	CHECK(strcmp(name, second) == 0, "it is found");
 	aside_find_kept("/nowhere", second);
 	CHECK(second[0] == '\0', "elsewhere nothing is");
+}
+
+/* The WAL's volume is beside it here, as "wal". */
+static void
+test_wal(void)
+{
+	char wal[300], target[400], name[ASIDE_NAME_SIZE];
+
+	(void)snprintf(wal, sizeof(wal), "%s/wal", dir);
+	(void)snprintf(target, sizeof(target), "%s/wal/pg_wal", dir);
+	make_dir("wal");
+	make_dir("wal/pg_wal");
+	make_file("wal/pg_wal/000000010000000000000001");
+	make_data();
+	make_link("data/pg_wal", target);
+	CHECK(aside_finish(dir, wal, &e) == 0 && there("wal/pg_wal/000000010000000000000001"),
+	    "WAL stays with its PGDATA");
+	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == 0 &&
+		  there("wal/pg_wal/000000010000000000000001"),
+	    "killed in between: WAL without PGDATA");
+	CHECK(aside_finish(dir, wal, &e) == 0 && !there("wal/pg_wal") &&
+		  there("wal/pg_wal.unfit/000000010000000000000001"),
+	    "the link says whose it is, and it follows");
+	make_dir("wal/pg_wal");
+	make_file("wal/pg_wal/000000010000000000000002");
+	CHECK(aside_finish(dir, wal, &e) == 0 && there("wal/pg_wal/000000010000000000000002"),
+	    "a clone's is not taken for it");
+	CHECK(aside_remove(dir, wal, &e) == 0 && !aside_is_left(dir) &&
+		  !there("wal/pg_wal.unfit") && there("wal/pg_wal/000000010000000000000002"),
+	    "only its own is removed with it");
+	CHECK(aside_finish(dir, wal, &e) == 0 && there("wal/pg_wal/000000010000000000000002"),
+	    "nobody's WAL is left alone");
+	make_data();
+	make_link("data/pg_wal", target);
+	CHECK(aside_name(dir, 7, name, &e) == 0 && aside_move(dir, "data", name, &e) == 0 &&
+		  aside_finish(dir, wal, &e) == 0 &&
+		  there("wal/pg_wal.kept-7-1/000000010000000000000002") &&
+		  aside_remove(dir, wal, &e) == 0 && there("wal/pg_wal.kept-7-1") && there(name),
+	    "what is kept is kept with its WAL");
+	CHECK(aside_move(dir, name, ASIDE_UNFIT, &e) == 0 &&
+		  aside_move(wal, "pg_wal.kept-7-1", "pg_wal.unfit", &e) == 0 &&
+		  aside_remove(dir, wal, &e) == 0 && rmdir(wal) == 0,
+	    "that was all");
 }
 
 static void
@@ -177,8 +220,10 @@ main(void)
 	test_tablespaces();
 	test_kept();
 	test_trouble();
+	test_wal();
 	for (unsigned i = 0; i < 2; i++)
-		if (aside_move(dir, left[i], ASIDE_UNFIT, &e) == -1 || aside_remove(dir, &e) == -1)
+		if (there(left[i]) && (aside_move(dir, left[i], ASIDE_UNFIT, &e) == -1 ||
+					  aside_remove(dir, NULL, &e) == -1))
 			printf("# %s\n", e.text);
 	CHECK(rmdir(dir) == 0, "nothing else is left");
 	return tap_done();

@@ -27,6 +27,13 @@ main(void)
 	CHECK(disk_class(none, UINT64_MAX / 8, UINT64_MAX / 2) == none &&
 		  disk_class(none, 1, UINT64_MAX) == full,
 	    "however large");
+	CHECK(disk_worst(none, none) == none && disk_worst(low, none) == low &&
+		  disk_worst(none, low) == CHOICE_disk_class_WAL_LOW,
+	    "of two volumes the one that is full");
+	CHECK(
+	    disk_worst(low, low) == low && disk_worst(full, full) == full, "PGDATA's if both are");
+	CHECK(disk_worst(low, full) == CHOICE_disk_class_WAL_FULL && disk_worst(full, low) == full,
+	    "or the worse");
 	CHECK(disk_look("/no/such/place", low) == low, "who can not look says what was");
 	CHECK(disk_look("/", none) <= full, "and a real one has a class");
 	return tap_done();

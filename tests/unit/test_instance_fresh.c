@@ -62,35 +62,37 @@ static void
 test_unmarked(void)
 {
 	make_data(true);
-	CHECK(fresh_look(dir) == FRESH_UNKNOWN,
+	CHECK(fresh_look(dir, NULL) == FRESH_UNKNOWN,
 	    "without the mark it is somebody's, though no postmaster ran");
 	make_file("data/postmaster.opts");
-	CHECK(fresh_look(dir) == FRESH_RAN, "one ran");
+	CHECK(fresh_look(dir, NULL) == FRESH_RAN, "one ran");
 	CHECK(!fresh_is_empty(at("data")), "and it is not empty");
-	CHECK(fresh_discard(dir, &e) == 0 && !there("data") && there("data.unfinished/base/1/1259"),
+	CHECK(fresh_discard(dir, NULL, &e) == 0 && !there("data") &&
+		  there("data.unfinished/base/1/1259"),
 	    "(put aside for the next test)");
 }
 
 static void
 test_marked(void)
 {
-	CHECK(
-	    fresh_look(dir) == FRESH_EMPTY && fresh_mark(dir, &e) == 0 && fresh_mark(dir, &e) == 0,
+	CHECK(fresh_look(dir, NULL) == FRESH_EMPTY && fresh_mark(dir, NULL, &e) == 0 &&
+		  fresh_mark(dir, NULL, &e) == 0,
 	    "an absent one is empty, and is marked, twice too");
 	make_dir("data");
 	make_dir("data/lost+found");
 	make_file("data/.hidden");
-	CHECK(fresh_look(dir) == FRESH_EMPTY, "what does not count for Patroni does not count");
+	CHECK(
+	    fresh_look(dir, NULL) == FRESH_EMPTY, "what does not count for Patroni does not count");
 	make_data(false);
-	CHECK(fresh_look(dir) == FRESH_UNFINISHED, "marked and filled, but never started");
-	CHECK(fresh_discard(dir, &e) == 0 && !there("data") && !there("data.unfinished"),
+	CHECK(fresh_look(dir, NULL) == FRESH_UNFINISHED, "marked and filled, but never started");
+	CHECK(fresh_discard(dir, NULL, &e) == 0 && !there("data") && !there("data.unfinished"),
 	    "without pg_control it is removed, and the earlier one with it");
-	CHECK(fresh_look(dir) == FRESH_EMPTY && there(".bestgres.fresh"), "the mark stays");
+	CHECK(fresh_look(dir, NULL) == FRESH_EMPTY && there(".bestgres.fresh"), "the mark stays");
 	make_data(true);
 	make_file("data/backup_manifest");
-	CHECK(fresh_look(dir) == FRESH_UNKNOWN, "a complete base backup is left to Patroni");
+	CHECK(fresh_look(dir, NULL) == FRESH_UNKNOWN, "a complete base backup is left to Patroni");
 	(void)unlink(at("data/backup_manifest"));
-	CHECK(fresh_look(dir) == FRESH_UNFINISHED && fresh_discard(dir, &e) == 0 &&
+	CHECK(fresh_look(dir, NULL) == FRESH_UNFINISHED && fresh_discard(dir, NULL, &e) == 0 &&
 		  there("data.unfinished/global/pg_control"),
 	    "with pg_control it is kept aside");
 }
@@ -101,10 +103,11 @@ test_ran(void)
 {
 	make_data(true);
 	make_file("data/postmaster.opts");
-	CHECK(fresh_look(dir) == FRESH_RAN && !there(".bestgres.fresh"),
+	CHECK(fresh_look(dir, NULL) == FRESH_RAN && !there(".bestgres.fresh"),
 	    "once a postmaster ran, the mark goes");
 	(void)unlink(at("data/postmaster.opts"));
-	CHECK(fresh_look(dir) == FRESH_UNKNOWN, "and what stands there later is not ours to judge");
+	CHECK(fresh_look(dir, NULL) == FRESH_UNKNOWN,
+	    "and what stands there later is not ours to judge");
 }
 
 /* A symlink in a data directory leads elsewhere: what is there stays. */
@@ -117,8 +120,8 @@ test_symlink(void)
 	make_file("elsewhere/precious");
 	(void)snprintf(target, sizeof(target), "%s/elsewhere", dir);
 	(void)unlink(at("data/global/pg_control"));
-	CHECK(symlink(target, at("data/pg_wal")) == 0 && fresh_mark(dir, &e) == 0 &&
-		  fresh_look(dir) == FRESH_UNFINISHED && fresh_discard(dir, &e) == 0 &&
+	CHECK(symlink(target, at("data/pg_wal")) == 0 && fresh_mark(dir, NULL, &e) == 0 &&
+		  fresh_look(dir, NULL) == FRESH_UNFINISHED && fresh_discard(dir, NULL, &e) == 0 &&
 		  !there("data.unfinished") && there("elsewhere/precious"),
 	    "the removal does not follow a symlink");
 }
@@ -132,7 +135,7 @@ main(void)
 	test_marked();
 	test_ran();
 	test_symlink();
-	CHECK(fresh_mark("/nowhere", &e) == -1 && strstr(e.text, "/nowhere") != NULL,
+	CHECK(fresh_mark("/nowhere", NULL, &e) == -1 && strstr(e.text, "/nowhere") != NULL,
 	    "a mark that can not be set is an error");
 	(void)unlink(at("elsewhere/precious"));
 	(void)rmdir(at("elsewhere"));

@@ -6,6 +6,7 @@ static struct credentials credentials;
 static struct msg_spec spec;
 static struct str_list hba;
 static struct buf out;
+static const char *wal;
 
 static void
 credential(struct credential *c, const char *name, const char *password)
@@ -25,6 +26,7 @@ render(const char *ip, const char *dynamic, unsigned major)
 	    .pod = STR("demo-0"),
 	    .pod_ip = str_of(ip),
 	    .bin_dir = STR("/usr/lib/postgresql/17/bin"),
+	    .wal = wal,
 	    .major = major,
 	    .retry_timeout = 10,
 	    .dynamic = str_of(dynamic),
@@ -112,6 +114,18 @@ test_initdb(void)
 }
 
 static void
+test_wal(void)
+{
+	wal = "/pgwal";
+	CHECK(render("10.0.0.7", "{}", 17) == 0 &&
+		  has("{\"waldir\":\"/pgwal/pg_wal\"},\"data-checksums\"]") &&
+		  has("\"basebackup\":[{\"checkpoint\":\"fast\"},{\"waldir\":\"/pgwal/pg_wal\"}]"),
+	    "the WAL's volume, for a first instance and for a replica");
+	wal = NULL;
+	CHECK(render("10.0.0.7", "{}", 17) == 0 && !has("waldir"), "only where there is one");
+}
+
+static void
 test_hostile(void)
 {
 	struct str lines[] = {STR("host all all 0.0.0.0/0 trust\"],\"bin_dir\":\"/evil"),
@@ -171,6 +185,7 @@ main(void)
 	credential(&credentials.restapi, "patroni", "r1");
 	test_golden();
 	test_initdb();
+	test_wal();
 	test_hostile();
 	test_ascii();
 	credentials_free(&credentials);

@@ -236,6 +236,18 @@ test_disk(void)
 	in.locked = false;
 	(void)writes();
 	CHECK(r.disk == CHOICE_disk_class_NONE, "a volume that another container has is not ours");
+	begin();
+	in.disk_reason = REASON_WAL_IN_PGDATA;
+	in.disk_text = "in PGDATA";
+	in.patroni_running = true;
+	(void)writes();
+	CHECK(r.state == CHOICE_instance_state_STARTING && r.reason == REASON_NONE,
+	    "WAL in PGDATA keeps nothing from starting");
+	runs(true);
+	(void)writes();
+	CHECK(r.role == CHOICE_instance_role_PRIMARY && r.reason == REASON_WAL_IN_PGDATA &&
+		  strcmp(r.message, "in PGDATA") == 0,
+	    "and is told by a server that runs");
 }
 
 static void

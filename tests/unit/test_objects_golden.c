@@ -11,7 +11,7 @@
 #define DIR_GOLDEN "tests/golden/objects/"
 #define TEXT_MAX (4u << 20)
 
-static const char *const cases[] = {"minimal", "demo", "full", "openshift"};
+static const char *const cases[] = {"minimal", "demo", "full", "openshift", "wal"};
 static const char *const child_names[CHILD_COUNT] = {
 #define CHILD(id, ...) [CHILD_##id] = #id,
 #include "model/children.def"

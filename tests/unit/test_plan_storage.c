@@ -247,12 +247,13 @@ test_almost_full(void)
 	    "observe-pod 0; observe-pod 1; observe-pod 2; status Ready; event DiskAlmostFull; ",
 	    "it is said, with one Event");
 	CHECK(said()->status == CHOICE_condition_status_FALSE &&
-		  strcmp(said()->text, "Less than 15 % of the volume is free: demo-0, demo-2. "
-				       "Raise spec.storage.size, or remove data.") == 0,
+		  strcmp(said()->text,
+		      "Less than 15 % of the volume is free: pgdata-demo-0, pgdata-demo-2. "
+		      "Raise spec.storage.size, or remove data.") == 0,
 	    "which instances, and what to do");
 	fill(2, CHOICE_disk_class_FULL);
 	is(play(), "status Ready; ", "worse is said, without another Event");
-	CHECK(strstr(said()->text, "5 % of the volume is free: demo-2.") != NULL,
+	CHECK(strstr(said()->text, "5 % of the volume is free: pgdata-demo-2.") != NULL,
 	    "of those that have least");
 	memory[1].volume_asked = true;
 	memory[1].volume_grown = false;
@@ -261,7 +262,7 @@ test_almost_full(void)
 	world.now.v += 10000;
 	play();
 	CHECK(said()->reason == REASON_DISK_ALMOST_FULL &&
-		  strstr(said()->text, "demo-2. demo-1: A volume may not grow") != NULL,
+		  strstr(said()->text, "pgdata-demo-2. demo-1: A volume may not grow") != NULL,
 	    "together with what keeps them from growing");
 	memory[1].volume = (struct plan_try){0};
 	memory[1].volume_grown = true;
@@ -275,6 +276,41 @@ test_almost_full(void)
 	play();
 	fill(2, CHOICE_disk_class_LOW);
 	is(play(), "status Ready; event DiskAlmostFull; ", "even of the same instance");
+}
+
+/* With spec.walStorage the volume is named, and the field that helps. */
+static void
+test_wal_almost_full(void)
+{
+	serve(3);
+	fill(0, CHOICE_disk_class_WAL_LOW);
+	fill(1, CHOICE_disk_class_LOW);
+	play();
+	CHECK(strcmp(said()->text,
+		  "Less than 15 % of the volume is free: pgwal-demo-0, pgdata-demo-1. Raise "
+		  "spec.storage.size and spec.walStorage.size, or remove data.") == 0,
+	    "both kinds");
+	fill(2, CHOICE_disk_class_WAL_FULL);
+	play();
+	CHECK(strcmp(said()->text,
+		  "Less than 5 % of the volume is free: pgwal-demo-2. Raise "
+		  "spec.walStorage.size, or see what keeps WAL: docs/storage.md.") == 0,
+	    "the worst first");
+	for (unsigned i = 0; i < 3; i++)
+		fill(i, CHOICE_disk_class_NONE);
+	play();
+	CHECK(said()->status == CHOICE_condition_status_TRUE, "all is well again");
+	{
+		struct plan_report r = c.instance[1].report;
+
+		r.reason = REASON_WAL_IN_PGDATA;
+		plan_note_report(&c, 1, &r);
+		world.now.v += 10000;
+	}
+	is(play(), "status Ready; event WALInPGDATA; ", "WAL that is not where it belongs");
+	CHECK(said()->status == CHOICE_condition_status_FALSE &&
+		  strncmp(said()->text, "demo-1: The WAL is in PGDATA", 28) == 0,
+	    "is said, though all serve");
 }
 
 /* --- A smaller cluster. */
@@ -306,6 +342,14 @@ test_dropped(void)
 		  step.sent.target.b[0] == 150,
 	    "it goes by uid");
 	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	CHECK(next() && step.sent.verb == CHOICE_verb_OBSERVE_PVC, "what is left is looked at,");
+	answer(&(struct plan_answer){
+	    .code = CHOICE_step_code_DONE, .present = true, .bound = true, .child_uid = uid(151)});
+	CHECK(next() && step.sent.verb == CHOICE_verb_DELETE_PVC && step.sent.target.b[0] == 151,
+	    "the WAL's claim goes next,");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	CHECK(next() && step.sent.verb == CHOICE_verb_OBSERVE_PVC, "until none is left,");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE, .present = false});
 	CHECK(next() && step.sent.verb == CHOICE_verb_DELETE && step.sent.child == CHILD_INSTANCE,
 	    "and then its BGInstance");
 	shrink();
@@ -356,6 +400,7 @@ int
 main(void)
 {
 	test_almost_full();
+	test_wal_almost_full();
 	test_dropped();
 	test_dropped_by_another_life();
 	test_not_dropped_without_primary();

@@ -99,6 +99,130 @@ test_observe_absent_pod(void)
 	ends(DONE, NONE, "nor its StatefulSet");
 }
 
+#define NO_EVENTS "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[]}"
+#define PVCS CORE "persistentvolumeclaims/"
+#define WANTED ",\"spec\":{\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}}"
+#define IS_BOUND WANTED ",\"status\":{\"phase\":\"Bound\"}"
+#define IS_PENDING WANTED ",\"status\":{\"phase\":\"Pending\"}"
+#define IS_WRONG ",\"spec\":{\"storageClassName\":\"none\"},\"status\":{\"phase\":\"Pending\"}"
+
+/* Both claims of instance i: what follows their metadata, or NULL = it is not there. */
+static void
+take_claims(uint8_t i, const char *data, const char *wal)
+{
+	char name[32];
+
+	take(CHOICE_verb_OBSERVE_PVC, 0, i, NULL);
+	asks(CR);
+	answer(200, cluster_json("", ",\"walStorage\":{\"size\":\"1Gi\"}"));
+	for (unsigned k = 0; k < 2; k++) {
+		const char *more = k == 0 ? data : wal;
+
+		snprintf(name, sizeof(name), "%s-demo-%u", k == 0 ? "pgdata" : "pgwal", i);
+		asks(fmt("GET " PVCS "%s", name));
+		answer(more != NULL ? 200 : 404,
+		    more != NULL ? owned(name, k == 0 ? UID_B : UID_C, "", "", more)
+				 : status(404, "not found"));
+	}
+}
+
+static void
+pending(const char *uid, const char *name)
+{
+	asks(fmt("%s%s%s", "GET " EVENTS, uid, "%2Ctype%3DWarning&limit=200"));
+	answer(200, event_list("no such class"));
+	CHECK(has(fake.done.text, name) && has(fake.done.text, "no such class"), name);
+	ends(DONE, VOLUME_PENDING, "is what is in the way");
+}
+
+/* Up to instance 1's pod, which waits for volumes. */
+static void
+take_waiting_pod(void)
+{
+	take(CHOICE_verb_OBSERVE_POD, 0, 1, NULL);
+	asks(CR);
+	answer(200, cluster_json("", ",\"walStorage\":{\"size\":\"1Gi\"}"));
+	asks("GET " CORE "pods/demo-1");
+	answer(200, owned("demo-1", UID_B, "", "",
+			",\"status\":{\"conditions\":[{\"type\":\"PodScheduled\",\"status\":"
+			"\"False\",\"message\":\"unbound PersistentVolumeClaims\"}]}"));
+}
+
+/* Of two claims the one that must be dealt with is told of. */
+static void
+test_observe_pair(void)
+{
+	struct uid data, wal;
+
+	(void)uid_parse(STR(UID_B), &data);
+	(void)uid_parse(STR(UID_C), &wal);
+	take_claims(0, IS_BOUND, IS_BOUND);
+	CHECK(fake.done.bound && fake.done.ready && uid_eq(&fake.done.child_uid, &data),
+	    "two that are bound");
+	ends(DONE, NONE, "are well");
+	take_claims(0, IS_BOUND, IS_PENDING);
+	CHECK(fake.reports == fake.told, "(the events first)");
+	pending(UID_C, "pgwal-demo-0");
+	take_claims(0, IS_PENDING, IS_BOUND);
+	pending(UID_B, "pgdata-demo-0");
+	take_claims(0, IS_PENDING, IS_WRONG);
+	pending(UID_C, "pgwal-demo-0");
+	CHECK(!fake.done.ready && uid_eq(&fake.done.child_uid, &wal), "one that is to be replaced");
+	take_claims(0, IS_BOUND, NULL);
+	CHECK(!fake.done.present, "one that is not there");
+	ends(DONE, NONE, "comes first");
+	take_claims(2, NULL, IS_BOUND);
+	CHECK(fake.done.present && uid_eq(&fake.done.child_uid, &wal),
+	    "of an instance that is no more, what is left");
+	ends(DONE, NONE, "is told");
+	take_claims(2, IS_BOUND, IS_BOUND);
+	CHECK(fake.done.present && uid_eq(&fake.done.child_uid, &data), "one after the other");
+	ends(DONE, NONE, "is told");
+	take_claims(2, NULL, NULL);
+	CHECK(!fake.done.present, "until none is left");
+	ends(DONE, NONE, "is told");
+}
+
+static void
+test_waiting_pair(void)
+{
+	take_waiting_pod();
+	asks("GET " PVCS "pgdata-demo-1");
+	answer(200, owned("pgdata-demo-1", UID_B, "", "", IS_PENDING));
+	asks("GET " EVENTS UID_B "%2Ctype%3DWarning&limit=200");
+	answer(200, NO_EVENTS);
+	asks("GET " PVCS "pgwal-demo-1");
+	answer(200, owned("pgwal-demo-1", UID_C, "", "", IS_PENDING));
+	pending(UID_C, "pgwal-demo-1: no such");
+	take_waiting_pod();
+	asks("GET " PVCS "pgdata-demo-1");
+	answer(200, owned("pgdata-demo-1", UID_B, "", "", IS_PENDING));
+	asks("GET " EVENTS UID_B "%2Ctype%3DWarning&limit=200");
+	answer(200, NO_EVENTS);
+	asks("GET " PVCS "pgwal-demo-1");
+	answer(200, owned("pgwal-demo-1", UID_C, "", "", IS_WRONG));
+	asks("GET " EVENTS UID_C "%2Ctype%3DWarning&limit=200");
+	answer(200, NO_EVENTS);
+	CHECK(strcmp(fake.done.text,
+		  "PVC pgdata-demo-1 is Pending (storage class not given), PVC pgwal-demo-1 is "
+		  "Pending (storage class none)") == 0,
+	    "two that wait and do not say why");
+	ends(DONE, VOLUME_PENDING, "are both named");
+	take_waiting_pod();
+	asks("GET " PVCS "pgdata-demo-1");
+	answer(200, owned("pgdata-demo-1", UID_B, "", "", IS_BOUND));
+	asks("GET " PVCS "pgwal-demo-1");
+	answer(404, status(404, "not found"));
+	CHECK(has(fake.done.text, "unbound"), "what the pod says");
+	ends(DONE, VOLUME_PENDING, "where no claim is in the way");
+	take_waiting_pod();
+	asks("GET " PVCS "pgdata-demo-1");
+	answer(200, owned("pgdata-demo-1", UID_B, "", "", IS_BOUND));
+	asks("GET " PVCS "pgwal-demo-1");
+	answer(200, owned("pgwal-demo-1", UID_C, "", "", IS_PENDING));
+	pending(UID_C, "pgwal-demo-1");
+}
+
 static void
 test_observe_others(void)
 {
@@ -124,6 +248,8 @@ test_observe_others(void)
 	answer(404, status(404, "not found"));
 	CHECK(!fake.done.present, "no volume");
 	ends(DONE, NONE, "is no error");
+	test_observe_pair();
+	test_waiting_pair();
 	take(CHOICE_verb_OBSERVE_NAMESPACE, 0, 0, NULL);
 	answer_cluster();
 	asks("GET /api/v1/namespaces/prod");

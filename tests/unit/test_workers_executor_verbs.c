@@ -212,6 +212,16 @@ test_replace(void)
 		answer(409, status(409, "bound meanwhile"));
 		ends(CONFLICT, NONE, "which the API server sees");
 	}
+	take(CHOICE_verb_REPLACE_PVC, 0, 1, UID_B);
+	answer_cluster();
+	asks("GET " CORE "persistentvolumeclaims/pgdata-demo-1");
+	answer(200, owned("pgdata-demo-1", UID_C, "", "", pvcs[2].more));
+	asks("GET " CORE "persistentvolumeclaims/pgwal-demo-1");
+	answer(200, owned("pgwal-demo-1", UID_B, "", "", pvcs[0].more));
+	CHECK(has(asks("DELETE " CORE "persistentvolumeclaims/pgwal-demo-1"), UID_B),
+	    "the WAL's, if that is meant");
+	answer(200, "{}");
+	ends(DONE, NONE, "is replaced too");
 }
 
 #define READY ",\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}"
@@ -384,6 +394,19 @@ test_delete_pvcs(void)
 	answer(404, status(404, "not found"));
 	CHECK(fake.done.count == 2 && fake.done.terminating, "two are still going");
 	ends(DONE, NONE, "volumes are deleted");
+	take(CHOICE_verb_DELETE_PVCS, 0, 0, NULL);
+	answer_deleting(POLICY_DELETE);
+	asks("GET " CONFIGMAPS "/demo-data");
+	answer(200, anchor_json(UID_A, DESTROYED));
+	asks("GET " CORE "persistentvolumeclaims" SELECTED);
+	answer(
+	    200, fmt("{\"kind\":\"List\",\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s]}",
+		     owned("pgwal-demo-0", UID_C, UID_A, "", "")));
+	CHECK(
+	    strcmp(asks("DELETE " CORE "persistentvolumeclaims/pgwal-demo-0"), OPTIONS(UID_C)) == 0,
+	    "its WAL's goes too");
+	answer(200, "{}");
+	ends(DONE, NONE, "whatever the spec says of it");
 	take(CHOICE_verb_DELETE_PVCS, 0, 0, NULL);
 	answer_deleting(POLICY_DELETE);
 	asks("GET " CONFIGMAPS "/demo-data");

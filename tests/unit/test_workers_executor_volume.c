@@ -149,9 +149,80 @@ test_left_alone(void)
 	ends(DENIED, DELETING, "and so do those of a cluster that goes");
 }
 
+/* --- With spec.walStorage: the second claim, after the first and whatever became of that. */
+
+#define WAL CORE "persistentvolumeclaims/pgwal-demo-1"
+
+static const char *
+wal_claim(const char *size, const char *capacity)
+{
+	return keep(owned("pgwal-demo-1", UID_C, UID_A, "",
+	    fmt(",\"spec\":{\"resources\":{\"requests\":{\"storage\":\"%s\"}},\"volumeName\":"
+		"\"pv\"},\"status\":{\"phase\":\"Bound\",\"capacity\":{\"storage\":\"%s\"}}",
+		size, capacity)));
+}
+
+/* Up to PGDATA's claim, and its reply. */
+static void
+take_pair(const char *body)
+{
+	take(CHOICE_verb_EXPAND_PVC, CHILD_INSTANCE, 1, NULL);
+	asks(CR);
+	answer(200, cluster_json(FINALIZED, ",\"walStorage\":{\"size\":\"4Gi\"}"));
+	asks("GET " PVC);
+	answer(body != NULL ? 200 : 404, body != NULL ? body : status(404, "not found"));
+}
+
+static void
+test_pair(void)
+{
+	take_pair(claim("", "1Gi", "1Gi", ""));
+	asks("GET " WAL);
+	answer(200, wal_claim("4Gi", "4Gi"));
+	CHECK(fake.done.ready, "both are as large as is asked");
+	ends(DONE, NONE, "and nothing is written");
+	take_pair(claim("", "1Gi", "1Gi", ""));
+	asks("GET " WAL);
+	answer(200, wal_claim("2Gi", "2Gi"));
+	CHECK(
+	    has(asks("PATCH " WAL WRITE), "\"storage\":\"4Gi\""), "the WAL's is told its own size");
+	answer(200, wal_claim("4Gi", "2Gi"));
+	CHECK(!fake.done.ready &&
+		  strcmp(fake.done.text, "its WAL's volume grows from 2Gi to 4Gi") == 0,
+	    "how far it is");
+	ends(DONE, EXPANDING, "is said");
+	take_pair(claim("", "512Mi", "512Mi", ""));
+	asks("PATCH " PVC WRITE);
+	answer(403, status(403, DYNAMIC_ONLY));
+	asks("GET " WAL);
+	answer(200, wal_claim("2Gi", "2Gi"));
+	asks("PATCH " WAL WRITE);
+	answer(200, wal_claim("4Gi", "4Gi"));
+	CHECK(strncmp(fake.done.text, "only dynamically", 16) == 0 && !fake.done.ready,
+	    "that one may not grow does not hold up the other,");
+	ends(INVALID, EXPANSION_REFUSED, "and is said");
+	take_pair(claim("", "1Gi", "1Gi", ""));
+	asks("GET " WAL);
+	answer(200, wal_claim("2Gi", "2Gi"));
+	asks("PATCH " WAL WRITE);
+	answer(403, status(403, DYNAMIC_ONLY));
+	CHECK(has(fake.done.text, "WAL's volume: only dynamically"), "the other way round");
+	ends(INVALID, EXPANSION_REFUSED, "too");
+	take_pair(NULL);
+	asks("GET " WAL);
+	answer(404, status(404, "not found"));
+	CHECK(!fake.done.ready, "none of both");
+	ends(DONE, NONE, "is no trouble");
+	take_pair(claim("", "1Gi", "1Gi", ""));
+	asks("GET " WAL);
+	answer(503, status(503, "not now"));
+	ends(RETRY, NONE, "one that can not be read is asked for again");
+}
+
 /* --- DELETE_PVC */
 
 #define GONE CORE "persistentvolumeclaims/pgdata-demo-2"
+#define GONE_WAL CORE "persistentvolumeclaims/pgwal-demo-2"
 #define DROPS ",\"storage\":{\"size\":\"1Gi\",\"onScaleDown\":\"Delete\"}"
 
 static const char *
@@ -231,13 +302,38 @@ test_drop(void)
 	    owned("pgdata-demo-2", UID_B, UID_A, "", ",\"status\":{\"phase\":\"Pending\"}"));
 	deletes_claim();
 	take_podless(NULL);
+	asks("GET " GONE_WAL);
+	answer(404, status(404, "not found"));
 	ends(DONE, NONE, "or is gone already");
 	take_podless(owned("pgdata-demo-2", UID_C, UID_A, "", BOUND));
+	asks("GET " GONE_WAL);
+	answer(404, status(404, "not found"));
 	ends(CONFLICT, NONE, "another one of that name stays");
+	take_podless(owned("pgdata-demo-2", UID_C, UID_A, "", BOUND));
+	asks("GET " GONE_WAL);
+	answer(200, owned("pgwal-demo-2", ORIGIN, UID_A, "", BOUND));
+	ends(CONFLICT, NONE, "and another one of its WAL");
 	take_podless(
 	    "{\"metadata\":{\"name\":\"pgdata-demo-2\",\"namespace\":\"prod\",\"uid\":\"" UID_B
 	    "\",\"resourceVersion\":\"5\"}}");
 	ends(FOREIGN, NAME_TAKEN, "and one without our label");
+}
+
+/* The claim of its WAL, whatever became of PGDATA's. */
+static void
+test_drop_wal(void)
+{
+	for (unsigned there = 0; there < 2; there++) {
+		take_podless(there ? owned("pgdata-demo-2", UID_C, UID_A, DELETING, BOUND) : NULL);
+		asks("GET " GONE_WAL);
+		answer(200, keep(owned("pgwal-demo-2", UID_B, UID_A, "", BOUND)));
+		asks("GET " CORE "pods?labelSelector=bestgres.io%2Fcluster%3Ddemo&limit=200");
+		answer(200, keep(fmt("{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s]}",
+				member("demo-0", "primary"))));
+		CHECK(has(asks("DELETE " GONE_WAL), UID_B), "the WAL's claim, by its uid,");
+		answer(200, "{}");
+		ends(DONE, NONE, "is deleted");
+	}
 }
 
 static void
@@ -270,7 +366,9 @@ int
 main(void)
 {
 	case_init();
+	test_pair();
 	test_drop();
+	test_drop_wal();
 	test_not_dropped();
 	test_expand();
 	test_follow();

@@ -225,19 +225,25 @@ test_pvcs(void)
 	struct pvc_view p = pvc("\"resources\":{\"requests\":{\"storage\":\"1024Mi\"}},"
 				"\"storageClassName\":\"fast\",\"volumeName\":\"pv1\"",
 	    "Bound");
+	enum claim claim;
 
-	CHECK(p.bound && p.volume && !p.pending && observe_pvc_matches(&p, &c),
+	CHECK(p.bound && p.volume && !p.pending && observe_pvc_matches(&p, CLAIM_OF_DATA, &c),
 	    "bound, and as wanted by value");
 	c.storage_class = STR("slow");
-	CHECK(!observe_pvc_matches(&p, &c), "another class");
+	CHECK(!observe_pvc_matches(&p, CLAIM_OF_DATA, &c), "another class");
 	c.storage_class = STR("");
-	CHECK(observe_pvc_matches(&p, &c), "any class, without a mark");
+	CHECK(observe_pvc_matches(&p, CLAIM_OF_DATA, &c), "any class, without a mark");
 	p.inputs = 7;
-	CHECK(!observe_pvc_matches(&p, &c), "any class, made for another spec");
+	CHECK(!observe_pvc_matches(&p, CLAIM_OF_DATA, &c), "any class, made for another spec");
 	c.hash[GROUP_STORAGE] = 7;
-	CHECK(observe_pvc_matches(&p, &c), "any class, made for this one");
+	CHECK(observe_pvc_matches(&p, CLAIM_OF_DATA, &c), "any class, made for this one");
 	c.storage_size = STR("2Gi");
-	CHECK(!observe_pvc_matches(&p, &c), "another size");
+	CHECK(!observe_pvc_matches(&p, CLAIM_OF_DATA, &c), "another size");
+	c.wal_size = STR("1Gi");
+	c.wal_class = STR("fast");
+	CHECK(observe_pvc_matches(&p, CLAIM_OF_WAL, &c), "the WAL's by its own rows");
+	c.wal_class = STR("slow");
+	CHECK(!observe_pvc_matches(&p, CLAIM_OF_WAL, &c), "(both of them)");
 	CHECK(!p.resize_pending && !p.resize_failed && p.capacity.len == 0, "no word of a resize");
 	p = pvc("",
 	    "Bound\",\"capacity\":{\"storage\":\"3Gi\"},\"conditions\":[{\"type\":"
@@ -253,15 +259,20 @@ test_pvcs(void)
 	CHECK(p.resize_failed && str_is(p.resize_text, "NodeResizeInfeasible"),
 	    "or never can be done");
 	p = pvc("\"storageClassName\":\"none\"", "Pending");
-	CHECK(p.pending && !p.bound && !p.volume && !observe_pvc_matches(&p, &c),
+	CHECK(p.pending && !p.bound && !p.volume && !observe_pvc_matches(&p, CLAIM_OF_DATA, &c),
 	    "pending, without a size");
-	CHECK(observe_pvc_ordinal(STR("pgdata-demo-0"), "demo") == 0, "the volume of 0");
-	CHECK(observe_pvc_ordinal(STR("pgdata-demo-31"), "demo") == 31, "of 31");
-	CHECK(observe_pvc_ordinal(STR("pgdata-demo-32"), "demo") == -1, "no instance has 32");
-	CHECK(observe_pvc_ordinal(STR("pgdata-demo-01"), "demo") == -1, "nor 01");
-	CHECK(observe_pvc_ordinal(STR("pgdata-demo-1-0"), "demo") == -1,
+	CHECK(observe_pvc_ordinal(STR("pgdata-demo-0"), "demo", &claim) == 0, "the volume of 0");
+	CHECK(claim == CLAIM_OF_DATA &&
+		  observe_pvc_ordinal(STR("pgwal-demo-7"), "demo", &claim) == 7 &&
+		  claim == CLAIM_OF_WAL,
+	    "its WAL's");
+	CHECK(observe_pvc_ordinal(STR("pgdata-demo-31"), "demo", &claim) == 31, "of 31");
+	CHECK(
+	    observe_pvc_ordinal(STR("pgdata-demo-32"), "demo", &claim) == -1, "no instance has 32");
+	CHECK(observe_pvc_ordinal(STR("pgdata-demo-01"), "demo", &claim) == -1, "nor 01");
+	CHECK(observe_pvc_ordinal(STR("pgdata-demo-1-0"), "demo", &claim) == -1,
 	    "cluster demo-1's is another's");
-	CHECK(observe_pvc_ordinal(STR("pgdata-demo-"), "demo") == -1, "no ordinal");
+	CHECK(observe_pvc_ordinal(STR("pgdata-demo-"), "demo", &claim) == -1, "no ordinal");
 }
 
 /* --- Anchor, namespace, instance */
