@@ -14,7 +14,7 @@
 
 /* Numbers of things. */
 #define INSTANCES_MAX 32   /* Patroni clusters beyond this have no use; ordinals fit a bit mask */
-#define NAMESPACES_MAX 64  /* 8 watches each: README states the memory */
+#define NAMESPACES_MAX 64  /* 9 watches each: README states the memory */
 #define CLUSTERS_MAX 16384 /* reconciler's table; 2.1 KB each fits its RLIMIT_AS */
 #define STEPS_IN_FLIGHT 16 /* reconciler -> executor credits */
 /* One step: the decoded BGCluster (etcd refuses > 1.5 MiB), tokens of replies; 16 fit RLIMIT_AS. */
@@ -39,7 +39,7 @@
 #define HTTP_CONNECT_MS 10000	 /* dial and TLS: a healthy API server takes < 100 ms */
 /* An idle connection's age: kube-apiserver closes at 90 s, and a race costs an unknown outcome. */
 #define HTTP_KEEP_S 60
-#define HTTP_BUFFER 8192	 /* curl's, for each of 8 watches a namespace */
+#define HTTP_BUFFER 8192	 /* curl's, for each of 9 watches a namespace */
 /* Requests waiting or in flight: STEPS_IN_FLIGHT needs < 16, the sweep a few. */
 #define HTTP_QUEUE_MAX 256
 #define HTTP_RETRY_AFTER_MAX_MS 60000 /* a server that asks for more is asked again after this */
@@ -73,9 +73,12 @@
 #define TASK_TABLES_MAX 64
 #define TASK_ATTEMPTS_MAX 1000
 #define TASK_TIMEOUT_MAX_S 604800 /* a week */
+#define TASK_CLEANUP_S 300	   /* one that removes what another left */
 #define TASK_STEP_MAX 100	 /* "VACUUM shop public.orders, 2 of 5" */
 #define TASK_OUTPUT_MAX 1024	 /* the last lines of stderr */
 #define TASK_SCRIPT_MAX (1u << 20) /* what a ConfigMap can hold */
+#define CRON_TEXT_MAX 100
+#define DBOPS_MAX 4096 /* BGDbOps that are not over, of all clusters: 0.5 KB each */
 #define ZONE_NAME_MAX 40 /* of a time zone; the longest of IANA's has 32 */
 
 /* Tokens and CA bundle as the API server and kubelet hand them out. */

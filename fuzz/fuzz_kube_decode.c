@@ -78,6 +78,13 @@ check_instance(const struct bginstance *x)
 }
 
 static void
+check_dbops(const struct bgdbops *x)
+{
+#include "model/bgdbops.def"
+	MUST(x->conditions_n <= CONDITIONS_MAX);
+}
+
+static void
 check_meta(const struct object_meta *m)
 {
 	check_text(m->name, NAME_MAX_OBJECT, CHARS_SUBDOMAIN);
@@ -122,7 +129,7 @@ check_windows(const struct json *j)
 }
 
 struct hashes {
-	uint64_t cluster[GROUP_COUNT], instance[2], status;
+	uint64_t cluster[GROUP_COUNT], instance[2], dbops[2], status;
 };
 
 static struct hashes
@@ -130,6 +137,7 @@ decode_all(const struct json *j, struct arena *a)
 {
 	static struct bgcluster cluster;
 	static struct bginstance instance;
+	static struct bgdbops dbops;
 	struct statefulset_view set;
 	struct api_status status;
 	struct hashes h = {.status = decode_cluster_status_hash(j, 0, a)};
@@ -148,6 +156,12 @@ decode_all(const struct json *j, struct arena *a)
 		memcpy(h.instance, instance.hash, sizeof h.instance);
 	} else {
 		check_failed(&instance, sizeof instance, &e);
+	}
+	if (decode_bgdbops(j, 0, a, &dbops, &e) == 0) {
+		check_dbops(&dbops);
+		memcpy(h.dbops, dbops.hash, sizeof h.dbops);
+	} else {
+		check_failed(&dbops, sizeof dbops, &e);
 	}
 	if (decode_statefulset(j, 0, a, &set, &e) == 0)
 		MUST(set.replicas >= 0 && set.ready_replicas >= 0 && set.observed_generation >= 0);

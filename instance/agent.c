@@ -110,6 +110,7 @@ agent_look(struct agent *a)
 	stale_look(a);
 	reinit_find(a);
 	operate_look(a);
+	agent_task_look(a);
 	api_look(a);
 }
 
@@ -124,6 +125,7 @@ on_init(struct self *c, struct ipc_msg *m)
 			view_silent(&a->view);
 		if (m->pod_state.accepts && !a->state.accepts)
 			a->poll_next.v = 0;
+		operate_accepts(a, m->pod_state.accepts);
 		a->state = m->pod_state;
 		a->state_known = true;
 		break;
@@ -188,6 +190,9 @@ on_peer(struct self *c, struct ipc_msg *m)
 	case IPC_FOLLOWED:
 		reinit_followed(a, &m->followed);
 		break;
+	case IPC_TASK_STATE:
+		agent_task_said(a, &m->task_state);
+		break;
 	default:
 		child_breach(c, "a message that is not for the agent");
 		return;
@@ -203,6 +208,7 @@ on_edge(struct self *c)
 	a->send_at = a->spec != NULL ? 0 : SIZE_MAX;
 	a->bootstrap_asked = false;
 	operate_edge_new(a);
+	agent_task_edge_new(a);
 	agent_look(a);
 }
 
@@ -324,6 +330,7 @@ agent_main(void)
 	arena_init(&a.spec_arena[1], SPEC_ARENA_MAX);
 	arena_init(&a.config.arena, CONFIG_ARENA_MAX);
 	a.send_at = SIZE_MAX;
+	a.task.script_fd = -1;
 	a.told = -1;
 	view_silent(&a.view);
 	connect_both(&a, host, (uint16_t)port, pod_ip);

@@ -2,9 +2,9 @@
  * agent: the one process in the pod that talks to the API server and to Patroni's REST API;
  * sandboxed. agent.c its start, init and pgctl; agent_api.c what it reads and writes in Kubernetes;
  * agent_patroni.c the polls and the switchover; agent_config.c Patroni's dynamic configuration;
- * agent_stale.c a bootstrap that died; agent_operate.c what the operator tells it to do once;
- * agent_reinit.c a replica that can not follow. view.c, report.c, stale.c, proof.c, follow.c and
- * dynamic.c hold what is pure.
+ * agent_stale.c a bootstrap that died; agent_operate.c what the operator tells it to do once,
+ * agent_task.c what it tells PostgreSQL's programs to; agent_reinit.c a replica that can not
+ * follow. view.c, report.c, stale.c, proof.c, follow.c and dynamic.c hold what is pure.
  */
 #ifndef INSTANCE_AGENT_H
 #define INSTANCE_AGENT_H
@@ -44,15 +44,40 @@ struct stale_job {
 	struct msec since, next;
 };
 
-/*
- * What the operator told this pod to do once. It is noted in status before it begins and when it
- * has ended; a successor of this agent that finds it begun begins it again, since each may be.
- */
+/* What the operator told this pod to do once, by way of Patroni. */
 struct operate_job {
 	char id[UID_TEXT_SIZE]; /* empty: nothing yet */
-	uint8_t kind, phase;    /* choices operation, operation_phase */
-	bool begun, posted;     /* by this agent; and Patroni was asked */
-	char text[IPC_TEXT_MAX + 1];
+	char candidate[NAME_MAX_LABEL + 1];
+	uint8_t kind, phase; /* choices operation, operation_phase */
+	bool begun, posted;  /* by this agent; and Patroni was asked */
+	bool led;            /* this instance was the primary when it began */
+	bool resumed;        /* a former agent of this pod had noted it */
+	unsigned polls;      /* how many there were when it came */
+	struct msec next;    /* not before */
+	struct msec down;    /* since then this primary takes no connections; 0 = it does */
+	uint32_t outage_ms;
+	char text[IPC_TEXT_MAX + 1]; /* while it runs: what its kind notes */
+};
+
+/*
+ * What the operator told this pod to have PostgreSQL's programs do. Noted in status before pgctl
+ * is told.
+ */
+struct task_job {
+	char id[UID_TEXT_SIZE]; /* empty: nothing yet */
+	unsigned number;        /* of the task, in this agent's life */
+	struct msg_task head;
+	unsigned names_n;
+	struct msg_task_name names[TASK_DATABASES_MAX + TASK_TABLES_MAX];
+	char script_map[NAME_MAX_OBJECT + 1], script_key[NAME_MAX_OBJECT + 1];
+	int script_fd; /* -1 = none */
+	bool listing;  /* a request for the script is under way, for task number listed */
+	unsigned listed, script_tries;
+	struct msec script_next;
+	size_t at;          /* of the messages that hand it over */
+	bool handed, begun; /* to this pgctl; perhaps, by whomever */
+	bool cancel, cancel_told;
+	struct msg_task_state state; /* what status is to say */
 };
 
 /* Operation Reinit, as far as this agent has come with it. */
@@ -106,6 +131,7 @@ struct agent {
 	struct report stored, sent;
 	struct writer status;
 	struct operate_job operate;
+	struct task_job task;
 
 	/* Our pod's label. */
 	bool label_known, label_asked, label_is;
@@ -151,17 +177,26 @@ void api_look(struct agent *a); /* status and label, if due */
 void patroni_look(struct agent *a);       /* poll, if due */
 void patroni_switchover(struct agent *a); /* at init's wish */
 void patroni_wake(struct agent *a);       /* once, when it has come to lead */
-/* POST /switchover, away from this pod. Patroni itself refuses when no replica is fit. */
-void patroni_post_switchover(
-    struct agent *a, void (*done)(struct agent *a, bool ok, struct str text));
-/* POST /restart, if a parameter waits for it; the answer comes when PostgreSQL is up again. */
-void patroni_post_restart(struct agent *a, void (*done)(struct agent *a, bool ok, struct str text));
+/*
+ * POST /switchover, away from this pod; candidate: empty or NULL = to whom it suits. Patroni itself
+ * refuses when no replica is fit.
+ */
+void patroni_post_switchover(struct agent *a, const char *candidate,
+    void (*done)(struct agent *a, bool ok, struct str text));
+/*
+ * One at a time. status 0: no answer, or one is under way. /restart answers when PostgreSQL is
+ * up.
+ */
+void patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
+    void (*done)(struct agent *a, int status, struct str text));
 
 /* agent_operate.c */
 /* Of our BGInstance: spec.operation, and what status says of it. */
 void operate_take(struct agent *a, const struct bginstance *i);
 void operate_look(struct agent *a);
 void operate_edge_new(struct agent *a);
+void operate_accepts(struct agent *a, bool accepts);
+bool operate_eager(const struct agent *a); /* it waits for a look at the cluster */
 void operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m);
 
 /* So it ended. */
@@ -173,6 +208,13 @@ void reinit_followed(struct agent *a, const struct msg_followed *m);
 void reinit_renewed(struct agent *a, const struct msg_renew_done *m);
 void reinit_look(struct agent *a); /* operation Reinit goes on */
 void reinit_report(const struct agent *a, struct report_input *in);
+
+/* agent_task.c */
+void agent_task_take(struct agent *a, const struct bginstance *i);
+void agent_task_state_from(const struct bginstance *i, struct msg_task_state *s);
+void agent_task_look(struct agent *a);
+void agent_task_edge_new(struct agent *a);
+void agent_task_said(struct agent *a, const struct msg_task_state *m);
 
 /* agent_config.c */
 void config_look(struct agent *a);

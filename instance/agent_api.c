@@ -94,6 +94,7 @@ take_instance(struct agent *a, const struct feed_item *item)
 	a->hold = i->hold;
 	a->stop = i->stop;
 	operate_take(a, i);
+	agent_task_take(a, i);
 	if (a->hold && !a->released)
 		a->adopting = true;
 	memset(r, 0, sizeof(*r));
@@ -120,6 +121,9 @@ take_instance(struct agent *a, const struct feed_item *item)
 	copy(r->operation_id, sizeof(r->operation_id), i->done_id);
 	copy(r->operation_message, sizeof(r->operation_message), i->done_message);
 	r->operation_phase = i->done_phase;
+	r->outage_ms = (uint32_t)i->done_outage_ms;
+	copy(r->task_id, sizeof(r->task_id), i->task_done_id);
+	agent_task_state_from(i, &r->task);
 }
 
 static void
@@ -231,6 +235,9 @@ make_report(const struct agent *a, struct report *out)
 	    .operation_id = a->operate.id,
 	    .operation_message = a->operate.text,
 	    .operation_phase = a->operate.phase,
+	    .outage_ms = a->operate.outage_ms,
+	    .task_id = a->task.id,
+	    .task = &a->task.state,
 	    .view = &a->view,
 	    .pod_known = a->state_known,
 	    .locked = a->state.locked,
@@ -316,6 +323,38 @@ put_operation(struct jw *w, const struct report *r)
 	jw_kv(w, "id", r->operation_id);
 	put_text(w, "phase", choice_text(VOCAB_operation_phase, r->operation_phase));
 	put_text(w, "message", r->operation_message);
+	put_number(w, "outageMs", r->outage_ms);
+	jw_end(w);
+}
+
+static void
+put_task(struct jw *w, const struct report *r)
+{
+	const struct msg_task_state *t = &r->task;
+
+	jw_key(w, "task");
+	if (r->task_id[0] == '\0') {
+		jw_null(w);
+		return;
+	}
+	jw_object(w);
+	jw_kv(w, "id", r->task_id);
+	jw_kv_int(w, "attempt", t->attempt);
+	put_text(w, "phase", choice_text(VOCAB_task_phase, t->phase));
+	put_number(w, "percent", t->percent);
+	put_text(w, "step", t->step);
+	put_text(w, "message", t->message);
+	put_text(w, "output", t->output);
+	put_number(w, "pagesRemoved", (int64_t)t->pages);
+	put_number(w, "tuplesRemoved", (int64_t)t->tuples);
+	put_number(w, "sizeBefore", (int64_t)t->size_before);
+	put_number(w, "sizeAfter", (int64_t)t->size_after);
+	put_text(w, "tps", t->tps);
+	put_text(w, "latencyAvg", t->latency_avg);
+	put_text(w, "latencyStddev", t->latency_stddev);
+	put_text(w, "latencyP50", t->latency_p50);
+	put_text(w, "latencyP95", t->latency_p95);
+	put_text(w, "latencyP99", t->latency_p99);
 	jw_end(w);
 }
 
@@ -349,6 +388,7 @@ put_report(struct buf *out, const struct uid *instance, const struct report *r)
 	put_number(&w, "configGeneration", r->config_generation);
 	put_text(&w, "podInputs", r->pod_inputs);
 	put_operation(&w, r);
+	put_task(&w, r);
 	put_text(&w, "postgresVersion", r->postgres_version);
 	put_text(&w, "patroniVersion", r->patroni_version);
 	put_text(&w, "binDir", r->bin_dir);
@@ -411,7 +451,7 @@ write_status(struct agent *a, const struct report *r)
 	struct buf body;
 
 	kube_path(path, KIND_BGINSTANCE, a->namespace, a->pod, "status", "fieldValidation=Strict");
-	buf_init(&body, 8192);
+	buf_init(&body, 16384);
 	put_report(&body, &a->instance_uid, r);
 	if (body.full)
 		die("a report does not fit");

@@ -1,8 +1,28 @@
 /*
- * What the operator tells this pod to do once: a planned switchover, a restart for a parameter that
- * waits for it. Level-triggered: whoever finds that what was asked is so already is done.
+ * What the operator tells this pod to do once, by way of Patroni: a switchover, a restart, a
+ * reload, a failover. Whoever finds that what was asked is so already is done; what that does not
+ * tell apart is noted in status before it begins, so that it is not done twice (operations[] says
+ * which).
  */
 #include "instance/agent.h"
+
+#define FAILOVER_MS 60000
+#define RELOAD_MS 10000
+#define RESTART_MS                                                                                 \
+	600000 /* the stop has no bound of its own (patroni/postgresql, Postgresql.stop) */
+#define AGAIN_MS 1000
+
+/*
+ * At most: init looks once in a tick, so it sees the beginning late, and what is shorter not at
+ * all.
+ */
+static uint32_t
+outage(const struct operate_job *job)
+{
+	int64_t seen = job->down.v != 0 ? clock_boot().v - job->down.v : 0;
+
+	return (uint32_t)(seen + TICK_MS);
+}
 
 static void
 finish(struct agent *a, enum choice_operation_phase phase, struct str text)
@@ -10,6 +30,9 @@ finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 	struct operate_job *job = &a->operate;
 
 	job->phase = (uint8_t)phase;
+	if (job->led && job->begun && phase == CHOICE_operation_phase_SUCCEEDED &&
+	    job->kind != CHOICE_operation_RELOAD)
+		job->outage_ms = outage(job);
 	str_copy_text(job->text, sizeof(job->text), text);
 	log_line(phase == CHOICE_operation_phase_FAILED ? LOG_WARN : LOG_INFO, "operation", NULL,
 	    "%s %s: %s", choice_text(VOCAB_operation, job->kind),
@@ -23,14 +46,38 @@ operate_finish(struct agent *a, enum choice_operation_phase phase, struct str te
 	finish(a, phase, text);
 }
 
+__attribute__((format(printf, 2, 3))) static void
+fail(struct agent *a, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	finish(a, CHOICE_operation_phase_FAILED, str_of(text));
+}
+
 static void
-on_done(struct agent *a, bool ok, struct str text)
+succeed(struct agent *a, const char *text)
+{
+	finish(a, CHOICE_operation_phase_SUCCEEDED, str_of(text));
+}
+
+static bool
+candidate_leads(const struct agent *a)
+{
+	return a->operate.candidate[0] != '\0' && strcmp(a->view.leader, a->operate.candidate) == 0;
+}
+
+/* --- Switchover */
+
+static void
+on_switched(struct agent *a, bool ok, struct str text)
 {
 	/* Refused, or the answer was lost with the leadership: what is so now decides. */
-	if (a->operate.kind == CHOICE_operation_SWITCHOVER)
-		ok = ok || !agent_leads(a);
-	else
-		ok = ok || (a->view.known && !a->view.pending_restart);
+	if (!ok)
+		ok = a->operate.candidate[0] != '\0' ? candidate_leads(a) : !agent_leads(a);
 	finish(a, ok ? CHOICE_operation_phase_SUCCEEDED : CHOICE_operation_phase_FAILED, text);
 }
 
@@ -44,7 +91,7 @@ operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m)
 	    a->operate.phase != CHOICE_operation_phase_RUNNING)
 		return;
 	a->operate.posted = true;
-	patroni_post_switchover(a, on_done);
+	patroni_post_switchover(a, a->operate.candidate, on_switched);
 }
 
 /* A new pgctl knows of no checkpoint. */
@@ -55,53 +102,226 @@ operate_edge_new(struct agent *a)
 		a->operate.begun = false;
 }
 
+/* Patroni looks at no candidate's lag; false: the operation has ended. */
+static bool
+candidate_fits(struct agent *a)
+{
+	const char *name = a->operate.candidate;
+	const struct view_member *m = view_find(&a->view, name);
+	int64_t max_lag = a->spec != NULL ? a->spec->max_lag : 0;
+
+	if (m == NULL)
+		fail(a, "candidate %s is no member of the cluster", name);
+	else if (!m->streaming)
+		fail(a, "candidate %s does not stream from the primary", name);
+	else if (m->lag < 0 || m->lag > max_lag)
+		fail(a,
+		    "candidate %s lags %lld bytes behind, spec.patroni.maximumLagOnFailover is "
+		    "%lld",
+		    name, (long long)m->lag, (long long)max_lag);
+	else
+		return true;
+	return false;
+}
+
 static void
 begin_switchover(struct agent *a)
 {
 	struct ipc_msg m = {.type = IPC_CHECKPOINT, .fds = {-1, -1}};
+	bool named = a->operate.candidate[0] != '\0';
 
-	if (agent_leads(a) && agent_must_leave(a) && a->view.candidate[0] == '\0')
-		finish(a, CHOICE_operation_phase_FAILED,
-		    STR("no instance that stays is streaming, so none can lead"));
+	if (named && candidate_leads(a))
+		succeed(a, "the candidate leads");
+	else if (named && !agent_leads(a))
+		fail(a, "this instance does not lead, so it can not hand over");
 	else if (!agent_leads(a))
-		finish(a, CHOICE_operation_phase_SUCCEEDED, STR("this instance does not lead"));
-	else
+		succeed(a, "this instance does not lead");
+	else if (!named && agent_must_leave(a) && a->view.candidate[0] == '\0')
+		fail(a, "no instance that stays is streaming, so none can lead");
+	else if (!named || candidate_fits(a))
 		a->operate.begun = child_send(&a->self, &m);
+}
+
+/* --- Restart, where a parameter waits for it. */
+
+static void
+on_restarted_pending(struct agent *a, int status, struct str text)
+{
+	bool ok = status == 200 || (a->view.known && !a->view.pending_restart);
+
+	finish(a, ok ? CHOICE_operation_phase_SUCCEEDED : CHOICE_operation_phase_FAILED, text);
 }
 
 static void
 begin_restart(struct agent *a)
 {
 	if (!a->view.pending_restart) {
-		finish(a, CHOICE_operation_phase_SUCCEEDED, STR("nothing waits for a restart"));
+		succeed(a, "nothing waits for a restart");
 		return;
 	}
 	a->operate.begun = true;
-	patroni_post_restart(a, on_done);
+	patroni_post(
+	    a, "/restart", STR("{\"restart_pending\":true}"), RESTART_MS, on_restarted_pending);
+}
+
+/* --- Restart, always: the note names the server that is to go. */
+
+static void
+put_note(const struct agent *a, char note[IPC_TEXT_MAX + 1])
+{
+	(void)snprintf(
+	    note, IPC_TEXT_MAX + 1, "restarting the server that started at %s", a->view.started);
+}
+
+/* No answer, or Patroni is at it: what then runs decides. */
+static void
+on_restarted(struct agent *a, int status, struct str text)
+{
+	if (status == 200) {
+		succeed(a, "");
+	} else if (status == 0 ||
+		   memmem(text.p, text.len, "in progress", strlen("in progress")) != NULL) {
+		a->operate.begun = false;
+		a->operate.next.v = clock_boot().v + AGAIN_MS;
+	} else {
+		finish(a, CHOICE_operation_phase_FAILED, text);
+	}
+}
+
+static void
+begin_restart_always(struct agent *a)
+{
+	char note[IPC_TEXT_MAX + 1];
+
+	if (!a->view.running || a->view.started[0] == '\0')
+		return; /* it comes up, or another is told by its operator */
+	put_note(a, note);
+	if (strcmp(note, a->operate.text) != 0) {
+		succeed(a, "");
+		return;
+	}
+	a->operate.begun = true;
+	patroni_post(a, "/restart", STR("{}"), RESTART_MS, on_restarted);
+}
+
+/* --- Reload */
+
+static void
+on_reloaded(struct agent *a, int status, struct str text)
+{
+	if (status == 202 || status == 200)
+		succeed(a, "");
+	else
+		finish(a, CHOICE_operation_phase_FAILED, text);
+}
+
+static void
+begin_reload(struct agent *a)
+{
+	a->operate.begun = true;
+	patroni_post(a, "/reload", STR("{}"), RELOAD_MS, on_reloaded);
+}
+
+/* --- Failover: may lose what the candidate has not got, so it is asked for once or not at all. */
+
+static void
+on_failed_over(struct agent *a, int status, struct str text)
+{
+	if (status == 200 || candidate_leads(a))
+		finish(a, CHOICE_operation_phase_SUCCEEDED, text);
+	else
+		finish(a, CHOICE_operation_phase_FAILED, text);
+}
+
+static void
+begin_failover(struct agent *a)
+{
+	char body[NAME_MAX_LABEL + 32];
+
+	if (candidate_leads(a)) {
+		succeed(a, "the candidate leads");
+		return;
+	}
+	if (a->operate.resumed) {
+		fail(a, "interrupted: whether Patroni was asked is not known");
+		return;
+	}
+	a->operate.begun = true;
+	/* the decoder has let only a DNS label through */
+	(void)snprintf(body, sizeof(body), "{\"candidate\":\"%s\"}", a->operate.candidate);
+	patroni_post(a, "/failover", str_of(body), FAILOVER_MS, on_failed_over);
+}
+
+/* --- All of them. */
+
+static const struct {
+	void (*begin)(struct agent *);
+	bool noted; /* in status, before it begins */
+} operations[CHOICE_operation_COUNT] = {
+    [CHOICE_operation_SWITCHOVER] = {begin_switchover, true},
+    [CHOICE_operation_RESTART] = {begin_restart, true},
+    [CHOICE_operation_RESTART_ALWAYS] = {begin_restart_always, true},
+    [CHOICE_operation_RELOAD] = {begin_reload, false},
+    [CHOICE_operation_FAILOVER] = {begin_failover, true},
+    [CHOICE_operation_REINIT] = {NULL, true},
+};
+
+/* The cluster as it was after the operation came, where a candidate is judged by it. */
+static bool
+seen(const struct agent *a)
+{
+	return a->view.known && a->view.cluster_known &&
+	       (a->operate.candidate[0] == '\0' || a->polls - a->operate.polls >= 2);
+}
+
+bool
+operate_eager(const struct agent *a)
+{
+	return a->operate.phase == CHOICE_operation_phase_RUNNING && !a->operate.begun &&
+	       a->operate.candidate[0] != '\0';
 }
 
 void
 operate_look(struct agent *a)
 {
-	static void (*const begin[CHOICE_operation_COUNT])(struct agent *) = {
-	    [CHOICE_operation_SWITCHOVER] = begin_switchover,
-	    [CHOICE_operation_RESTART] = begin_restart,
-	};
-	const struct operate_job *job = &a->operate;
-	bool noted = strcmp(a->stored.operation_id, job->id) == 0 && !a->status.busy;
+	struct operate_job *job = &a->operate;
 
 	if (job->kind == CHOICE_operation_REINIT) {
-		if (job->phase == CHOICE_operation_phase_RUNNING && noted && a->password_known)
+		if (job->phase == CHOICE_operation_phase_RUNNING && a->password_known &&
+		    strcmp(a->stored.operation_id, job->id) == 0 && !a->status.busy)
 			reinit_look(a);
 		return;
 	}
-	if (job->phase != CHOICE_operation_phase_RUNNING || job->begun ||
-	    begin[job->kind] == NULL || !a->view.known || !a->view.cluster_known ||
-	    !a->password_known)
+	if (job->phase != CHOICE_operation_phase_RUNNING || job->begun || !a->password_known ||
+	    a->now.v < job->next.v || !seen(a))
 		return;
-	/* Not before it is noted: else a crash would leave no trace of it. */
-	if (noted)
-		begin[job->kind](a);
+	if (operations[job->kind].begin == NULL) {
+		fail(a, "this instance knows no such operation");
+		return;
+	}
+	if (job->kind == CHOICE_operation_RESTART_ALWAYS && job->text[0] == '\0') {
+		if (a->view.running && a->view.started[0] != '\0')
+			put_note(a, job->text);
+		return;
+	}
+	/* Else a crash would leave no trace of it. */
+	if (!operations[job->kind].noted ||
+	    (strcmp(a->stored.operation_id, job->id) == 0 &&
+		strcmp(a->stored.operation_message, job->text) == 0 && !a->status.busy)) {
+		job->led = a->view.primary;
+		operations[job->kind].begin(a);
+	}
+}
+
+/* init's word on whether PostgreSQL takes connections: how long a primary did not is an outage. */
+void
+operate_accepts(struct agent *a, bool accepts)
+{
+	struct operate_job *job = &a->operate;
+
+	if (!accepts && job->down.v == 0 && job->begun && job->led &&
+	    job->phase == CHOICE_operation_phase_RUNNING)
+		job->down = clock_boot();
 }
 
 void
@@ -112,12 +332,18 @@ operate_take(struct agent *a, const struct bginstance *i)
 	if (i->operation_id.len == 0 || !str_is(i->operation_pod, a->pod_uid) ||
 	    str_is(i->operation_id, job->id))
 		return;
-	*job = (struct operate_job){.kind = i->operation, .phase = CHOICE_operation_phase_RUNNING};
+	*job = (struct operate_job){
+	    .kind = i->operation, .phase = CHOICE_operation_phase_RUNNING, .polls = a->polls};
 	str_copy_text(job->id, sizeof(job->id), i->operation_id);
-	if (!str_eq(i->done_id, i->operation_id) ||
-	    i->done_phase == CHOICE_operation_phase_RUNNING ||
-	    i->done_phase == CHOICE_operation_phase_NONE)
+	str_copy_text(job->candidate, sizeof(job->candidate), i->operation_candidate);
+	if (job->candidate[0] != '\0')
+		a->poll_next.v = 0;
+	if (!str_eq(i->done_id, i->operation_id) || i->done_phase == CHOICE_operation_phase_NONE ||
+	    !str_is(i->pod_uid, a->pod_uid))
 		return;
-	job->phase = i->done_phase; /* a former agent of this pod has ended it */
+	/* a former agent of this pod has noted it, or ended it */
+	job->phase = i->done_phase;
+	job->resumed = true;
+	job->outage_ms = (uint32_t)i->done_outage_ms;
 	str_copy_text(job->text, sizeof(job->text), i->done_message);
 }

@@ -10,10 +10,8 @@
 #define ASK_MS 1000
 #define ALIVE_MS 700
 #define SWITCHOVER_MS 60000 /* a large server may take long to stop */
-/* The stop has no bound of its own (patroni/postgresql, Postgresql.stop). */
-#define RESTART_MS 600000
-#define OWN_POD_MS 300  /* the API may be away: it is not needed */
-#define CLUSTER_EVERY 5 /* polls */
+#define OWN_POD_MS 300      /* the API may be away: it is not needed */
+#define CLUSTER_EVERY 5     /* polls */
 #define MISSES_MAX 3
 #define NEAR (1 << 20) /* report.c's lag class None */
 #define ARENA_MAX (4u << 20)
@@ -45,6 +43,7 @@ end_poll(struct agent *a, bool answered)
 {
 	struct msec now = clock_boot();
 	int64_t ms = !answered          ? POLL_EAGER_MS
+	             : operate_eager(a) ? POLL_EAGER_MS
 	             : serves(a)        ? POLL_MS
 	             : a->state.accepts ? POLL_EAGER_MS
 	                                : POLL_START_MS;
@@ -127,7 +126,8 @@ on_patroni(void *arg, const struct kube_reply *r)
 		return;
 	}
 	misses = 0;
-	if (same_standing(&before, &a->view) && serves(a) && a->polls % CLUSTER_EVERY != 0)
+	if (same_standing(&before, &a->view) && serves(a) && a->polls % CLUSTER_EVERY != 0 &&
+	    !operate_eager(a))
 		end_poll(a, true);
 	else
 		ask(a, "/cluster", ASK_MS, on_cluster);
@@ -165,7 +165,8 @@ patroni_look(struct agent *a)
 
 static struct asked {
 	void (*done)(struct agent *a, bool ok, struct str text);
-} asked_switchover, asked_restart;
+} asked_switchover;
+static void (*posted)(struct agent *a, int status, struct str text);
 
 static void
 answer(struct agent *a, struct asked *asked, const struct kube_reply *r)
@@ -186,7 +187,8 @@ on_switchover(void *arg, const struct kube_reply *r)
 }
 
 void
-patroni_post_switchover(struct agent *a, void (*done)(struct agent *a, bool ok, struct str text))
+patroni_post_switchover(
+    struct agent *a, const char *candidate, void (*done)(struct agent *a, bool ok, struct str text))
 {
 	struct kube_request r = {.method = KUBE_POST,
 	    .path = "/switchover",
@@ -204,7 +206,9 @@ patroni_post_switchover(struct agent *a, void (*done)(struct agent *a, bool ok, 
 	jw_init(&w, &body);
 	jw_object(&w);
 	jw_kv(&w, "leader", a->pod);
-	if (agent_must_leave(a) && a->view.candidate[0] != '\0')
+	if (candidate != NULL && candidate[0] != '\0')
+		jw_kv(&w, "candidate", candidate);
+	else if (agent_must_leave(a) && a->view.candidate[0] != '\0')
 		jw_kv(&w, "candidate", a->view.candidate);
 	jw_end(&w);
 	r.body = buf_view(&body);
@@ -213,26 +217,33 @@ patroni_post_switchover(struct agent *a, void (*done)(struct agent *a, bool ok, 
 }
 
 static void
-on_restart(void *arg, const struct kube_reply *r)
+on_posted(void *arg, const struct kube_reply *r)
 {
-	answer(arg, &asked_restart, r);
+	void (*done)(struct agent *, int, struct str) = posted;
+
+	posted = NULL;
+	if (r->outcome != KUBE_REPLIED)
+		done(arg, 0, str_of(r->err.text));
+	else
+		done(arg, r->status, r->body);
 }
 
 void
-patroni_post_restart(struct agent *a, void (*done)(struct agent *a, bool ok, struct str text))
+patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
+    void (*done)(struct agent *a, int status, struct str text))
 {
 	const struct kube_request r = {.method = KUBE_POST,
-	    .path = "/restart",
+	    .path = path,
 	    .content = KUBE_JSON,
-	    .body = STR("{\"restart_pending\":true}"),
-	    .timeout_ms = RESTART_MS};
+	    .body = body,
+	    .timeout_ms = timeout_ms};
 
-	if (asked_restart.done != NULL) {
-		done(a, false, STR("a restart is under way"));
+	if (posted != NULL) {
+		done(a, 0, STR("another request is under way"));
 		return;
 	}
-	asked_restart.done = done;
-	kube_send(a->rest, &r, on_restart, a);
+	posted = done;
+	kube_send(a->rest, &r, on_posted, a);
 }
 
 static void
@@ -305,7 +316,7 @@ on_own_pod(void *arg, const struct kube_reply *r)
 	if (is_forced(a, r))
 		tell_switchover(a, false, STR("the pod was deleted by force: no time for it"));
 	else
-		patroni_post_switchover(a, tell_switchover);
+		patroni_post_switchover(a, NULL, tell_switchover);
 }
 
 /* No such wish when the cluster goes, or is paused. */

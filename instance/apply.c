@@ -56,7 +56,7 @@ psql(struct pgctl *p, const char *database, struct str input, int timeout_ms,
 		(void)checks_find_program("psql", p->path, program);
 	(void)snprintf(path, sizeof(path), "PATH=%s", p->path);
 	(void)snprintf(dbname, sizeof(dbname), "PGDATABASE=%s", database);
-	run_start(p->self.loop, &s, done, p);
+	(void)run_start(p->self.loop, &s, done, p);
 }
 
 static bool

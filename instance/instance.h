@@ -22,6 +22,8 @@
 #define PGPASS_PATH WORK_DIR "/pgpass"           /* Patroni's */
 #define PSQL_PASS_PATH WORK_DIR "/psql.pass"     /* pgctl's */
 #define FOLLOW_PASS_PATH WORK_DIR "/follow.pass" /* pgctl's, for the leader's server */
+#define TASK_PASS_PATH WORK_DIR "/task.pass"     /* a task's: the superuser's */
+#define SCRIPT_PASS_PATH WORK_DIR "/script.pass" /* a script's: of whom it runs as */
 #define CHECK_DIR WORK_DIR "/check"
 #define SOCKET_DIR "/run/postgresql"
 #define CREDENTIALS_DIR "/bestgres/credentials"

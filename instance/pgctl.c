@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "instance/task.h"
 #include "instance/work.h"
 
 #define TROUBLE_S 5. /* while something is missing, look again this often */
@@ -75,6 +76,7 @@ pgctl_flush(struct pgctl *p)
 	send_due(p, &checkpointed, &p->checkpointed_due);
 	followed.followed = p->followed;
 	send_due(p, &followed, &p->followed_due);
+	task_say(p->task);
 }
 
 static void
@@ -121,6 +123,14 @@ on_peer(struct self *c, struct ipc_msg *m)
 	case IPC_FOLLOW:
 		ask_begin(p, &m->follow);
 		break;
+	case IPC_TASK:
+	case IPC_TASK_NAME:
+	case IPC_TASK_SCRIPT:
+	case IPC_TASK_END:
+	case IPC_TASK_CANCEL:
+		if (!task_take(p->task, m))
+			child_breach(c, "a part of a task without its beginning, or too many");
+		break;
 	default:
 		if (p->incoming == NULL || !spec_add(p->incoming, m)) {
 			child_breach(c, "a part of a spec without its beginning");
@@ -144,6 +154,7 @@ on_edge(struct self *c)
 	p->checked_due = p->checked_spec != NULL && p->checked_spec == p->spec;
 	p->done_due = false;
 	p->checkpointed_due = p->followed_due = false;
+	task_edge_new(p->task);
 	pgctl_flush(p);
 }
 
@@ -200,6 +211,7 @@ pgctl_main(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if ((p.self.loop = ev_default_loop(EVFLAG_AUTO)) == NULL)
 		die("no event loop");
+	p.task = task_new(&p);
 	ev_timer_init(&timer, on_timer, TROUBLE_S, TROUBLE_S);
 	timer.data = &p;
 	ev_timer_start(p.self.loop, &timer);

@@ -15,18 +15,28 @@
 struct run_result {
 	int status; /* exit status; -1: ended by a signal, could not start, or took too long */
 	bool timed_out;
-	struct str out, err; /* NUL-terminated, cut at RUN_OUTPUT_MAX; valid during the callback */
+	/* NUL-terminated, valid during the callback; past RUN_OUTPUT_MAX out's end and err's
+	 * beginning are missing */
+	struct str out, err;
 };
 #define RUN_OUTPUT_MAX 65536
 struct run_spec {
 	const char *const *argv; /* argv[0]: an absolute path */
 	const char *const *env;
-	struct str input; /* copied */
-	int timeout_ms;
+	struct str input;                              /* copied */
+	int timeout_ms;                                /* 0 = none */
+	void (*on_stderr)(void *arg, struct str text); /* as it comes; may be NULL */
 };
-/* done is called once, never from inside run_start. */
-void run_start(struct ev_loop *loop, const struct run_spec *s,
+struct run;
+/* done is called once, never from inside run_start; then the run is gone. It dies with us. */
+struct run *run_start(struct ev_loop *loop, const struct run_spec *s,
     void (*done)(void *arg, const struct run_result *), void *arg);
+void run_stop(struct run *r); /* kills it and what it started; done follows */
+
+/* --- passfile.c */
+/* For libpq's PGPASSFILE: this user's password, for every host and database. */
+int passfile_write(
+    const char *path, const char *user, const struct secret *password, struct err *e);
 
 /* --- passfile.c */
 /* For libpq's PGPASSFILE: this user's password, for every host and database. */

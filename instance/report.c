@@ -185,6 +185,11 @@ report_make(const struct report_input *in, struct report *out)
 	str_copy_text(
 	    out->operation_message, sizeof(out->operation_message), str_of(in->operation_message));
 	out->operation_phase = in->operation_phase;
+	out->outage_ms = in->outage_ms;
+	if (in->task != NULL) {
+		(void)snprintf(out->task_id, sizeof(out->task_id), "%s", in->task_id);
+		out->task = *in->task;
+	}
 	if (id != 0)
 		(void)snprintf(out->system_identifier, sizeof(out->system_identifier), "%llu",
 		    (unsigned long long)id);
@@ -236,7 +241,32 @@ operation_differs(const struct report *a, const struct report *b)
 {
 	return strcmp(a->operation_id, b->operation_id) != 0 ||
 	       a->operation_phase != b->operation_phase ||
-	       strcmp(a->operation_message, b->operation_message) != 0;
+	       strcmp(a->operation_message, b->operation_message) != 0 ||
+	       a->outage_ms != b->outage_ms;
+}
+
+/* Where it stands, which is written at once; how far it is may wait. */
+static bool
+task_turned(const struct report *a, const struct report *b)
+{
+	return strcmp(a->task_id, b->task_id) != 0 || a->task.attempt != b->task.attempt ||
+	       a->task.phase != b->task.phase;
+}
+
+static bool
+task_differs(const struct report *a, const struct report *b)
+{
+	const struct msg_task_state *x = &a->task, *y = &b->task;
+
+	return task_turned(a, b) || x->percent != y->percent || strcmp(x->step, y->step) != 0 ||
+	       strcmp(x->message, y->message) != 0 || strcmp(x->output, y->output) != 0 ||
+	       x->pages != y->pages || x->tuples != y->tuples || x->size_before != y->size_before ||
+	       x->size_after != y->size_after || strcmp(x->tps, y->tps) != 0 ||
+	       strcmp(x->latency_avg, y->latency_avg) != 0 ||
+	       strcmp(x->latency_stddev, y->latency_stddev) != 0 ||
+	       strcmp(x->latency_p50, y->latency_p50) != 0 ||
+	       strcmp(x->latency_p95, y->latency_p95) != 0 ||
+	       strcmp(x->latency_p99, y->latency_p99) != 0;
 }
 
 bool
@@ -247,7 +277,7 @@ report_differs(const struct report *stored, const struct report *now)
 	if (strcmp(stored->pod_uid, now->pod_uid) != 0 || stored->state != now->state ||
 	    stored->role != now->role || stored->disk != now->disk ||
 	    stored->reason != now->reason || strcmp(stored->message, now->message) != 0 ||
-	    operation_differs(stored, now))
+	    operation_differs(stored, now) || task_differs(stored, now))
 		return true;
 	return now->state != CHOICE_instance_state_STARTING && facts_differ(stored, now);
 }
@@ -266,7 +296,8 @@ report_urgent(const struct report *stored, const struct report *now)
 	if (strcmp(stored->pod_uid, now->pod_uid) != 0)
 		return now->state !=
 		       CHOICE_instance_state_WAITING_FOR_LOCK; /* the first word of this pod */
-	if (operation_differs(stored, now) || now->disk > stored->disk ||
+	if (operation_differs(stored, now) || task_turned(stored, now) ||
+	    now->disk > stored->disk ||
 	    (now->reason == REASON_RESTING && now->state != stored->state))
 		return true;
 	if (stored->role == CHOICE_instance_role_PRIMARY &&

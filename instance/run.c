@@ -7,6 +7,7 @@
 #include <ev.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ struct run {
 	size_t written;
 	bool exited, timed_out;
 	int status;
+	void (*on_stderr)(void *arg, struct str text);
 	void (*done)(void *arg, const struct run_result *);
 	void *arg;
 };
@@ -65,6 +67,19 @@ finish_if_over(struct run *r)
 	xfree(r);
 }
 
+/* Of what is said to stderr the last words count. */
+static void
+keep_end(struct run *r, struct str text)
+{
+	struct buf *b = &r->err_text;
+
+	if (b->len + text.len >= RUN_OUTPUT_MAX)
+		buf_drop(b, b->len / 2);
+	buf_str(b, text);
+	if (r->on_stderr != NULL)
+		r->on_stderr(r->arg, text);
+}
+
 static void
 collect(struct run *r, ev_io *w, int *fd, struct buf *b)
 {
@@ -72,7 +87,9 @@ collect(struct run *r, ev_io *w, int *fd, struct buf *b)
 	ssize_t n = read(*fd, chunk, sizeof(chunk));
 
 	if (n > 0) {
-		if (b->len + (size_t)n < RUN_OUTPUT_MAX)
+		if (b == &r->err_text)
+			keep_end(r, (struct str){chunk, (size_t)n});
+		else if (b->len + (size_t)n < RUN_OUTPUT_MAX)
 			buf_put(b, chunk, (size_t)n); /* the rest is read, but nobody needs it */
 		return;
 	}
@@ -132,6 +149,12 @@ on_exit_status(struct ev_loop *loop, ev_child *w, int revents)
 	finish_if_over(r);
 }
 
+void
+run_stop(struct run *r)
+{
+	(void)kill(-r->pid, SIGKILL);
+}
+
 static void
 on_timeout(struct ev_loop *loop, ev_timer *w, int revents)
 {
@@ -140,7 +163,7 @@ on_timeout(struct ev_loop *loop, ev_timer *w, int revents)
 	(void)loop;
 	(void)revents;
 	r->timed_out = true;
-	(void)kill(-r->pid, SIGKILL);
+	run_stop(r);
 	if (r->exited) {
 		stop_io(r, &r->on_out, &r->out);
 		stop_io(r, &r->on_err, &r->err);
@@ -149,11 +172,14 @@ on_timeout(struct ev_loop *loop, ev_timer *w, int revents)
 }
 
 _Noreturn static void
-become(const struct run_spec *s, const int in[2], const int out[2], const int err[2])
+become(const struct run_spec *s, pid_t parent, const int in[2], const int out[2], const int err[2])
 {
 	sigset_t none;
 
 	(void)setpgid(0, 0);
+	/* What nobody would read the end of does not go on. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 || getppid() != parent)
+		_exit(126);
 	for (int sig = 1; sig < NSIG; sig++)
 		(void)signal(sig, SIG_DFL);
 	(void)sigemptyset(&none);
@@ -178,11 +204,12 @@ watch(struct run *r, ev_io *w, void (*cb)(struct ev_loop *, ev_io *, int), int f
 	ev_io_start(r->loop, w);
 }
 
-void
+struct run *
 run_start(struct ev_loop *loop, const struct run_spec *s,
     void (*done)(void *arg, const struct run_result *), void *arg)
 {
 	struct run *r = xcalloc(1, sizeof(*r));
+	pid_t self = getpid();
 	int in[2], out[2], err[2];
 
 	if (pipe2(in, O_CLOEXEC) == -1 || pipe2(out, O_CLOEXEC) == -1 ||
@@ -191,11 +218,13 @@ run_start(struct ev_loop *loop, const struct run_spec *s,
 	if ((r->pid = fork()) == -1)
 		die("fork: %s", strerror(errno)); /* init starts us again */
 	if (r->pid == 0)
-		become(s, in, out, err);
+		become(s, self, in, out, err);
+	(void)setpgid(r->pid, r->pid); /* whoever is first: run_stop may come at once */
 	(void)close(in[0]);
 	(void)close(out[1]);
 	(void)close(err[1]);
 	r->loop = loop;
+	r->on_stderr = s->on_stderr;
 	r->done = done;
 	r->arg = arg;
 	r->in = in[1];
@@ -213,5 +242,7 @@ run_start(struct ev_loop *loop, const struct run_spec *s,
 	ev_child_start(loop, &r->on_exit);
 	ev_timer_init(&r->timeout, on_timeout, s->timeout_ms / 1000., 1.);
 	r->timeout.data = r;
-	ev_timer_start(loop, &r->timeout);
+	if (s->timeout_ms > 0)
+		ev_timer_start(loop, &r->timeout);
+	return r;
 }

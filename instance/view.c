@@ -84,6 +84,7 @@ view_read_patroni(struct view *v, const struct json *j, bool near, struct err *e
 		return err_set(e, ERR_INVALID, "Patroni's answer has no state");
 	text_at(j, root, "state", v->state, sizeof(v->state));
 	text_at(j, root, "patroni.version", v->patroni_version, sizeof(v->patroni_version));
+	text_at(j, root, "postmaster_start_time", v->started, sizeof(v->started));
 	text_at(j, root, "database_system_identifier", id, sizeof(id));
 	v->system_identifier = str_to_u64(str_of(id), &n) == 0 ? n : 0;
 	v->running = strcmp(v->state, "running") == 0;
@@ -127,6 +128,7 @@ read_member(struct view *v, const struct json *j, int member, const char *self)
 		v->has_sync = true;
 	if (leader) {
 		v->has_leader = true;
+		json_copy_text(j, name, v->leader, sizeof(v->leader));
 		v->leader_timeline = u32_at(j, member, "timeline");
 		text_at(j, member, "host", v->leader_host, sizeof(v->leader_host));
 	}
@@ -139,6 +141,15 @@ read_member(struct view *v, const struct json *j, int member, const char *self)
 		   lower((struct str){raw.p + 1, raw.len - 2}, str_of(self))) {
 		v->lowest_live = false;
 	}
+}
+
+static void
+note_member(struct view_member *m, const struct json *j, int member)
+{
+	json_copy_text(j, json_get(j, member, STR("name")), m->name, sizeof(m->name));
+	m->streaming = json_string_is(j, json_get(j, member, STR("state")), "streaming");
+	if (json_i64(j, json_get(j, member, STR("lag")), &m->lag) == -1 || m->lag < 0)
+		m->lag = -1;
 }
 
 /* "demo-12" is 12; -1: no pod's name. */
@@ -184,7 +195,7 @@ view_read_cluster(
 		return err_set(e, ERR_INVALID, "Patroni's cluster has no members");
 	v->has_leader = v->leads = v->has_sync = false;
 	v->members = 0;
-	v->candidate[0] = '\0';
+	v->candidate[0] = v->leader[0] = '\0';
 	v->lowest_live = true;
 	v->leader_timeline = 0;
 	v->leader_host[0] = '\0';
@@ -192,10 +203,21 @@ view_read_cluster(
 	for (int k = json_first(j, members); k != JSON_NONE; k = json_next(j, k)) {
 		read_member(v, j, k, self);
 		consider(v, j, k, instances, &best_sync);
+		if (v->members < INSTANCES_MAX)
+			note_member(&v->member[v->members], j, k);
 		v->members++;
 	}
 	v->cluster_known = true;
 	return 0;
+}
+
+const struct view_member *
+view_find(const struct view *v, const char *name)
+{
+	for (unsigned i = 0; v->cluster_known && i < v->members && i < INSTANCES_MAX; i++)
+		if (strcmp(v->member[i].name, name) == 0)
+			return &v->member[i];
+	return NULL;
 }
 
 void

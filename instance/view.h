@@ -5,8 +5,14 @@
 #ifndef INSTANCE_VIEW_H
 #define INSTANCE_VIEW_H
 
+#include "ipc/ipc.h"
 #include "kube/kube.h"
 
+struct view_member {
+	char name[NAME_MAX_LABEL + 1];
+	bool streaming;
+	int64_t lag; /* bytes behind the leader; -1 = unknown */
+};
 struct view {
 	/* GET /patroni */
 	bool known; /* a body was understood since the last silence */
@@ -19,6 +25,7 @@ struct view {
 	uint64_t system_identifier;
 	uint64_t received, replayed; /* a replica's WAL positions; 0 = not known */
 	char patroni_version[17];
+	char started[48]; /* PostgreSQL, as Patroni writes it */
 	/* GET /cluster */
 	bool cluster_known, has_leader, leads; /* leads: the lock is ours */
 	/* a replica that Patroni would let take over in synchronous mode */
@@ -30,12 +37,16 @@ struct view {
 	char leader_host[46]; /* empty = not known */
 	int64_t lag;          /* of this member; -1 = unknown */
 	unsigned members;
+	char leader[NAME_MAX_LABEL + 1];
+	struct view_member member[INSTANCES_MAX]; /* the first ones */
 };
 /* near: GET /replica?lag=N said 200; its body is /patroni's. */
 int view_read_patroni(struct view *v, const struct json *j, bool near, struct err *e);
 /* instances: the spec's; members beyond it are no candidates. 0 = not known. */
 int view_read_cluster(
     struct view *v, const struct json *j, const char *self, int64_t instances, struct err *e);
+/* NULL: not among those of the last /cluster. */
+const struct view_member *view_find(const struct view *v, const char *name);
 void view_silent(struct view *v); /* nothing is known any more */
 /* May this replica serve reads? */
 bool view_serves_reads(const struct view *v, int64_t max_lag);
@@ -74,7 +85,9 @@ struct report {
 	    patroni_version[17], bin_dir[257], anchor_uid[UID_TEXT_SIZE], message[IPC_TEXT_MAX + 1];
 	char pod_inputs[17], operation_id[UID_TEXT_SIZE], operation_message[IPC_TEXT_MAX + 1];
 	uint8_t state, role, lag, disk, reason, operation_phase;
-	uint32_t timeline;
+	uint32_t timeline, outage_ms;
+	char task_id[UID_TEXT_SIZE];
+	struct msg_task_state task; /* its id is not used */
 	bool pending_restart, restart_lowers, patroni_paused, pgdata_empty, bootstrapped;
 	int64_t config_generation;
 	bool certain; /* not written: Patroni itself says so, rather than its silence */
@@ -84,6 +97,9 @@ struct report_input {
 	/* what the operator told this pod to do; an empty id: nothing */
 	const char *operation_id, *operation_message;
 	uint8_t operation_phase;
+	uint32_t outage_ms;
+	const char *task_id;
+	const struct msg_task_state *task;
 	const struct view *view;
 	bool pod_known, locked, patroni_running, stopping; /* init's POD_STATE */
 	uint32_t patroni_exits, fences;

@@ -34,7 +34,7 @@ run(struct pgctl *p, const char *const *argv, void (*done)(void *, const struct 
 
 	(void)snprintf(path, sizeof(path), "PATH=%s", p->path);
 	p->waiting = true;
-	run_start(p->self.loop, &s, done, p);
+	(void)run_start(p->self.loop, &s, done, p);
 }
 
 /* After a child process: on, or from the beginning if the world has changed meanwhile. */

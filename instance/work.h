@@ -17,8 +17,10 @@ enum stage {
 	STAGE_WRITE, /* patroni.yml */
 	STAGE_DONE
 };
+struct task;
 struct pgctl {
 	struct self self;
+	struct task *task; /* BGInstance.spec.task */
 	const char *cluster, *namespace, *pod, *pod_ip, *path;
 	struct msg_pod_state state; /* init's last word */
 	struct spec *incoming, *spec, *checked_spec;

@@ -46,6 +46,11 @@ static const struct row bginstance_rows[] = {
 #include "model/bginstance.def"
 };
 #undef DECODED
+#define DECODED bgdbops
+static const struct row bgdbops_rows[] = {
+#include "model/bgdbops.def"
+};
+#undef DECODED
 #define DECODED statefulset_view
 /* clang-format off */
 static const struct row statefulset_rows[] = {
@@ -366,6 +371,7 @@ decode_object(struct decoder *d, const struct row *rows, size_t n, int object, v
 }
 _Static_assert(offsetof(struct bgcluster, meta) == 0, "decode_object");
 _Static_assert(offsetof(struct bginstance, meta) == 0, "decode_object");
+_Static_assert(offsetof(struct bgdbops, meta) == 0, "decode_object");
 _Static_assert(offsetof(struct statefulset_view, meta) == 0, "decode_object");
 
 /* --- Kinds. */
@@ -410,20 +416,43 @@ check_spec(const struct json *j, int object, void *out, size_t size, struct err 
 	return err_set(e, ERR_INVALID, "spec: is missing");
 }
 
+static unsigned
+read_conditions(
+    const struct json *j, int object, struct arena *a, struct condition out[CONDITIONS_MAX])
+{
+	int list = json_path(j, object, "status.conditions");
+	unsigned n = 0;
+
+	for (int k = json_first(j, list); k != JSON_NONE && n < CONDITIONS_MAX; k = json_next(j, k))
+		n += read_condition(j, k, a, &out[n]);
+	return n;
+}
+
 int
 decode_bgcluster(
     const struct json *j, int object, struct arena *a, struct bgcluster *out, struct err *e)
 {
 	struct decoder d = {.j = j, .a = a, .e = e};
-	int list = json_path(j, object, "status.conditions");
 
 	if (decode_object(&d, bgcluster_rows, COUNT(bgcluster_rows), object, out, sizeof *out,
 		out->hash) < 0 ||
 	    check_spec(j, object, out, sizeof *out, e) < 0)
 		return -1;
-	for (int k = json_first(j, list); k != JSON_NONE && out->conditions_n < CONDITIONS_MAX;
-	     k = json_next(j, k))
-		out->conditions_n += read_condition(j, k, a, &out->conditions[out->conditions_n]);
+	out->conditions_n = read_conditions(j, object, a, out->conditions);
+	return 0;
+}
+
+int
+decode_bgdbops(
+    const struct json *j, int object, struct arena *a, struct bgdbops *out, struct err *e)
+{
+	struct decoder d = {.j = j, .a = a, .e = e};
+
+	if (decode_object(
+		&d, bgdbops_rows, COUNT(bgdbops_rows), object, out, sizeof *out, out->hash) < 0 ||
+	    check_spec(j, object, out, sizeof *out, e) < 0)
+		return -1;
+	out->conditions_n = read_conditions(j, object, a, out->conditions);
 	return 0;
 }
 

@@ -140,6 +140,10 @@ int decode_bgcluster(
     const struct json *j, int object, struct arena *a, struct bgcluster *out, struct err *e);
 int decode_bginstance(
     const struct json *j, int object, struct arena *a, struct bginstance *out, struct err *e);
+/* finalizer in meta is FINALIZER's: of a BGDbOps see decode_has_finalizer. */
+int decode_bgdbops(
+    const struct json *j, int object, struct arena *a, struct bgdbops *out, struct err *e);
+bool decode_has_finalizer(const struct json *j, int object, const char *finalizer);
 int decode_statefulset(
     const struct json *j, int object, struct arena *a, struct statefulset_view *out, struct err *e);
 /* spec.maintenanceWindows, list being its node; absent gives none. After an error n is 0. */

@@ -76,6 +76,17 @@ meta_deletion(struct meta_ctx *c, struct object_meta *out)
 	return 0;
 }
 
+bool
+decode_has_finalizer(const struct json *j, int object, const char *finalizer)
+{
+	int list = json_path(j, object, "metadata.finalizers");
+
+	for (int k = json_first(j, list); k != JSON_NONE; k = json_next(j, k))
+		if (json_string_is(j, k, finalizer))
+			return true;
+	return false;
+}
+
 int
 decode_hex16(const struct json *j, int node, uint64_t *out)
 {

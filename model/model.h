@@ -178,6 +178,14 @@ struct bginstance {
 #include "model/bginstance.def"
 	uint64_t hash[2]; /* GROUP_SPEC, GROUP_STATUS */
 };
+/* A decoded BGDbOps. */
+struct bgdbops {
+	struct object_meta meta;
+#include "model/bgdbops.def"
+	uint64_t hash[2]; /* GROUP_SPEC, GROUP_STATUS */
+	struct condition conditions[CONDITIONS_MAX];
+	unsigned conditions_n;
+};
 #undef TEXT
 #undef INT
 #undef BOOL
@@ -241,6 +249,24 @@ void model_child_name(
 int64_t model_replicas(const struct bgcluster *c);
 /* spec.fencedInstances as a mask of ordinals; a name of no instance is not in it. */
 uint32_t model_fenced(const struct bgcluster *c);
+/*
+ * What a BGDbOps is done by: one of task and operation; a restart and a reload by the latter on one
+ * pod after another.
+ */
+struct dbops_info {
+	uint8_t task, operation; /* choices task_kind, operation */
+	bool repeatable; /* after it began, and nobody knows how far it came */
+	bool leaves;	 /* something in the database when it is interrupted */
+	bool disruptive; /* servers stop or lead no more */
+};
+extern const struct dbops_info dbops_info[CHOICE_dbops_op_COUNT];
+/* spec.operation.id of that attempt on that instance: the same for whoever asks. */
+struct uid model_operation_id(const struct uid *dbops, uint64_t attempt, unsigned ordinal);
+/* Which of cluster's instances has that name? -1 = none can. */
+int model_ordinal(struct str name, struct str cluster);
+/* Over what DBOPS_SAY says: equal = nothing to write. */
+uint64_t model_dbops_said(unsigned phase, int64_t next_run_s, struct str message);
+#define DBOPS_FINALIZER "bestgres.io/dbops"
 /* Settings a user may not give (reason PARAMETER_OWNED), by name. */
 bool model_parameter_owned(struct str name);
 /* PATRONI_* variables that would override what Bestgres must win. */

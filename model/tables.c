@@ -15,6 +15,25 @@ const struct child_info child_info[CHILD_COUNT] = {
 #undef CHILD
 };
 
+#define TASK(kind) .task = CHOICE_task_kind_##kind
+#define OPERATION(kind) .operation = CHOICE_operation_##kind
+const struct dbops_info dbops_info[CHOICE_dbops_op_COUNT] = {
+    [CHOICE_dbops_op_RESTART] = {OPERATION(RESTART_ALWAYS), .repeatable = true, .disruptive = true},
+    [CHOICE_dbops_op_RELOAD] = {OPERATION(RELOAD), .repeatable = true},
+    [CHOICE_dbops_op_SWITCHOVER] = {OPERATION(SWITCHOVER), .disruptive = true},
+    [CHOICE_dbops_op_FAILOVER] = {OPERATION(FAILOVER), .disruptive = true},
+    [CHOICE_dbops_op_REINIT] = {OPERATION(REINIT), .disruptive = true},
+    [CHOICE_dbops_op_CHECKPOINT] = {TASK(CHECKPOINT), .repeatable = true},
+    [CHOICE_dbops_op_VACUUM] = {TASK(VACUUM), .repeatable = true},
+    [CHOICE_dbops_op_ANALYZE] = {TASK(ANALYZE), .repeatable = true},
+    [CHOICE_dbops_op_REINDEX] = {TASK(REINDEX), .repeatable = true, .leaves = true},
+    [CHOICE_dbops_op_REPACK] = {TASK(REPACK), .repeatable = true, .leaves = true},
+    [CHOICE_dbops_op_BENCHMARK] = {TASK(BENCHMARK), .leaves = true},
+    [CHOICE_dbops_op_SQL] = {TASK(SQL)},
+};
+#undef TASK
+#undef OPERATION
+
 const struct reason_info reason_info[CHOICE_reason_COUNT] = {
 #define REASON(id, name, advice) [REASON_##id] = {name, advice},
 #include "model/reasons.def"
@@ -96,6 +115,38 @@ model_child_name(char out[NAME_MAX_LABEL + 1], enum child c, const char *cluster
 		n = snprintf(out, NAME_MAX_LABEL + 1, "%s%s", cluster, child_info[c].suffix);
 	if (n < 0 || n > NAME_MAX_LABEL)
 		die("the name of a child of %s is too long", cluster);
+}
+
+struct uid
+model_operation_id(const struct uid *dbops, uint64_t attempt, unsigned ordinal)
+{
+	uint64_t h = hash_u64(hash_u64(HASH_INIT, attempt), ordinal);
+	struct uid id = *dbops;
+
+	h = hash_bytes(h, dbops, sizeof(*dbops));
+	for (unsigned i = 0; i < sizeof(h); i++)
+		id.b[i] = (uint8_t)(h >> 8 * i);
+	return id;
+}
+
+int
+model_ordinal(struct str name, struct str cluster)
+{
+	uint64_t n;
+
+	if (name.len < cluster.len + 2 || memcmp(name.p, cluster.p, cluster.len) != 0 ||
+	    name.p[cluster.len] != '-' ||
+	    str_to_u64((struct str){name.p + cluster.len + 1, name.len - cluster.len - 1}, &n) ==
+		-1 ||
+	    n >= INSTANCES_MAX || (name.p[cluster.len + 1] == '0' && name.len > cluster.len + 2))
+		return -1;
+	return (int)n;
+}
+
+uint64_t
+model_dbops_said(unsigned phase, int64_t next_run_s, struct str message)
+{
+	return hash_str(hash_u64(hash_u64(HASH_INIT, phase), (uint64_t)next_run_s), message);
 }
 
 int64_t

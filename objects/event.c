@@ -1,20 +1,26 @@
-/* core/v1 Events about a BGCluster: what `kubectl describe bgc` shows below the object. */
+/* core/v1 Events about a BGCluster or BGDbOps: what `kubectl describe` shows below the object. */
 #include "objects/objects.h"
 
 #define COMPONENT "bestgres.io/operator"
 
+struct about {
+	const char *kind;
+	const struct object_meta *meta;
+	struct str cluster;
+};
+
 static void
-put_about(struct jw *w, const struct object_meta *cluster)
+put_about(struct jw *w, const struct about *about)
 {
 	char uid[UID_TEXT_SIZE];
 
-	uid_format(uid, &cluster->uid);
+	uid_format(uid, &about->meta->uid);
 	jw_key(w, "involvedObject");
 	jw_object(w);
 	jw_kv(w, "apiVersion", "bestgres.io/v1");
-	jw_kv(w, "kind", "BGCluster");
-	jw_kv_str(w, "namespace", cluster->namespace);
-	jw_kv_str(w, "name", cluster->name);
+	jw_kv(w, "kind", about->kind);
+	jw_kv_str(w, "namespace", about->meta->namespace);
+	jw_kv_str(w, "name", about->meta->name);
 	jw_kv(w, "uid", uid);
 	jw_end(w);
 }
@@ -36,38 +42,40 @@ put_times(struct jw *w, const char *micro)
 	jw_kv_int(w, "count", 1);
 }
 
-int
-objects_render_event(const struct object_meta *cluster, enum choice_event_type type,
-    enum choice_reason reason, struct str text, const char *name, const char *micro,
-    struct buf *out, struct err *e)
+struct event {
+	const char *kind, *why; /* choice event_type; the reason */
+	struct str text;
+	const char *name, *micro;
+};
+
+static int
+put_event(const struct about *about, const struct event *v, struct buf *out, struct err *e)
 {
-	const char *why = choice_text(VOCAB_reason, reason),
-		   *kind = choice_text(VOCAB_event_type, type);
 	struct jw w;
 
-	if (why == NULL || why[0] == '\0' || kind == NULL)
+	if (v->why == NULL || v->why[0] == '\0' || v->kind == NULL)
 		return err_set(e, ERR_INVALID, "an Event needs a type and a reason");
-	if (strlen(micro) < 20)
-		die("render: an Event's time is %s", micro);
+	if (strlen(v->micro) < 20)
+		die("render: an Event's time is %s", v->micro);
 	jw_init(&w, out);
 	jw_object(&w);
 	jw_kv(&w, "apiVersion", "v1");
 	jw_kv(&w, "kind", "Event");
 	jw_key(&w, "metadata");
 	jw_object(&w);
-	jw_kv(&w, "name", name);
-	jw_kv_str(&w, "namespace", cluster->namespace);
+	jw_kv(&w, "name", v->name);
+	jw_kv_str(&w, "namespace", about->meta->namespace);
 	jw_key(&w, "labels");
 	jw_object(&w);
-	jw_kv_str(&w, LABEL_CLUSTER, cluster->name);
+	jw_kv_str(&w, LABEL_CLUSTER, about->cluster);
 	jw_end(&w);
 	jw_end(&w);
-	put_about(&w, cluster);
-	jw_kv(&w, "type", kind);
-	jw_kv(&w, "reason", why);
-	jw_kv_str(&w, "message", text);
-	put_times(&w, micro);
-	jw_kv(&w, "action", why);
+	put_about(&w, about);
+	jw_kv(&w, "type", v->kind);
+	jw_kv(&w, "reason", v->why);
+	jw_kv_str(&w, "message", v->text);
+	put_times(&w, v->micro);
+	jw_kv(&w, "action", v->why);
 	jw_kv(&w, "reportingComponent", COMPONENT);
 	jw_kv(&w, "reportingInstance", COMPONENT);
 	jw_key(&w, "source");
@@ -78,6 +86,28 @@ objects_render_event(const struct object_meta *cluster, enum choice_event_type t
 	if (!out->full)
 		return 0;
 	buf_reset(out);
-	return err_set(e, ERR_LIMIT, "an Event about %.*s is too large", (int)cluster->name.len,
-	    cluster->name.p);
+	return err_set(e, ERR_LIMIT, "an Event about %.*s is too large", (int)about->meta->name.len,
+	    about->meta->name.p);
+}
+
+int
+objects_render_event(const struct object_meta *cluster, enum choice_event_type type,
+    enum choice_reason reason, struct str text, const char *name, const char *micro,
+    struct buf *out, struct err *e)
+{
+	struct about about = {"BGCluster", cluster, cluster->name};
+	struct event v = {choice_text(VOCAB_event_type, type), choice_text(VOCAB_reason, reason),
+	    text, name, micro};
+
+	return put_event(&about, &v, out, e);
+}
+
+int
+objects_render_dbops_event(const struct bgdbops *d, enum choice_event_type type, const char *why,
+    struct str text, const char *name, const char *micro, struct buf *out, struct err *e)
+{
+	struct about about = {"BGDbOps", &d->meta, d->cluster};
+	struct event v = {choice_text(VOCAB_event_type, type), why, text, name, micro};
+
+	return put_event(&about, &v, out, e);
 }

@@ -37,6 +37,52 @@ int objects_render(enum child c, unsigned ordinal, const struct bgcluster *clust
  */
 int objects_render_status(const struct bgcluster *seen, const struct cluster_status *wanted,
     const char *now, struct buf *out, struct err *e);
+/* --- BGDbOps. */
+/* Who is told, and as which attempt. */
+struct dbops_claim {
+	unsigned attempt, ordinal;
+	const char *instance; /* its name */
+	struct uid pod;
+	bool cleanup;
+};
+/* A merge patch, without a guard, of BGInstance.spec.task or spec.operation. */
+void objects_render_task(const struct bgdbops *d, const struct dbops_claim *c, struct buf *out);
+void objects_render_operation(
+    const struct bgdbops *d, const struct dbops_claim *c, struct buf *out);
+/* What .status is to say. */
+struct dbops_status {
+	const char *now;                         /* RFC 3339 */
+	uint8_t phase, outcome, reason, cleanup; /* outcome: of the run; conditions tell it */
+	struct str message, step, started_at, finished_at, next_run;
+	struct str instance, pod_uid, instance_uid;
+	int64_t percent, attempt, retries;
+	struct str instances, results, history; /* JSON; empty = none */
+	bool has_output;
+	struct str output;
+};
+void objects_dbops_status_of(
+    const struct bgdbops *seen, const char *now, struct dbops_status *out); /* as it is */
+int objects_render_dbops_status(
+    const struct bgdbops *seen, const struct dbops_status *s, struct buf *out, struct err *e);
+struct dbops_server {
+	struct str name, pod, message;
+	uint8_t phase;
+	int64_t outage_ms;
+};
+/* status.instances with s in it; how many those are. */
+unsigned objects_dbops_servers(
+    const struct bgdbops *seen, const struct dbops_server *s, struct buf *out, struct arena *a);
+/* status.history with this run before the others. */
+void objects_dbops_history(const struct bgdbops *seen, const struct dbops_status *run,
+    const char *outcome, struct buf *out, struct arena *a);
+/* i: whose task it was; NULL = none's. */
+void objects_dbops_results(
+    const struct bginstance *i, int64_t restarted, int64_t outage_ms, struct buf *out);
+/* An Event about it; why: in one word. */
+int objects_render_dbops_event(const struct bgdbops *d, enum choice_event_type type,
+    const char *why, struct str text, const char *name, const char *micro, struct buf *out,
+    struct err *e);
+
 /*
  * A core/v1 Event about the BGCluster. name: unique; micro: RFC 3339 with microseconds.
  */

@@ -26,11 +26,14 @@ static const struct rule {
 	enum verdict (*rule)(struct plan_at *a);
 	const char *sentence;
 } rules[] = {
+    {ENDING | NOBODY | PAUSED | UNREADABLE | QUARANTINED, rule_dbops,
+	"a BGDbOps says that it can not be done now, or ends"},
     {ENDING, rule_remove_finalizer, "nothing of ours holds up a namespace that is being deleted"},
 
     {DELETING, rule_namespace, "whether its namespace goes too is asked first"},
     {PAUSED | UNREADABLE | QUARANTINED, rule_namespace_held_up,
 	"and of what is deleted but held up as well"},
+    {DELETING | SAY, rule_dbops, "BGDbOps of a cluster that goes end"},
     {DELETING, rule_rest_to_delete, "data that is kept comes to rest in order first,"},
     {DELETING, rule_delete_statefulset, "then the StatefulSet goes,"},
     {DELETING, rule_await_pods, "then its pods end, all of them,"},
@@ -40,6 +43,7 @@ static const struct rule {
 
     {ALIVE, rule_rights,
 	"the rights of running instances heal before all else: one 403 demotes a primary"},
+    {ALIVE | SAY, rule_dbops, "a BGDbOps begins, goes on or ends"},
     {ALIVE, rule_finalizer, "nothing is made without our finalizer"},
     {ALIVE, rule_children,
 	"anchor, Secrets, rights, Services, instances, StatefulSet are made and kept, in this "

@@ -590,12 +590,87 @@ take_failure(const struct ctx *x)
 	return keep_text(x->c, at, before != t->reason);
 }
 
+/* --- BGDbOps. */
+
+static struct plan_dbops *
+dbops_of(const struct ctx *x)
+{
+	for (unsigned i = 0; i < x->c->dbops_n; i++)
+		if (uid_eq(&x->c->dbops[i]->uid, &x->sent->dbops))
+			return x->c->dbops[i];
+	return NULL;
+}
+
+/* As its BGInstance will say. */
+static void
+on_dbops_told(const struct ctx *x, const struct plan_dbops *d)
+{
+	struct plan_report *r;
+
+	if (x->sent->ordinal >= x->c->instances_n)
+		return;
+	learn(x);
+	r = &x->c->instance[x->sent->ordinal].report;
+	if (!uid_eq(&r->pod_uid, &x->sent->target))
+		return;
+	if (dbops_info[d->op].operation == CHOICE_operation_NONE || x->sent->cleanup) {
+		r->task = d->uid;
+		r->task_attempt = x->sent->attempt;
+		r->task_phase = CHOICE_task_phase_NONE;
+		r->task_cancel = false;
+		return;
+	}
+	r->operation = dbops_info[d->op].operation;
+	r->operation_id = model_operation_id(&d->uid, x->sent->attempt, x->sent->ordinal);
+	r->operation_phase = CHOICE_operation_phase_NONE;
+}
+
+static char **
+on_dbops(const struct ctx *x)
+{
+	struct plan_dbops *d = dbops_of(x);
+	unsigned code = x->answer->code;
+
+	if (code == CHOICE_step_code_TERMINATING)
+		x->c->namespace_ends = true;
+	if (d == NULL)
+		return NULL;
+	if (code != CHOICE_step_code_DONE) {
+		back_off(x->c, &d->try, code, x->answer->reason, x->now);
+		return x->sent->verb == CHOICE_verb_DBOPS_TELL && code == CHOICE_step_code_INVALID
+		           ? &d->refused
+		           : NULL;
+	}
+	succeed(&d->try);
+	if (x->answer->dbops_version > d->version)
+		d->awaits = x->answer->dbops_version;
+	if (x->sent->verb == CHOICE_verb_DBOPS_DELETE)
+		d->awaits = UINT64_MAX; /* until the record says that it is gone */
+	if (x->sent->verb == CHOICE_verb_DBOPS_TELL)
+		on_dbops_told(x, d);
+	if (x->sent->verb == CHOICE_verb_DBOPS_CANCEL && x->sent->ordinal < x->c->instances_n) {
+		x->c->instance[x->sent->ordinal].report.task_cancel = true;
+		d->told_cancel = x->now;
+	}
+	if (x->sent->verb == CHOICE_verb_DBOPS_SAY || x->sent->verb == CHOICE_verb_DBOPS_PROGRESS)
+		d->progress_at = x->now;
+	return NULL;
+}
+
+static bool
+is_dbops(unsigned verb)
+{
+	return verb >= CHOICE_verb_DBOPS_TELL && verb <= CHOICE_verb_DBOPS_DELETE;
+}
+
 char **
 plan_done(struct plan_cluster *c, const struct plan_sent *sent, const struct plan_answer *answer,
     struct msec now)
 {
 	struct ctx x = {c, sent, answer, now};
 
+	if (is_dbops(sent->verb))
+		return on_dbops(&x);
 	/*
 	 * The BGCluster that it was for is not there any more: records tell what became of its
 	 * objects.

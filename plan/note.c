@@ -64,6 +64,8 @@ start_over(struct plan_cluster *c)
 	struct plan_cluster fresh = {.name = c->name,
 	    .instance = c->instance,
 	    .instances_n = c->instances_n,
+	    .dbops = c->dbops,
+	    .dbops_n = c->dbops_n,
 	    .statefulset = c->statefulset,
 	    .invalid_text = c->invalid_text,
 	    .windows = c->windows,
@@ -150,7 +152,7 @@ plan_note_quarantine(struct plan_cluster *c, uint64_t generation)
 bool
 plan_is_empty(const struct plan_cluster *c)
 {
-	if (c->present)
+	if (c->present || c->dbops_n > 0)
 		return false;
 	for (unsigned child = 0; child < CHILD_COUNT; child++)
 		if (c->child[child].present && !rule_unwatched((enum child)child))

@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "model/model.h"
+#include "plan/cron.h"
 
 #define PLAN_NEVER INT64_MAX
 
@@ -53,6 +54,13 @@ struct plan_report {
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
 	bool paused;         /* by `patronictl pause` */
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
+	uint64_t system_identifier;
+	struct uid operation_id;
+	struct uid task; /* spec.task, for this pod: whose it is */
+	uint64_t task_step;
+	uint16_t task_attempt;
+	uint8_t task_phase, task_percent;
+	bool task_cancel, task_interrupted;
 };
 
 struct plan_instance {
@@ -94,6 +102,50 @@ struct plan_instance {
 	struct plan_try volume; /* until: when to ask again; reason: what a condition says of it */
 	char *volume_text;      /* the caller's memory; NULL = none */
 };
+
+/* One BGDbOps of a cluster that is not over. The caller's memory. */
+struct plan_dbops {
+	char name[NAME_MAX_LABEL + 1];
+	struct uid uid;
+	uint64_t generation, observed, version;
+	uint64_t awaits; /* what our last write made of it: nothing more before that was seen */
+	int64_t created_s, deleted_s; /* 0 = it is not being deleted */
+	bool finalizer;
+
+	/* What is wanted. */
+	uint8_t op, role; /* choices dbops_op, dbops_role */
+	/* 1 + the ordinal that the spec names; DBOPS_NO_INSTANCE = none has that name */
+	uint8_t wanted;
+	uint8_t max_retries; /* DBOPS_RETRIES_NOT_GIVEN */
+	bool only_pending, locks, replica, suspend;
+	bool scheduled, bad_cron;
+	struct cron cron;
+	char zone[ZONE_NAME_MAX + 1];
+	uint64_t system_identifier;
+	int64_t run_at_s;
+	uint32_t timeout_s, ttl; /* 1 + seconds; 0 = not given */
+	char *invalid;           /* why the spec can not be read; NULL = it can */
+
+	/* What its status claims. */
+	uint8_t phase, cleanup; /* choices dbops_phase, dbops_cleanup */
+	uint8_t ordinal;        /* 1 + that of the instance that was told; 0 = none is now */
+	uint8_t percent;
+	struct uid pod, instance;
+	uint16_t attempt;
+	uint32_t retries, restarted;
+	int64_t started_s, finished_s, next_s;
+	uint64_t said, step;
+
+	/* This life's. */
+	struct plan_try try;
+	char *refused; /* why its pod could not be told, in this attempt */
+	struct msec progress_at;
+	struct msec told_cancel; /* 0 = it was not */
+	bool named;              /* since SNAP_BEGIN */
+	bool quarantined;
+};
+#define DBOPS_NO_INSTANCE UINT8_MAX
+#define DBOPS_RETRIES_NOT_GIVEN UINT8_MAX
 
 struct plan_statefulset {
 	bool known; /* a record of this very object was seen */
@@ -141,6 +193,8 @@ struct plan_cluster {
 	struct plan_statefulset statefulset;
 	struct plan_instance *instance; /* the caller's; at least wanted.instances of them */
 	uint8_t instances_n;
+	struct plan_dbops **dbops; /* the caller's; oldest first */
+	unsigned dbops_n;
 	uint8_t anchor;                     /* choice anchor_state */
 	struct msec checked[CHILD_APP + 1]; /* when what nobody watches was last ensured */
 	struct msec unready_since;          /* 0 = the StatefulSet is fully ready */
@@ -172,7 +226,7 @@ struct plan_cluster {
 /* The rest of what a decision needs. */
 struct plan_world {
 	struct msec now;
-	int64_t unix_s; /* the wall clock, which may be set: for maintenance windows only */
+	int64_t unix_s; /* the wall clock, which may be set: for maintenance windows and BGDbOps */
 	uint32_t
 	    /*
 	     * bit per kind: its list in this namespace was complete once, so what was not named is
@@ -208,13 +262,22 @@ struct plan_sent {
 	struct uid uid, target;
 	/* ENSURE: inputs; STATUS: the hash; OBSERVE_POD: .reports; EXPAND_PVC: group STORAGE's */
 	uint64_t key;
+	struct uid dbops; /* DBOPS_*: whose */
+	uint16_t attempt;
+	bool cleanup; /* DBOPS_TELL */
 };
 struct plan_step {
 	struct plan_sent sent; /* verb NONE: nothing to do now */
 	const char *why;       /* the rule, in words: for the log */
 	uint8_t event_type;
-	char text[IPC_TEXT_MAX + 1]; /* EVENT */
-	struct plan_status status;   /* STATUS */
+	char text[IPC_TEXT_MAX + 1];    /* EVENT */
+	struct plan_status status;      /* STATUS */
+	const struct plan_dbops *dbops; /* DBOPS_*, with text: */
+	struct {
+		uint8_t phase, reason; /* choices dbops_phase, dbops_reason */
+		bool cleanup;
+		int64_t next_s;
+	} said;
 	struct msec
 	    again;  /* verb NONE: look again then; PLAN_NEVER = only when something changes */
 	bool spare; /* verb NONE: checks in the background are left */
@@ -225,6 +288,7 @@ struct plan_answer {
 	uint8_t code, anchor, reason, count;
 	struct uid child_uid;
 	uint64_t version, generation, inputs;
+	uint64_t dbops_version;
 	bool present, ready, terminating, bound;
 	bool text; /* there is one */
 };
@@ -276,6 +340,12 @@ void plan_lost(struct plan_cluster *c, const struct plan_sent *sent);
 uint64_t plan_status_hash(const struct plan_status *s, uint64_t generation);
 /* What is said of a BGCluster beyond CLUSTERS_MAX. */
 void plan_status_refused(struct plan_status *out);
+
+/* --- dbops_note.c */
+/* It is over and nothing is left to be done for it: the caller may forget it. */
+bool plan_dbops_is_over(const struct plan_dbops *d);
+/* What was known of it (in this life: its attempts) goes on. False: now is older than that. */
+bool plan_note_dbops(struct plan_dbops *known, const struct plan_dbops *now, bool listing);
 
 /* --- children.c */
 uint64_t plan_owner_key(const struct uid *u); /* 0 for none */

@@ -101,12 +101,12 @@ rule_reinit(struct plan_at *a)
 	unsigned leader = find_leader(c);
 
 	if (!a->w->synced || leader == c->instances_n || roll_patroni_paused(c) ||
-	    rest_has_no_pods(c) || is_any_under_way(c))
+	    rest_has_no_pods(c) || is_any_under_way(c) || dbops_disrupts(c))
 		return PASS;
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		const struct plan_instance *p = &c->instance[i];
 
-		if (i == leader || !is_needed(c, i) || rest_is_wanted(c, i) ||
+		if (i == leader || !is_needed(c, i) || rest_is_wanted(c, i) || dbops_holds(c, i) ||
 		    uid_eq(&p->replaced, &p->report.pod_uid) || failures(c, i) >= TRIES ||
 		    waits(a, i))
 			continue;

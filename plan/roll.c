@@ -37,6 +37,19 @@ serves(const struct plan_cluster *c, unsigned i)
 }
 
 bool
+roll_serves(const struct plan_cluster *c, unsigned ordinal)
+{
+	return serves(c, ordinal);
+}
+
+bool
+roll_is_busy(const struct plan_cluster *c, unsigned ordinal)
+{
+	return status_current(c, ordinal) &&
+	       (is_busy(&c->instance[ordinal]) || is_ending(&c->instance[ordinal]));
+}
+
+bool
 roll_is_changing(const struct plan_cluster *c, unsigned ordinal)
 {
 	return roll_outdated(c, ordinal) ||
@@ -137,7 +150,7 @@ tell(struct plan_at *a, unsigned i, enum choice_verb verb)
 {
 	const struct plan_instance *p = &a->c->instance[i];
 
-	if (is_busy(p) || rule_waits(a, &p->child.try) ||
+	if (is_busy(p) || dbops_holds(a->c, i) || rule_waits(a, &p->child.try) ||
 	    (p->told.v != 0 && rule_waits_until(a, (struct msec){p->told.v + OPERATE_AGAIN_MS})))
 		return PASS;
 	return rule_step(a, verb, CHILD_INSTANCE, i, &p->report.pod_uid);
@@ -180,7 +193,7 @@ rule_retire(struct plan_at *a)
 	unsigned i = roll_going_primary(a->c);
 
 	if (i == a->c->instances_n || !a->w->synced || roll_patroni_paused(a->c) ||
-	    rest_has_no_pods(a->c) || !status_current(a->c, i) ||
+	    dbops_disrupts(a->c) || rest_has_no_pods(a->c) || !status_current(a->c, i) ||
 	    a->c->instance[i].report.state < CHOICE_instance_state_RUNNING)
 		return PASS;
 	return tell(a, i, CHOICE_verb_SWITCHOVER);
@@ -203,7 +216,7 @@ rule_roll(struct plan_at *a)
 	const struct plan_instance *p;
 
 	if (i == n || c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
-	    !may_begin(a, i) || !others_serve(c, i))
+	    !may_begin(a, i) || !others_serve(c, i) || dbops_disrupts(c))
 		return PASS;
 	p = &c->instance[i];
 	if (serves(c, i) && c->unready_since.v != 0)
@@ -261,7 +274,7 @@ rule_restart(struct plan_at *a)
 	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = primary;
 
 	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
-	    !a->window.open)
+	    !a->window.open || dbops_disrupts(c))
 		return PASS;
 	if (primary == n)
 		i = pick(c, awaits_restart);
@@ -272,4 +285,19 @@ rule_restart(struct plan_at *a)
 	if (i == n || !others_serve(c, i) || c->unready_since.v != 0)
 		return PASS;
 	return tell(a, i, CHOICE_verb_RESTART);
+}
+
+/* --- For BGDbOps. */
+
+bool
+roll_goes_on(const struct plan_at *a)
+{
+	struct plan_step scratch = {.again = {PLAN_NEVER}};
+	struct plan_at b = *a;
+
+	b.out = &scratch;
+	for (unsigned i = 0; i < a->c->instances_n; i++)
+		if (roll_is_busy(a->c, i))
+			return true;
+	return rule_retire(&b) == STEP || rule_roll(&b) == STEP || rule_restart(&b) == STEP;
 }

@@ -138,6 +138,48 @@ void window_look_again(struct plan_at *a); /* when one opens or closes */
 #define WINDOW_TEXT_SIZE 64
 void window_put_text(const struct plan_at *a, char out[WINDOW_TEXT_SIZE]);
 
+/* --- dbops.c: begin; dbops_run.c: what has begun */
+enum verdict rule_dbops(struct plan_at *a);
+/*
+ * One of them stops servers, moves the leadership or locks tables: a rolling change waits for it.
+ */
+bool dbops_disrupts(const struct plan_cluster *c);
+/* That instance does for one of them what spec.operation says. */
+bool dbops_holds(const struct plan_cluster *c, unsigned ordinal);
+enum verdict dbops_run(struct plan_at *a, const struct plan_dbops *d);
+enum verdict dbops_cancel(struct plan_at *a, const struct plan_dbops *d);
+/* PASS: nothing is to be cleaned up; STOP: it goes on. */
+enum verdict dbops_clean(struct plan_at *a, const struct plan_dbops *d);
+enum verdict dbops_step(struct plan_at *a, const struct plan_dbops *d, enum choice_verb verb);
+/* Tells the pod of that instance; the attempt is d's own or, for a new one, the one after it. */
+enum verdict dbops_tell(
+    struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool anew, bool cleanup);
+/* text: empty = the pod's own. */
+enum verdict dbops_finish(struct plan_at *a, const struct plan_dbops *d,
+    enum choice_dbops_phase phase, enum choice_dbops_reason reason, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* PASS: that is what it says already. */
+enum verdict dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase phase,
+    int64_t next_s, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+bool dbops_waits_until(struct plan_at *a, int64_t unix_s);
+/* The instance that takes writes; instances_n = none. */
+unsigned dbops_leader(const struct plan_cluster *c);
+/* Whose server is next; instances_n = none is left. */
+unsigned dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d);
+/* Nobody else has that instance do something of that kind; else why says who. */
+bool dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
+    char *why, size_t size);
+/* PASS when this may be done to that server now; else what it waits for is said. */
+enum verdict dbops_await_others(
+    struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, enum choice_dbops_phase phase);
+int64_t dbops_next_time(const struct plan_dbops *d, int64_t after_s); /* INT64_MAX = never */
+
+/* --- roll.c */
+bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */
+bool roll_is_busy(const struct plan_cluster *c, unsigned ordinal);
+/* A pod that ends or is about to, or an operation of ours: a rolling change goes on. */
+bool roll_goes_on(const struct plan_at *a);
+
 /* --- delete.c */
 enum verdict rule_namespace(struct plan_at *a);
 enum verdict rule_namespace_held_up(struct plan_at *a);

@@ -17,7 +17,7 @@ static const struct profile profiles[SANDBOX_COUNT] = {
     [SANDBOX_WATCHER] = {"watcher", HANDED, 128 * MIB, 2048},
     [SANDBOX_RECONCILER] = {"reconciler", ABLE_RUN, 96 * MIB, 256},
     [SANDBOX_EXECUTOR] = {"executor", HANDED, 128 * MIB, 256},
-    [SANDBOX_AGENT] = {"agent", DIALS, 96 * MIB, 256},
+    [SANDBOX_AGENT] = {"agent", DIALS | ABLE_SEAL, 96 * MIB, 256},
 };
 
 const struct profile *

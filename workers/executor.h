@@ -10,6 +10,7 @@
 #include "ipc/ipc.h"
 #include "kube/kube.h"
 #include "model/model.h"
+#include "objects/objects.h"
 
 /* ============ Policy (policy.c, pure) ============ */
 enum verdict {
@@ -19,6 +20,7 @@ enum verdict {
 };
 enum policy_shape { /* what a message must carry, else BREACH */
 	SHAPE_TARGET = 1,
+	SHAPE_DBOPS = 2, /* it is about a BGDbOps, and a STEP_DBOPS */
 };
 enum policy_need {               /* what the user's object must be, else REFUSE */
 	NEED_SPEC = 1,           /* decodable */
@@ -51,6 +53,8 @@ struct policy_verdict {
 /* namespaces: those that this operator was given. Sets *row on ALLOW. */
 void policy_check_message(const struct msg_step *s, char (*namespaces)[64], unsigned namespaces_n,
     const struct policy_row **row, struct policy_verdict *v);
+/* A verb of BGDbOps comes in its own message, and nothing else does. */
+void policy_check_dbops(const struct policy_row *row, bool dbops, struct policy_verdict *v);
 /*
  * c: the object as it is now; a: scratch. NEED_SPEC and NEED_DESTROYING are not looked at here: the
  * caller knows first.
@@ -161,6 +165,11 @@ void patch_operation(struct buf *out, const struct guard *g, enum choice_operati
 /* spec.hold and spec.stop after HOLD, RELEASE or STOP_*: what they are, and as a patch. */
 void patch_held(enum choice_verb verb, const struct bginstance *now, bool *hold, uint8_t *stop);
 void patch_hold(struct buf *out, const struct guard *g, bool hold, enum choice_stop stop);
+/* raw: a BGDbOps' finalizers as they stand, or empty. Ours is added or taken out. */
+void patch_dbops_finalizers(
+    struct buf *out, const struct guard *g, struct str raw, bool add, struct arena *a);
+/* BGInstance.spec.task.cancel */
+void patch_cancel(struct buf *out, const struct guard *g);
 /* What a claim asks for. */
 void patch_claim_size(struct buf *out, const struct guard *g, struct str size);
 /* j: the BGInstance; its other conditions are kept. now: RFC 3339 */
@@ -194,6 +203,7 @@ struct step {
 	union {
 		struct msg_step_status status;
 		struct msg_step_event event;
+		struct msg_step_dbops op;
 	};
 	const struct policy_row *row;
 	struct arena arena;
@@ -228,6 +238,11 @@ struct step {
 	enum claim claim;               /* which of an instance's two is looked at */
 	bool data_pending; /* OBSERVE_POD: `done` has a text about PGDATA's claim */
 	struct msg_step_done data_done; /* EXPAND_PVC: what became of PGDATA's */
+	/* DBOPS_*: the BGDbOps, as the step's own GET found it and its writes left it. */
+	struct bgdbops dbops;
+	struct str finalizers, said;
+	struct guard instance;     /* the BGInstance that is told */
+	bool claimed, told, fresh; /* fresh: a run begins */
 	unsigned configmap;
 	bool volume_fits; /* although its claim asks for less */
 	struct guard volume;
@@ -294,6 +309,8 @@ bool step_ok(const struct kube_reply *r); /* 2xx */
  */
 int step_parse_cluster(
     struct step *s, struct str body, struct json *j, struct err *limit, struct err *e);
+/* Into s->cluster and s->json. -1: it is not the BGCluster s->req.name. executor_step.c */
+int step_decode_cluster(struct step *s, struct str body, struct err *e);
 /* True for a 2xx with a body that parses (into j); else the step has ended. */
 bool step_parse(struct step *s, const struct kube_reply *r, struct json *j);
 /* Likewise, for the object of that name. */
@@ -352,6 +369,22 @@ void verb_finalizer(struct step *s); /* executor_write.c: ADD_ and REMOVE_FINALI
 void verb_hold(struct step *s);      /* HOLD, RELEASE, STOP_PATRONI, STOP_POSTGRESQL */
 void verb_unreachable(struct step *s);
 void verb_operate(struct step *s);
+/* False: the step has ended. Both of the BGInstance s->name. */
+bool step_parse_instance(
+    struct step *s, const struct kube_reply *r, struct json *j, struct bginstance *i);
+bool step_is_targets(struct step *s, const struct bginstance *i);
+void dbops_begin(struct step *s); /* executor_dbops.c: GETs the BGDbOps, then its verb */
+void verb_dbops_tell(struct step *s);
+void dbops_write_status(
+    struct step *s, const struct dbops_status *status, void (*then)(struct step *s));
+void dbops_write_finalizer(struct step *s, bool add, void (*then)(struct step *s));
+void dbops_end_with_event(
+    struct step *s, enum choice_event_type type, const char *why, struct str text);
+void verb_dbops_say(struct step *s);    /* executor_dbops_say.c */
+void verb_dbops_report(struct step *s); /* PROGRESS, NEXT, RETRY, FINISH, CLEANED */
+void verb_dbops_cancel(struct step *s);
+void verb_dbops_release(struct step *s);
+void verb_dbops_delete(struct step *s);
 void verb_status(struct step *s);
 void verb_event(struct step *s);
 

@@ -77,6 +77,27 @@ patch_finalizers(
 	jw_end(&w);
 }
 
+void
+patch_dbops_finalizers(
+    struct buf *out, const struct guard *g, struct str raw, bool add, struct arena *a)
+{
+	struct json j;
+	struct jw w;
+
+	open_patch(&w, out, g);
+	jw_key(&w, "finalizers");
+	jw_array(&w);
+	if (raw.len > 0 && json_parse(&j, raw, a, NULL) == 0)
+		for (int k = json_first(&j, json_root(&j)); k != JSON_NONE; k = json_next(&j, k))
+			if (!json_string_is(&j, k, DBOPS_FINALIZER))
+				jw_raw(&w, json_raw(&j, k));
+	if (add)
+		jw_cstr(&w, DBOPS_FINALIZER);
+	jw_end(&w);
+	jw_end(&w);
+	jw_end(&w);
+}
+
 /* --- What of a difference may be patched. */
 
 static const char *const statefulset_fixed[] = {
@@ -406,6 +427,23 @@ patch_operation(struct buf *out, const struct guard *g, enum choice_operation op
 		jw_int(&w, (int64_t)generation);
 	else
 		jw_null(&w);
+	jw_end(&w);
+	jw_end(&w);
+	jw_end(&w);
+}
+
+void
+patch_cancel(struct buf *out, const struct guard *g)
+{
+	struct jw w;
+
+	open_patch(&w, out, g);
+	jw_end(&w);
+	jw_key(&w, "spec");
+	jw_object(&w);
+	jw_key(&w, "task");
+	jw_object(&w);
+	jw_kv_bool(&w, "cancel", true);
 	jw_end(&w);
 	jw_end(&w);
 	jw_end(&w);

@@ -180,6 +180,27 @@ take_event(struct step *s, const struct msg_step_event *m)
 	memcpy(s->req.name, m->name, sizeof(s->req.name));
 }
 
+static void
+take_dbops(struct step *s, const struct msg_step_dbops *m)
+{
+	s->op = *m;
+	s->req.id = m->id;
+	s->req.verb = m->verb;
+	s->req.uid = m->uid;
+	s->req.generation = m->generation;
+	s->req.ordinal = m->ordinal;
+	s->req.target = m->target;
+	memcpy(s->req.namespace, m->namespace, sizeof(s->req.namespace));
+	memcpy(s->req.name, m->cluster, sizeof(s->req.name));
+}
+
+static bool
+is_dbops(const struct step *s)
+{
+	return s->op.name[0] != '\0' && s->req.verb >= CHOICE_verb_DBOPS_TELL &&
+	       s->req.verb <= CHOICE_verb_DBOPS_DELETE;
+}
+
 void
 executor_take(struct executor *x, const struct ipc_msg *m)
 {
@@ -195,6 +216,8 @@ executor_take(struct executor *x, const struct ipc_msg *m)
 		take_status(s, &m->step_status);
 	else if (m->type == IPC_STEP_EVENT)
 		take_event(s, &m->step_event);
+	else if (m->type == IPC_STEP_DBOPS)
+		take_dbops(s, &m->step_dbops);
 	else
 		die("%s is no step", ipc_type_name(m->type));
 	s->phase = STEP_RUNNING;
@@ -206,8 +229,9 @@ executor_take(struct executor *x, const struct ipc_msg *m)
 static void
 poison_enter(const struct step *s)
 {
-	struct ipc_poison p = {
-	    .kind = KIND_BGCLUSTER, .uid = s->req.uid, .generation = s->req.generation};
+	struct ipc_poison p = {.kind = is_dbops(s) ? KIND_BGDBOPS : KIND_BGCLUSTER,
+	    .uid = s->req.uid,
+	    .generation = s->req.generation};
 
 	memcpy(p.namespace, s->req.namespace, sizeof(p.namespace));
 	memcpy(p.name, s->req.name, sizeof(s->req.name));
@@ -233,8 +257,8 @@ step_replied_to(void *arg, const struct kube_reply *r)
 
 /* --- The user's object. */
 
-static int
-decode_cluster(struct step *s, struct str body, struct err *e)
+int
+step_decode_cluster(struct step *s, struct str body, struct err *e)
 {
 	const struct object_meta *m = &s->cluster.meta;
 	struct err why;
@@ -300,7 +324,7 @@ on_cluster(struct step *s, const struct kube_reply *r)
 		step_fail(s, r);
 		return;
 	}
-	if (decode_cluster(s, r->body, &e) == -1) {
+	if (step_decode_cluster(s, r->body, &e) == -1) {
 		step_end_err(s, &e);
 		return;
 	}
@@ -320,6 +344,8 @@ step_begin(struct step *s)
 	struct policy_verdict v;
 
 	policy_check_message(&s->req, x->namespaces, x->namespaces_n, &s->row, &v);
+	if (v.verdict == ALLOW)
+		policy_check_dbops(s->row, is_dbops(s), &v);
 	if (v.verdict != ALLOW) {
 		x->hostile = true;
 		release(s);
@@ -329,6 +355,8 @@ step_begin(struct step *s)
 	poison_enter(s);
 	if (x->no_token[0] != '\0')
 		step_end(s, CHOICE_step_code_DENIED, REASON_RIGHTS_MISSING, "%s", x->no_token);
+	else if (s->row->shape & SHAPE_DBOPS)
+		dbops_begin(s);
 	else
 		step_get(s, KIND_BGCLUSTER, s->req.name, on_cluster);
 	ipc_poison_leave();
@@ -357,7 +385,9 @@ log_end(const struct step *s)
 	if (s->done.code == CHOICE_step_code_DENIED || s->done.code == CHOICE_step_code_INVALID ||
 	    s->done.code == CHOICE_step_code_FOREIGN)
 		level = LOG_WARN;
-	snprintf(obj, sizeof(obj), "BGCluster/%s/%s", s->req.namespace, s->req.name);
+	snprintf(obj, sizeof(obj), "%s/%s/%s",
+	    kind_info[is_dbops(s) ? KIND_BGDBOPS : KIND_BGCLUSTER].name, s->req.namespace,
+	    is_dbops(s) ? s->op.name : s->req.name);
 	log_line(level, "step", obj, "%s: %s %s %s", s->row->name,
 	    choice_text(VOCAB_step_code, s->done.code), choice_text(VOCAB_reason, s->done.reason),
 	    s->done.text);
@@ -445,7 +475,8 @@ static bool
 is_own_kind(const struct step *s)
 {
 	return s->sent.what == kind_info[KIND_BGCLUSTER].name ||
-	       s->sent.what == kind_info[KIND_BGINSTANCE].name;
+	       s->sent.what == kind_info[KIND_BGINSTANCE].name ||
+	       s->sent.what == kind_info[KIND_BGDBOPS].name;
 }
 
 /* A patch that names the uid of an object that was made anew since is 422, not 409. */

@@ -96,8 +96,9 @@ verb_finalizer(struct step *s)
 /* --- HOLD, RELEASE, STOP_*, UNREACHABLE: a BGInstance. */
 
 /* False: the step has ended. */
-static bool
-parse_instance(struct step *s, const struct kube_reply *r, struct json *j, struct bginstance *i)
+bool
+step_parse_instance(
+    struct step *s, const struct kube_reply *r, struct json *j, struct bginstance *i)
 {
 	struct object_meta m;
 	struct err e;
@@ -184,7 +185,7 @@ on_hold_written(struct step *s, const struct kube_reply *r)
 	struct bginstance i;
 	struct json j;
 
-	if (parse_instance(s, r, &j, &i))
+	if (step_parse_instance(s, r, &j, &i))
 		after_hold(s);
 }
 
@@ -198,7 +199,7 @@ on_instance_to_hold(struct step *s, const struct kube_reply *r)
 	struct buf body;
 	struct json j;
 
-	if (!parse_instance(s, r, &j, &i))
+	if (!step_parse_instance(s, r, &j, &i))
 		return;
 	if (!uid_none(&s->req.target) && !uid_eq(&i.meta.uid, &s->req.target)) {
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
@@ -224,8 +225,8 @@ verb_hold(struct step *s)
 }
 
 /* Is this pod the one that the step is about? False: the step has ended. */
-static bool
-is_targets(struct step *s, const struct bginstance *i)
+bool
+step_is_targets(struct step *s, const struct bginstance *i)
 {
 	struct uid pod;
 
@@ -246,7 +247,7 @@ on_lost_instance(struct step *s, const struct kube_reply *r)
 	struct json j;
 	char now[21];
 
-	if (!parse_instance(s, r, &j, &i) || !is_targets(s, &i))
+	if (!step_parse_instance(s, r, &j, &i) || !step_is_targets(s, &i))
 		return;
 	if (observe_unreachable(&j, &i)) {
 		step_end_done(s);
@@ -297,7 +298,7 @@ on_instance_to_operate(struct step *s, const struct kube_reply *r)
 	struct buf body;
 	struct json j;
 
-	if (!parse_instance(s, r, &j, &i) || !is_targets(s, &i))
+	if (!step_parse_instance(s, r, &j, &i) || !step_is_targets(s, &i))
 		return;
 	if (operation == CHOICE_operation_REINIT && i.reason != REASON_CANNOT_FOLLOW &&
 	    i.reason != REASON_FOREIGN_DATA) {

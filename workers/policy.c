@@ -60,6 +60,17 @@ static const struct policy_row rows[] = {
     {"reinit", CHOICE_verb_REINIT, 0, SHAPE_TARGET,
 	NEED_SPEC | NEED_LIVE | NEED_MEMBER | NEED_AWAKE | NEED_ACTIVE},
     {"unreachable", CHOICE_verb_UNREACHABLE, 0, SHAPE_TARGET, 0},
+    /* Of a BGDbOps: executor_dbops*.c compare its status, and what the verb needs of the rest. */
+    {"dbops tell", CHOICE_verb_DBOPS_TELL, 0, SHAPE_TARGET | SHAPE_DBOPS, NEED_SPEC},
+    {"dbops cancel", CHOICE_verb_DBOPS_CANCEL, 0, SHAPE_DBOPS, NEED_SPEC},
+    {"dbops say", CHOICE_verb_DBOPS_SAY, 0, SHAPE_DBOPS, NEED_SPEC},
+    {"dbops progress", CHOICE_verb_DBOPS_PROGRESS, 0, SHAPE_DBOPS, NEED_SPEC},
+    {"dbops next", CHOICE_verb_DBOPS_NEXT, 0, SHAPE_DBOPS, NEED_SPEC},
+    {"dbops retry", CHOICE_verb_DBOPS_RETRY, 0, SHAPE_DBOPS, NEED_SPEC},
+    {"dbops finish", CHOICE_verb_DBOPS_FINISH, 0, SHAPE_DBOPS, 0},
+    {"dbops cleaned", CHOICE_verb_DBOPS_CLEANED, 0, SHAPE_DBOPS, NEED_SPEC},
+    {"dbops release", CHOICE_verb_DBOPS_RELEASE, 0, SHAPE_DBOPS, 0},
+    {"dbops delete", CHOICE_verb_DBOPS_DELETE, 0, SHAPE_DBOPS, NEED_SPEC},
     {"status", CHOICE_verb_STATUS, 0, 0, 0},
     {"event", CHOICE_verb_EVENT, 0, 0, 0},
 };
@@ -117,6 +128,13 @@ policy_check_message(const struct msg_step *s, char (*namespaces)[64], unsigned 
 		v->text[0] = '\0';
 		*row = r;
 	}
+}
+
+void
+policy_check_dbops(const struct policy_row *row, bool dbops, struct policy_verdict *v)
+{
+	if (((row->shape & SHAPE_DBOPS) != 0) != dbops)
+		judge(v, BREACH, REASON_NONE, row->name, "it came in another message");
 }
 
 /*

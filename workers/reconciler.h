@@ -41,7 +41,8 @@ struct table {
 	struct queue dirty, spare;
 	struct table_namespace namespaces[NAMESPACES_MAX];
 	unsigned namespaces_n;
-	unsigned limit; /* CLUSTERS_MAX; a test's may be less */
+	unsigned limit;   /* CLUSTERS_MAX; a test's may be less */
+	unsigned dbops_n; /* of all clusters */
 };
 
 /* --- reconciler_table.c */
@@ -77,6 +78,16 @@ void table_unsync(struct table *t);
 bool table_synced(const struct table_namespace *ns);
 #define WATCHED_KINDS table_watched_kinds()
 uint32_t table_watched_kinds(void);
+
+/* --- reconciler_dbops.c */
+/* NULL, or why the sender is hostile. */
+const char *dbops_take(struct table *t, unsigned namespace, const struct msg_rec_dbops *r,
+    bool listing, bool quarantined);
+void dbops_gone(struct table *t, struct entry *e, const struct uid *uid);
+void dbops_quarantine(struct table *t, const struct uid *uid, uint64_t generation);
+void dbops_forget_names(struct entry *e);           /* SNAP_BEGIN of their kind */
+void dbops_sweep(struct table *t, struct entry *e); /* SNAP_END: who was not named is gone */
+void dbops_free(struct table *t, struct entry *e);
 
 /* --- reconciler_feed.c */
 struct feed_quarantine {

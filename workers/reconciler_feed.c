@@ -157,6 +157,15 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	    .operation_phase = r->operation_phase,
 	    .operation_attempt = r->operation_attempt,
 	    .operation_generation = (uint32_t)r->operation_generation,
+	    .operation_id = r->operation_id,
+	    .system_identifier = r->system_identifier,
+	    .task = r->task,
+	    .task_step = r->task_step,
+	    .task_attempt = r->task_attempt,
+	    .task_phase = r->task_phase,
+	    .task_percent = r->task_percent,
+	    .task_cancel = r->task_cancel,
+	    .task_interrupted = r->task_interrupted,
 	    .pod_inputs = r->pod_inputs,
 	    .pending_restart = r->pending_restart,
 	    .restart_lowers = r->restart_lowers,
@@ -217,6 +226,17 @@ on_child(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct mse
 }
 
 static const char *
+on_dbops(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct msec now)
+{
+	const struct msg_rec_dbops *r = &m->rec_dbops;
+	uint64_t generation = quarantined_generation(f, &r->uid);
+
+	(void)now;
+	return dbops_take(f->table, namespace, r, is_listing(f, namespace, KIND_BGDBOPS),
+	    generation != 0 && generation == r->generation);
+}
+
+static const char *
 on_gone(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct msec now)
 {
 	const struct msg_rec_gone *r = &m->rec_gone;
@@ -225,13 +245,15 @@ on_gone(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct msec
 	(void)now;
 	if (uid_none(&r->uid))
 		return "something without a uid is gone";
-	if (r->kind != KIND_BGCLUSTER &&
+	if (r->kind != KIND_BGCLUSTER && r->kind != KIND_BGDBOPS &&
 	    (r->kind != child_info[r->child].kind || kind_info[r->kind].watch == WATCH_NONE))
 		return "an object of another kind than its place is gone";
 	if (e == NULL)
 		return NULL;
 	if (r->kind == KIND_BGCLUSTER)
 		plan_note_cluster_gone(&e->plan, &r->uid);
+	else if (r->kind == KIND_BGDBOPS)
+		dbops_gone(f->table, e, &r->uid);
 	else if (r->child != CHILD_INSTANCE || r->ordinal < e->plan.instances_n)
 		plan_note_child_gone(
 		    &e->plan, r->child, r->child == CHILD_INSTANCE ? r->ordinal : 0, &r->uid);
@@ -264,6 +286,7 @@ static const struct {
     [IPC_REC_INSTANCE] = {on_instance, offsetof(struct ipc_msg, rec_instance.namespace)},
     [IPC_REC_STATEFULSET] = {on_statefulset, offsetof(struct ipc_msg, rec_statefulset.namespace)},
     [IPC_REC_CHILD] = {on_child, offsetof(struct ipc_msg, rec_child.namespace)},
+    [IPC_REC_DBOPS] = {on_dbops, offsetof(struct ipc_msg, rec_dbops.namespace)},
     [IPC_REC_GONE] = {on_gone, offsetof(struct ipc_msg, rec_gone.namespace)},
 };
 
@@ -289,6 +312,7 @@ feed_quarantine(struct feed *f, const struct msg_quarantine *m)
 		return; /* a line that only the watcher knows */
 	f->quarantine[f->quarantine_n++ % QUARANTINE_MAX] =
 	    (struct feed_quarantine){m->uid, m->generation};
+	dbops_quarantine(f->table, &m->uid, m->generation);
 	e = table_find_uid(f->table, &m->uid);
 	if (e == NULL)
 		return;

@@ -129,6 +129,26 @@ fill_step(const struct plan_step *p, const struct plan_cluster *c)
 }
 
 static void
+fill_dbops(const struct plan_step *p)
+{
+	struct msg_step_dbops *m = &out.step_dbops;
+
+	out.type = IPC_STEP_DBOPS;
+	*m = (struct msg_step_dbops){.verb = p->sent.verb,
+	    .uid = p->dbops->uid,
+	    .generation = p->dbops->generation,
+	    .ordinal = p->sent.ordinal,
+	    .target = p->sent.target,
+	    .attempt = p->sent.attempt,
+	    .cleanup = p->sent.cleanup || p->said.cleanup,
+	    .phase = p->said.phase,
+	    .reason = p->said.reason,
+	    .next_run = (uint64_t)p->said.next_s};
+	memcpy(m->name, p->dbops->name, sizeof(m->name));
+	memcpy(m->text, p->text, sizeof(m->text));
+}
+
+static void
 fill(const struct steps *s, const struct entry *e, const struct plan_step *p, uint32_t id)
 {
 	const char *namespace = s->table->namespaces[e->namespace].name;
@@ -144,6 +164,11 @@ fill(const struct steps *s, const struct entry *e, const struct plan_step *p, ui
 		out.step_event.id = id;
 		to_namespace = out.step_event.namespace;
 		to_name = out.step_event.name;
+	} else if (p->dbops != NULL) {
+		fill_dbops(p);
+		out.step_dbops.id = id;
+		to_namespace = out.step_dbops.namespace;
+		to_name = out.step_dbops.cluster;
 	} else {
 		fill_step(p, &e->plan);
 		out.step.id = id;
@@ -281,6 +306,7 @@ answer_of(const struct msg_step_done *d)
 	    .version = d->version,
 	    .generation = d->generation,
 	    .inputs = d->inputs,
+	    .dbops_version = d->dbops_version,
 	    .present = d->present,
 	    .ready = d->ready,
 	    .terminating = d->terminating,

@@ -144,7 +144,7 @@ table_keep_windows(struct windows **slot, const struct windows *w)
 /* --- Forgetting. */
 
 static void
-free_entry(struct entry *e)
+free_entry(struct table *t, struct entry *e)
 {
 	for (unsigned i = 0; i < e->plan.instances_n; i++) {
 		xfree(e->plan.instance[i].report_text);
@@ -152,6 +152,7 @@ free_entry(struct entry *e)
 		xfree(e->plan.instance[i].volume_text);
 	}
 	xfree(e->plan.instance);
+	dbops_free(t, e);
 	xfree(e->plan.invalid_text);
 	xfree(e->plan.trouble_text);
 	xfree(e->plan.windows);
@@ -189,7 +190,7 @@ table_forget(struct table *t, struct entry *e)
 	table_wake_at(t, e, (struct msec){PLAN_NEVER});
 	take_out(t, find_slot(t, e->namespace, e->name));
 	t->n--;
-	free_entry(e);
+	free_entry(t, e);
 }
 
 void
@@ -197,7 +198,7 @@ table_free(struct table *t)
 {
 	for (unsigned i = 0; i < t->size; i++)
 		if (t->slots[i] != NULL)
-			free_entry(t->slots[i]);
+			free_entry(t, t->slots[i]);
 	xfree(t->slots);
 	xfree(t->heap);
 	memset(t, 0, sizeof(*t));
@@ -437,6 +438,8 @@ table_snap_begin(struct table *t, unsigned namespace, enum kind kind, uint32_t n
 			continue;
 		if (kind == KIND_BGCLUSTER)
 			e->named = false;
+		if (kind == KIND_BGDBOPS)
+			dbops_forget_names(e);
 		each_of_kind(t, e, kind, forget_name);
 	}
 	return NULL;
@@ -465,6 +468,8 @@ table_snap_end(struct table *t, unsigned namespace, enum kind kind, uint32_t num
 			plan_note_cluster_gone(&e->plan, &any);
 			table_dirty(t, e);
 		}
+		if (kind == KIND_BGDBOPS)
+			dbops_sweep(t, e);
 		each_of_kind(t, e, kind, sweep);
 		if (news)
 			table_dirty(t, e);

@@ -142,6 +142,24 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	return 0;
 }
 
+/* Of a task for an earlier pod nothing is told. */
+static void
+fill_task(const struct bginstance *i, struct msg_rec_instance *r)
+{
+	if (i->task_id.len == 0 || !str_eq(i->task_pod, i->pod_uid) ||
+	    uid_parse(i->task_id, &r->task) == -1)
+		return;
+	r->task_attempt = (uint16_t)i->task_attempt;
+	r->task_cancel = i->task_cancel;
+	if (!str_eq(i->task_id, i->task_done_id) || i->task_attempt != i->task_done_attempt)
+		return;
+	r->task_phase = i->task_phase;
+	r->task_interrupted =
+	    i->task_phase == CHOICE_task_phase_FAILED && str_starts(i->task_message, "interrupted");
+	r->task_percent = (uint8_t)i->task_percent;
+	r->task_step = hash_str(HASH_INIT, i->task_step);
+}
+
 static int
 record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a, struct record *out,
     struct err *e)
@@ -161,11 +179,13 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 	r->stop = i.stop;
 	if (i.operation_id.len > 0 && str_eq(i.operation_pod, i.pod_uid)) {
 		r->operation = i.operation;
+		(void)uid_parse(i.operation_id, &r->operation_id);
 		r->operation_phase =
 		    str_eq(i.operation_id, i.done_id) ? i.done_phase : CHOICE_operation_phase_NONE;
 		r->operation_attempt = (uint8_t)i.operation_attempt;
 		r->operation_generation = (uint64_t)i.operation_generation;
 	}
+	fill_task(&i, r);
 	/*
 	 * What a pod reports can be anything; what is no uid and no number counts as not
 	 * reported.
@@ -217,6 +237,8 @@ record_object(const struct record_source *s, struct arena *a, struct record *out
 		return -1;
 	if (s->kind == KIND_BGCLUSTER)
 		return record_cluster(s, a, out, e);
+	if (s->kind == KIND_BGDBOPS)
+		return record_dbops(s, a, out, e);
 	if (find_child(s, &child, &ordinal, e) != 0)
 		return -1;
 	if (child == CHILD_INSTANCE)
@@ -235,10 +257,16 @@ record_gone(const struct record_source *s, struct record *out, struct err *e)
 	struct msg_rec_gone *r = &out->rec_gone;
 	struct str cluster = s->kind == KIND_BGCLUSTER ? s->meta->name : s->meta->cluster;
 	uint8_t child = 0, ordinal = 0;
+	char text[NAME_MAX_CLUSTER + 2];
 	if (check_meta(s, e) != 0)
 		return -1;
-	if (s->kind != KIND_BGCLUSTER && find_child(s, &child, &ordinal, e) != 0)
+	if (s->kind == KIND_BGDBOPS) {
+		json_copy_text(
+		    s->j, json_path(s->j, s->object, "spec.cluster"), text, sizeof(text));
+		cluster = str_of(text);
+	} else if (s->kind != KIND_BGCLUSTER && find_child(s, &child, &ordinal, e) != 0) {
 		return -1;
+	}
 	out->type = IPC_REC_GONE;
 	*r = (struct msg_rec_gone){
 	    .kind = (uint8_t)s->kind, .child = child, .ordinal = ordinal, .uid = s->meta->uid};
@@ -273,6 +301,9 @@ record_to_msg(const struct record *r, struct ipc_msg *msg)
 		break;
 	case IPC_REC_CHILD:
 		msg->rec_child = r->rec_child;
+		break;
+	case IPC_REC_DBOPS:
+		msg->rec_dbops = r->rec_dbops;
 		break;
 	case IPC_REC_GONE:
 		msg->rec_gone = r->rec_gone;

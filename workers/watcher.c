@@ -239,6 +239,13 @@ on_trouble(void *arg, const struct err *e)
 	log_warn("watch", name, "%s", e->text);
 }
 
+/* Users make these, without our label. */
+static bool
+is_users(enum kind kind)
+{
+	return kind == KIND_BGCLUSTER || kind == KIND_BGDBOPS;
+}
+
 static void
 start_view(struct watcher *wr, enum kind kind, const char *ns)
 {
@@ -251,8 +258,7 @@ start_view(struct watcher *wr, enum kind kind, const char *ns)
 	    .on_synced = on_synced,
 	    .on_trouble = on_trouble,
 	};
-	struct kube_watch_spec spec = {
-	    kind, ns, kind == KIND_BGCLUSTER ? NULL : LABEL_CLUSTER, NULL};
+	struct kube_watch_spec spec = {kind, ns, is_users(kind) ? NULL : LABEL_CLUSTER, NULL};
 	struct view *v = &wr->views[wr->views_n++];
 	*v = (struct view){.owner = wr, .kind = kind, .ns = ns};
 	v->watch = kube_watch_start(wr->kube, &spec, &ops, v);

@@ -1,5 +1,6 @@
 /*
- * watcher.h: private to the watcher. records.c makes the typed record of one object and is pure;
+ * watcher.h: private to the watcher. records.c and records_dbops.c make the typed record of one
+ * object and are pure;
  * watcher.c has the watches, the edges and what must be remembered when the reconciler reads
  * slower than the API server writes.
  */
@@ -22,6 +23,7 @@ struct record {
 		struct msg_rec_instance rec_instance;
 		struct msg_rec_statefulset rec_statefulset;
 		struct msg_rec_child rec_child;
+		struct msg_rec_dbops rec_dbops;
 		struct msg_rec_gone rec_gone;
 	};
 };
@@ -40,6 +42,8 @@ struct record_source {
  */
 int record_object(
     const struct record_source *s, struct arena *a, struct record *out, struct err *e);
+/* The same of a BGDbOps; one that can not be read says so in `invalid`. records_dbops.c */
+int record_dbops(const struct record_source *s, struct arena *a, struct record *out, struct err *e);
 int record_gone(const struct record_source *s, struct record *out, struct err *e);
 /* A BGCluster that must not be decoded: why becomes its `invalid`. */
 int record_cluster_invalid(

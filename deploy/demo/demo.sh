@@ -77,7 +77,7 @@ explain() {
 
 deploy() {
 	$kubectl apply -k crds > /dev/null
-	$kubectl wait --for=condition=Established --timeout=30s crd/bgclusters.bestgres.io crd/bginstances.bestgres.io > /dev/null
+	$kubectl wait --for=condition=Established --timeout=30s crd/bgclusters.bestgres.io crd/bginstances.bestgres.io crd/bgdbops.bestgres.io > /dev/null
 	$kubectl kustomize deploy/overlays/demo | sed "s|localhost/bestgres:dev|$image|g" | $kubectl apply -f - > /dev/null
 	if [ -z "$foreign" ] && [ build/bestgres.tar -nt build/.deployed ] && [ -f build/.deployed ]; then
 		$kubectl -n $system rollout restart deployment/bestgres-operator > /dev/null # the same tag, a newer image

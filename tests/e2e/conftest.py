@@ -34,7 +34,7 @@ def pytest_configure(config):
 
 def install():
     kubectl("apply", "-k", str(ROOT / "crds"))
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/bgclusters.bestgres.io", "crd/bginstances.bestgres.io")
+    kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/bgclusters.bestgres.io", "crd/bginstances.bestgres.io", "crd/bgdbops.bestgres.io")
     subprocess.run([str(ROOT / "tests/cluster/images.sh"), str(STATE), str(ROOT / "build/bestgres.tar")], check=True)
     objs = list(yaml.safe_load_all(render(ROOT / "deploy/operator")))
     for o in objs:

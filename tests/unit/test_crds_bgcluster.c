@@ -301,6 +301,31 @@ check_bginstance(void)
 	check_attribute("spec.hold", "default", "false");
 }
 
+static void
+check_bgdbops(void)
+{
+	load("crds/bgdbops.yaml");
+#define TEXT(f, path, max, ...) check_present(path);
+#define INT(f, path, ...) check_present(path);
+#define BOOL(f, path, ...) check_present(path);
+#define CHOICE(f, path, ...) check_present(path);
+#define RAW(f, path, ...) check_present(path);
+#define LIST(f, path, max, ...) check_number(path, "maxItems", max);
+#include "model/bgdbops.def"
+#undef TEXT
+#undef INT
+#undef BOOL
+#undef CHOICE
+#undef RAW
+#undef LIST
+	check_choices("spec.restart.role", VOCAB_dbops_role);
+	check_choices("spec.sql.target", VOCAB_dbops_target);
+	check_choices("spec.benchmark.mode", VOCAB_benchmark_mode);
+	check_number("status.attempt", "maximum", TASK_ATTEMPTS_MAX);
+	check_attribute("spec.reindex.concurrently", "default", "true");
+	check_attribute("spec.schedule.historyLimit", "default", "10");
+}
+
 int
 main(void)
 {
@@ -315,6 +340,7 @@ main(void)
 	check_owned("spec.postgres.parameters", parameters, 0, model_parameter_owned);
 	check_owned("spec.env", variables, 5, model_variable_owned);
 	check_bginstance();
+	check_bgdbops();
 	buf_free(&yaml);
 	return tap_done();
 }

@@ -368,11 +368,39 @@ test_foreign(void)
 	CHECK(r.reason == REASON_NONE, "and no longer");
 }
 
+static void
+test_task(void)
+{
+	struct msg_task_state task = {.attempt = 1, .phase = CHOICE_task_phase_RUNNING};
+
+	begin();
+	runs(true);
+	in.task = &task;
+	in.task_id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+	CHECK(at_once() && strcmp(r.task_id, in.task_id) == 0, "a task is noted at once");
+	stored = r;
+	CHECK(!writes(), "and once");
+	task.percent = 40;
+	CHECK(writes() && !at_once(), "its progress may wait");
+	(void)snprintf(task.step, sizeof(task.step), "VACUUM app public.x, 2 of 5");
+	CHECK(writes() && !at_once(), "its step too");
+	task.phase = CHOICE_task_phase_SUCCEEDED;
+	task.tuples = 7;
+	CHECK(at_once() && r.task.tuples == 7, "its end is said at once, with what came of it");
+	stored = r;
+	task.attempt = 2;
+	CHECK(at_once(), "and so is another attempt");
+	stored = r;
+	in.outage_ms = 350;
+	CHECK(at_once() && r.outage_ms == 350, "an operation's outage belongs to its end");
+}
+
 int
 main(void)
 {
 	test_cut_off();
 	test_foreign();
+	test_task();
 	test_primary();
 	test_adopting();
 	test_replica();

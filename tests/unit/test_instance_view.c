@@ -130,6 +130,28 @@ test_cluster(void)
 }
 
 static void
+test_candidates(void)
+{
+	const struct view_member *m;
+
+	CHECK(patroni("{\"state\":\"running\",\"postmaster_start_time\":\"2026-11-26 "
+		      "07:58:10.123456+00:00\"}",
+		  false) == 0 &&
+		  strcmp(v.started, "2026-11-26 07:58:10.123456+00:00") == 0,
+	    "since when PostgreSQL runs");
+	CHECK(cluster(members, "demo-0") == 0 && strcmp(v.leader, "demo-0") == 0, "who leads");
+	m = view_find(&v, "demo-10");
+	CHECK(m != NULL && m->streaming && m->lag == 2097152, "a replica that lags");
+	m = view_find(&v, "demo-2");
+	CHECK(m != NULL && !m->streaming && m->lag == -1, "one that does not stream");
+	CHECK(view_find(&v, "demo-1x") == NULL && view_find(&v, "") == NULL, "no member");
+	(void)patroni("{\"state\":\"stopped\"}", false);
+	CHECK(v.started[0] == '\0', "a server that does not run has not started");
+	view_silent(&v);
+	CHECK(view_find(&v, "demo-1") == NULL && v.leader[0] == '\0', "nothing is known any more");
+}
+
+static void
 test_reads(void)
 {
 	view_silent(&v);
@@ -160,6 +182,7 @@ main(void)
 	test_patroni();
 	test_positions();
 	test_cluster();
+	test_candidates();
 	test_reads();
 	arena_free(&a);
 	return tap_done();

@@ -569,7 +569,7 @@ static const struct attempt {
     {"setuid", "kkkkk", become, 0},
     {"lock a file", "kkkkk", lock_file, 0},
     {"ask for the terminal's size", "eeeee", terminal, 0},
-    {"make and seal a memfd", "ykkkk", seal, 0},
+    {"make and seal a memfd", "ykkky", seal, 0},
 #ifdef __x86_64__
     {"a system call of x32", "kkkkk", x32, 0},
 #endif

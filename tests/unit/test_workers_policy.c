@@ -57,7 +57,7 @@ needs_target(uint8_t verb)
 	       verb == CHOICE_verb_REPLACE_POD || verb == CHOICE_verb_REPLACE_PVC ||
 	       verb == CHOICE_verb_UNREACHABLE || verb == CHOICE_verb_SWITCHOVER ||
 	       verb == CHOICE_verb_RESTART || verb == CHOICE_verb_REINIT ||
-	       verb == CHOICE_verb_DELETE_PVC;
+	       verb == CHOICE_verb_DELETE_PVC || verb == CHOICE_verb_DBOPS_TELL;
 }
 
 struct state {
@@ -194,6 +194,24 @@ test_targets(void)
 			    message(&s, &row, &v) == (needs_target((uint8_t)verb) ? BREACH : ALLOW),
 			    name);
 		}
+}
+
+static void
+test_dbops_have_their_message(void)
+{
+	for (unsigned verb = 1; verb < CHOICE_verb_COUNT; verb++) {
+		bool dbops = verb >= CHOICE_verb_DBOPS_TELL && verb <= CHOICE_verb_DBOPS_DELETE;
+		struct msg_step s = step((uint8_t)verb, 0);
+		const struct policy_row *row;
+		struct policy_verdict v;
+
+		if (!verb_exists((uint8_t)verb, 0) || message(&s, &row, &v) != ALLOW)
+			continue;
+		policy_check_dbops(row, dbops, &v);
+		CHECK(v.verdict == ALLOW, choice_text(VOCAB_verb, verb));
+		policy_check_dbops(row, !dbops, &v);
+		CHECK(v.verdict == BREACH, "in another message");
+	}
 }
 
 static void
@@ -378,6 +396,8 @@ test_held_up(void)
 		    verb == CHOICE_verb_UNREACHABLE || verb == CHOICE_verb_REMOVE_FINALIZER ||
 		    (verb >= CHOICE_verb_OBSERVE_POD && verb <= CHOICE_verb_OBSERVE_NAMESPACE);
 
+		/* Of a BGDbOps: executor_dbops.c looks at the BGCluster itself. */
+		says = says || (verb >= CHOICE_verb_DBOPS_TELL && verb <= CHOICE_verb_DBOPS_DELETE);
 		s = step((uint8_t)verb, CHILD_STATEFULSET);
 		CHECK(object(&s, &c, &v) == (says ? ALLOW : REFUSE) &&
 			  (says || v.reason == REASON_PAUSED),
@@ -391,6 +411,7 @@ main(void)
 	test_every_verb_child_and_state();
 	test_targets();
 	test_rest();
+	test_dbops_have_their_message();
 	test_breaches();
 	test_volume_after_scale_down();
 	test_held_up();

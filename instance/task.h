@@ -1,0 +1,188 @@
+/*
+ * BGInstance.spec.task in pgctl: task.c (from the agent's messages to a state that is said),
+ * task_end.c (how one ends, and what is removed then), task_tables.c, task_script.c, task_bench.c
+ * (what each kind does), task_psql.c (the programs it runs). Pure: task_sql.c (every statement),
+ * task_text.c (what programs print). Only these and pgctl.c include it.
+ */
+#ifndef INSTANCE_TASK_H
+#define INSTANCE_TASK_H
+
+#include <ev.h>
+
+#include "instance/work.h"
+
+#define TASK_NAME_PREFIX "bestgres/"
+#define TASK_BENCHMARK_PREFIX "bestgres_benchmark_"
+#define TASK_ALL_DATABASES_MAX 400 /* their names fit RUN_OUTPUT_MAX in hex */
+
+/* What a task is told. */
+struct task_spec {
+	struct msg_task m;
+	unsigned databases_n, tables_n;
+	char databases[TASK_DATABASES_MAX][64], tables[TASK_TABLES_MAX][128];
+	struct buf script;
+	bool complete, cancelled;
+};
+
+/*
+ * --- task_sql.c: SQL for psql -f -. A name travels as hex digits, in which nothing can end a
+ * literal, and PostgreSQL itself quotes it (format's %I).
+ */
+enum task_scope { SCOPE_TABLES, SCOPE_INDEXES, SCOPE_REPACK };
+struct task_name {
+	char application[64]; /* of its backends */
+	char benchmark[64];   /* its database */
+};
+void task_name_make(struct task_name *n, const struct uid *id);
+/* Lines "- N": database N of the spec is not there; "+ HEX": one to work in. */
+void task_sql_databases(const struct task_spec *s, struct buf *out);
+/* In a database. Lines "t N": table N of the spec is there; "n COUNT TABLES": of targets. */
+void task_sql_count(const struct task_spec *s, struct buf *out);
+/*
+ * Line "x OID TOTAL_BYTES HEX_OF_QUOTED_NAME NAME": the next target after that one; none at the
+ * end.
+ */
+void task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out);
+/* The kind's statement on that target, then task_sql_size's line. */
+void task_sql_work(const struct task_spec *s, uint32_t oid, struct buf *out);
+/* Line "s TOTAL_BYTES PAGES". */
+void task_sql_size(uint32_t oid, struct buf *out);
+void task_sql_checkpoint(struct buf *out);
+/* Line "e": pg_repack's extension is in this database. */
+void task_sql_extension(struct buf *out);
+/* Line "p DONE ALL": what the backends of that name report of the command under way. */
+void task_sql_progress(const struct task_name *n, struct buf *out);
+/* Line "k COUNT": so many backends were told to end. */
+void task_sql_terminate(const struct task_name *n, struct buf *out);
+/* Invalid indexes that an interrupted REINDEX CONCURRENTLY of a table in scope has left. */
+void task_sql_drop_indexes(const struct task_spec *s, struct buf *out);
+/* What an interrupted pg_repack of a table in scope has left. */
+void task_sql_drop_repack(const struct task_spec *s, struct buf *out);
+void task_sql_drop_benchmark(const struct task_name *n, struct buf *out);
+void task_sql_create_benchmark(const struct task_name *n, struct str owner, struct buf *out);
+
+/* --- task_text.c */
+int task_hex_decode(struct str hex, char *out, size_t size);
+/* Rows that a VACUUM VERBOSE says it has removed. */
+uint64_t task_tuples_removed(struct str stderr_text);
+/* Was it the server that went away, rather than what it was asked for that failed? */
+bool task_connection_lost(struct str stderr_text);
+/* The last whole lines, <= TASK_OUTPUT_MAX bytes, as the wire wants them. */
+void task_tail(struct str text, char out[TASK_OUTPUT_MAX + 1]);
+/*
+ * Has a script for pgbench a meta-command other than those that only compute? NULL: no; else its
+ * name, in buf.
+ */
+const char *task_pgbench_refused(struct str script, char name[32]);
+bool task_script_needs_restrict(struct str script); /* could psql find a meta-command in it? */
+/* "progress: 5.0 s, ...": the seconds; -1 = no such line in it. The last one counts. */
+int64_t task_pgbench_progress(struct str text);
+struct latencies {
+	uint64_t n, bucket[2600]; /* each 1 % wider than the one before; of 1 us on */
+};
+void task_latency_add(struct latencies *l, uint64_t us);
+/* One of pgbench's log lines, or more. How many bytes were whole lines. */
+size_t task_latency_read(struct latencies *l, struct str text);
+void task_latency_text(const struct latencies *l, unsigned percent, char out[17]);
+/* pgbench's report: tps, latency average and stddev into m; false if it has no tps. */
+bool task_pgbench_report(struct str out, struct msg_task_state *m);
+
+/* --- The machine. */
+struct task {
+	struct pgctl *p;
+	struct task_spec incoming, next, now; /* arriving; waits for the end of now; under way */
+	bool running, next_due;
+	struct task_name name;
+	struct msg_task_state state;
+	bool state_due;
+
+	struct run *run, *look; /* the program under way; a look at its progress */
+	void (*then)(struct task *t, const struct run_result *r); /* of run */
+	bool measured; /* run is one whose progress can be asked for */
+	ev_timer deadline, poll, again;
+	void (*later)(struct task *t); /* of again */
+	struct msec until;             /* of the whole task; 0 = never */
+
+	/* The way down; and the removal of what a former run has left, then or before it begins. */
+	bool ending;
+	uint8_t end_phase;
+	char end_message[IPC_TEXT_MAX + 1], sweep_trouble[IPC_TEXT_MAX + 1];
+	struct msec sweep_until;
+	unsigned sweep_at; /* of the kind's steps */
+	void (*swept)(struct task *t);
+
+	/* The databases it works in, and where it is. */
+	char databases[TASK_ALL_DATABASES_MAX][64];
+	unsigned databases_n, at;
+	uint64_t tables_seen;     /* bit per table of the spec: it is there */
+	uint64_t targets, target; /* how many in all; which one, from 1 */
+	uint32_t oid;
+	uint64_t size_before, pages_before;
+	char target_name[400]; /* quoted */
+	char label[160];       /* for people */
+	struct arena arena;    /* of a script that arrives */
+	char restrict_key[33];
+
+	struct latencies *latencies;
+	uint64_t log_at[64]; /* of each of pgbench's log files: read so far */
+};
+
+/* task.c */
+struct task *task_new(struct pgctl *p);
+bool task_take(struct task *t, struct ipc_msg *m); /* false: not a task's message */
+void task_edge_new(struct task *t);
+void task_say(struct task *t);      /* what is due, as far as there is room */
+void task_changed(struct task *t);  /* state has */
+void task_finished(struct task *t); /* by task_end.c: the next one may begin */
+void task_after(struct task *t, int64_t ms, void (*then)(struct task *t));
+void task_step(struct task *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int64_t task_left_ms(const struct task *t); /* 0 = no limit; else >= 1 */
+
+/* task_end.c: the only ways out. A message may be empty. */
+void task_end(struct task *t, enum choice_task_phase phase, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Its program did not end well: why, from what it said. */
+void task_end_failed(struct task *t, const struct run_result *r, const char *program);
+/*
+ * Ends backends of that name and removes what the kind leaves; what failed stands in
+ * sweep_trouble.
+ */
+void task_sweep(struct task *t, int64_t within_ms, void (*then)(struct task *t));
+
+/* task_psql.c */
+struct task_command {
+	const char *program;     /* psql, pgbench, pg_repack */
+	const char *const *more; /* arguments, NULL-terminated; may be NULL */
+	const char *database;
+	bool as_owner;     /* of the application; else the superuser */
+	bool own_settings; /* a user's script: search_path and messages as its role has them */
+	bool nameless;     /* not one of the task's own backends */
+	struct str input;
+	int timeout_ms; /* 0 = what is left of the task's */
+	void (*on_stderr)(void *arg, struct str text);
+};
+/* Is the instance set up as far as a program needs it? */
+bool task_ready(const struct task *t);
+bool task_find_program(const struct task *t, const char *name, char out[256]);
+/* then is called with its result; at once, with why as its stderr, if it could not be started. */
+void task_run(struct task *t, const struct task_command *c,
+    void (*then)(struct task *t, const struct run_result *r));
+void task_sql(struct task *t, const char *database, const struct buf *sql,
+    void (*then)(struct task *t, const struct run_result *r));
+void task_look(struct task *t); /* asks for progress, beside run */
+/*
+ * Lists where to work into t->databases; 0, -1 when the answer is none, -2 - N: database N is
+ * missing.
+ */
+int task_read_databases(struct task *t, struct str out);
+
+/* What each kind begins with. */
+void task_tables_begin(struct task *t);
+void task_script_begin(struct task *t);
+void task_bench_begin(struct task *t);
+void task_bench_poll(struct task *t);  /* reads what pgbench has logged */
+void task_bench_clean(struct task *t); /* its files */
+/* Free bytes of the volume; false, and the task ends, if need does not fit. */
+bool task_has_room(struct task *t, const char *what, uint64_t need);
+
+#endif

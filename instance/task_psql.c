@@ -1,0 +1,232 @@
+/*
+ * The programs of a task: psql, pgbench, pg_repack over the unix socket, one at a time, and
+ * beside it a psql that looks at its progress. No password, no name and no SQL stands in an
+ * argument or an environment but what the program can only get there: a database's name and
+ * pg_repack's table.
+ */
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "instance/task.h"
+
+#define LOOK_MS 5000
+#define ARGS_MAX 40
+/*
+ * A backend whose psql is gone notices within this, even in the middle of a statement (from
+ * version 14 on).
+ */
+#define CHECK_CLIENT_MS 2000
+
+bool
+task_ready(const struct task *t)
+{
+	return t->p->chosen != NULL && t->p->have_credentials && t->p->spec != NULL;
+}
+
+bool
+task_find_program(const struct task *t, const char *name, char out[256])
+{
+	(void)snprintf(out, 256, "%.200s/%.50s", t->p->chosen->dir, name);
+	return access(out, X_OK) == 0 || checks_find_program(name, t->p->path, out);
+}
+
+/*
+ * A script keeps its role's settings but for the timeout; a statement of ours has names mean
+ * pg_catalog's.
+ */
+static void
+put_options(const struct task *t, const struct task_command *c, struct buf *out)
+{
+	int64_t left = task_left_ms(t);
+
+	buf_puts(out, "PGOPTIONS=");
+	if (t->p->chosen->major >= 14)
+		buf_printf(out, "-c client_connection_check_interval=%d ", CHECK_CLIENT_MS);
+	/* Past the task's own end, which comes first unless we are gone. */
+	if (!c->nameless && (left != 0 || !c->own_settings))
+		buf_printf(
+		    out, "-c statement_timeout=%lld ", left == 0 ? 0LL : (long long)left + 2000);
+	if (!c->own_settings && !c->as_owner)
+		buf_puts(out, "-c search_path=pg_catalog -c lc_messages=C");
+}
+
+static int
+write_passfile(struct task *t, const struct task_command *c, struct err *e)
+{
+	const struct credential *superuser = &t->p->credentials.superuser;
+	struct secret password = {0};
+	int r;
+
+	if (!c->as_owner)
+		return passfile_write(TASK_PASS_PATH, superuser->username, &superuser->password, e);
+	if (secret_read_file(&password, APP_DIR "/password", 4096, e) == -1)
+		return -1;
+	r = passfile_write(SCRIPT_PASS_PATH, t->p->spec->m.owner, &password, e);
+	secret_free(&password);
+	return r;
+}
+
+static unsigned
+put_args(const struct task *t, const struct task_command *c, const char *program,
+    const char *argv[ARGS_MAX])
+{
+	static const char *const psql[] = {"-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", NULL};
+	unsigned n = 0;
+
+	argv[n++] = program;
+	for (unsigned i = 0; strcmp(c->program, "psql") == 0 && psql[i] != NULL; i++)
+		argv[n++] = psql[i];
+	/* pgbench has no -w: without a terminal it does not ask either */
+	if (strcmp(c->program, "pgbench") != 0)
+		argv[n++] = "-w";
+	argv[n++] = "-h";
+	argv[n++] = SOCKET_DIR;
+	argv[n++] = "-p";
+	argv[n++] = "5432";
+	argv[n++] = "-U";
+	argv[n++] = c->as_owner ? t->p->spec->m.owner : t->p->credentials.superuser.username;
+	for (unsigned i = 0; c->more != NULL && c->more[i] != NULL; i++)
+		argv[n++] = c->more[i];
+	if (n >= ARGS_MAX)
+		die("task: too many arguments");
+	argv[n] = NULL;
+	return n;
+}
+
+/* NULL: it could not be started; e says why. */
+static struct run *
+start(struct task *t, const struct task_command *c, void (*done)(void *, const struct run_result *),
+    struct err *e)
+{
+	static char path[4200], dbname[96], application[96];
+	char program[256];
+	const char *argv[ARGS_MAX];
+	struct buf options;
+	struct run_spec s = {.argv = argv, .input = c->input, .on_stderr = c->on_stderr};
+	struct run *r;
+
+	if (!task_ready(t)) {
+		(void)err_set(e, ERR_RETRY, "the instance is not set up");
+		return NULL;
+	}
+	if (!task_find_program(t, c->program, program)) {
+		(void)err_set(e, ERR_GONE, "the image has no program %s", c->program);
+		return NULL;
+	}
+	if (write_passfile(t, c, e) == -1)
+		return NULL;
+	buf_init(&options, 512);
+	put_options(t, c, &options);
+	buf_puts(&options, "");
+	const char *const env[] = {path, dbname, application,
+	    options.p != NULL ? options.p : "PGOPTIONS=",
+	    c->as_owner ? "PGPASSFILE=" SCRIPT_PASS_PATH : "PGPASSFILE=" TASK_PASS_PATH,
+	    "PGCONNECT_TIMEOUT=10", "PGCLIENTENCODING=UTF8", "LC_ALL=C", "HOME=/tmp", NULL};
+
+	(void)snprintf(path, sizeof(path), "PATH=%s", t->p->path);
+	(void)snprintf(dbname, sizeof(dbname), "PGDATABASE=%s", c->database);
+	(void)snprintf(application, sizeof(application), "PGAPPNAME=%s",
+	    c->nameless ? "bestgres" : t->name.application);
+	(void)put_args(t, c, program, argv);
+	s.env = env;
+	s.timeout_ms = c->timeout_ms;
+	r = run_start(t->p->self.loop, &s, done, t);
+	buf_free(&options);
+	return r;
+}
+
+static void
+on_done(void *arg, const struct run_result *r)
+{
+	struct task *t = arg;
+	void (*then)(struct task *, const struct run_result *) = t->then;
+
+	t->run = NULL;
+	t->measured = false;
+	then(t, r);
+}
+
+void
+task_run(struct task *t, const struct task_command *c,
+    void (*then)(struct task *t, const struct run_result *r))
+{
+	struct err e;
+
+	if (t->run != NULL)
+		die("task: two programs at once");
+	t->then = then;
+	if ((t->run = start(t, c, on_done, &e)) != NULL)
+		return;
+	then(t, &(struct run_result){.status = -1, .out = STR(""), .err = str_of(e.text)});
+}
+
+void
+task_sql(struct task *t, const char *database, const struct buf *sql,
+    void (*then)(struct task *t, const struct run_result *r))
+{
+	static const char *const more[] = {"-f", "-", NULL};
+	struct task_command c = {
+	    .program = "psql", .more = more, .database = database, .input = buf_view(sql)};
+
+	if (sql->full)
+		die("task: SQL does not fit");
+	task_run(t, &c, then);
+}
+
+/* --- A look at its progress. */
+
+static void
+on_look(void *arg, const struct run_result *r)
+{
+	struct task *t = arg;
+	unsigned long long done, all;
+	const char *line = r->status == 0 ? strstr(r->out.p, "p ") : NULL;
+
+	t->look = NULL;
+	if (t->run == NULL || !t->measured || t->ending || line == NULL || t->target > t->targets ||
+	    sscanf(line, "p %19llu %19llu", &done, &all) != 2 || all == 0 || done > all)
+		return;
+	t->state.percent = (uint8_t)(((double)(t->target - 1) + (double)done / (double)all) /
+				     (double)t->targets * 100.);
+	task_changed(t);
+}
+
+void
+task_look(struct task *t)
+{
+	static const char *const more[] = {"-f", "-", NULL};
+	struct task_command c = {.program = "psql",
+	    .more = more,
+	    .database = "postgres",
+	    .nameless = true,
+	    .timeout_ms = LOOK_MS};
+	struct buf sql;
+	struct err e;
+
+	if (t->look != NULL || !t->measured)
+		return;
+	buf_init(&sql, 8192);
+	task_sql_progress(&t->name, &sql);
+	c.input = buf_view(&sql);
+	t->look = start(t, &c, on_look, &e);
+	buf_free(&sql);
+}
+
+/* --- Room on the volume. */
+
+bool
+task_has_room(struct task *t, const char *what, uint64_t need)
+{
+	struct statvfs v;
+	uint64_t available;
+
+	if (statvfs(PGDATA_MOUNT, &v) == -1)
+		return true; /* PostgreSQL will say so itself */
+	available = (uint64_t)v.f_bavail * v.f_frsize;
+	if (need <= available)
+		return true;
+	task_end(t, CHOICE_task_phase_FAILED,
+	    "%.80s needs about %llu MiB free, but the volume has %llu; grow spec.storage.size",
+	    what, (unsigned long long)(need >> 20), (unsigned long long)(available >> 20));
+	return false;
+}

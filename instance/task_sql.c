@@ -1,0 +1,318 @@
+/*
+ * Every statement that a task has PostgreSQL do. Pure. A name that a user gave is written as hex
+ * digits, and what is found is named by its oid from then on; format's %I quotes it in the
+ * server, at the moment of use. psql sends what a query under \gexec returns as it is, without
+ * reading it for its own commands.
+ */
+#include "instance/task.h"
+
+static const char prologue[] = "\\set ON_ERROR_STOP on\nSET search_path = pg_catalog;\n";
+
+void
+task_name_make(struct task_name *n, const struct uid *id)
+{
+	char text[UID_TEXT_SIZE];
+
+	uid_format(text, id);
+	(void)snprintf(n->application, sizeof(n->application), TASK_NAME_PREFIX "%s", text);
+	(void)snprintf(n->benchmark, sizeof(n->benchmark), TASK_BENCHMARK_PREFIX "%.8s", text);
+}
+
+static void
+put_name(struct buf *out, struct str name)
+{
+	buf_puts(out, "convert_from(decode('");
+	for (size_t i = 0; i < name.len; i++)
+		buf_printf(out, "%02x", (unsigned char)name.p[i]);
+	buf_puts(out, "', 'hex'), 'UTF8')");
+}
+
+void
+task_sql_databases(const struct task_spec *s, struct buf *out)
+{
+	buf_puts(out, prologue);
+	if (s->databases_n == 0) {
+		buf_puts(out,
+		    "SELECT '+ ' || encode(convert_to(datname, 'UTF8'), 'hex') FROM pg_database "
+		    "WHERE datallowconn AND datconnlimit <> -2 AND NOT datistemplate AND datname "
+		    "!~ "
+		    "'^" TASK_BENCHMARK_PREFIX "' ORDER BY oid;\n");
+		return;
+	}
+	buf_puts(out, "SELECT CASE WHEN d.oid IS NULL THEN '- ' || w.n ELSE '+ ' || "
+		      "encode(convert_to(w.name, 'UTF8'), 'hex') END FROM (VALUES ");
+	for (unsigned i = 0; i < s->databases_n; i++) {
+		buf_printf(out, "%s(%u, ", i > 0 ? ", " : "", i);
+		put_name(out, str_of(s->databases[i]));
+		buf_puts(out, ")");
+	}
+	buf_puts(out, ") AS w(n, name) LEFT JOIN pg_database d ON d.datname::text = w.name AND "
+		      "d.datallowconn ORDER BY w.n;\n");
+}
+
+/* "schema.table", split at the first dot; without one in public. */
+static void
+put_table(struct buf *out, struct str name)
+{
+	const char *dot = memchr(name.p, '.', name.len);
+	size_t schema = dot == NULL ? 0 : (size_t)(dot - name.p);
+
+	put_name(out, dot == NULL ? STR("public") : (struct str){name.p, schema});
+	buf_puts(out, ", ");
+	put_name(out, dot == NULL ? name : (struct str){dot + 1, name.len - schema - 1});
+}
+
+/*
+ * WITH scope(n, oid): the tables in this database that the task is about; n: which of the spec's.
+ */
+static void
+put_scope(const struct task_spec *s, struct buf *out)
+{
+	buf_puts(out, "WITH scope(n, oid) AS (SELECT ");
+	if (s->tables_n == 0) {
+		buf_puts(out,
+		    "0, c.oid FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE "
+		    "c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND s.nspname !~ '^pg_' "
+		    "AND s.nspname NOT IN ('information_schema', 'repack'))");
+		return;
+	}
+	buf_puts(out, "w.n, c.oid FROM (VALUES ");
+	for (unsigned i = 0; i < s->tables_n; i++) {
+		buf_printf(out, "%s(%u, ", i > 0 ? ", " : "", i);
+		put_table(out, str_of(s->tables[i]));
+		buf_puts(out, ")");
+	}
+	buf_puts(out, ") AS w(n, schema, name) JOIN pg_namespace s ON s.nspname::text = w.schema "
+		      "JOIN pg_class c ON c.relnamespace = s.oid AND c.relname::text = w.name "
+		      "WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't')");
+}
+
+static enum task_scope
+scope_of(const struct task_spec *s)
+{
+	if (s->m.kind == CHOICE_task_kind_REPACK)
+		return SCOPE_REPACK;
+	return s->m.kind == CHOICE_task_kind_REINDEX && s->m.only_invalid ? SCOPE_INDEXES
+	                                                                  : SCOPE_TABLES;
+}
+
+/*
+ * target(oid): what the statement is said for. An invalid index of that name is itself what an
+ * interrupted REINDEX CONCURRENTLY left: to rebuild it would keep it (PostgreSQL documentation,
+ * REINDEX). Without names pg_repack takes what it can: it needs a key.
+ */
+static void
+put_targets(const struct task_spec *s, struct buf *out)
+{
+	static const char *const targets[] = {
+	    [SCOPE_TABLES] = "SELECT DISTINCT oid FROM scope",
+	    [SCOPE_INDEXES] =
+		"SELECT DISTINCT i.indexrelid FROM scope JOIN pg_index i ON i.indrelid = scope.oid "
+		"JOIN pg_class x ON x.oid = i.indexrelid WHERE NOT i.indisvalid AND x.relkind = "
+		"'i' "
+		"AND x.relname !~ '_cc(new|old)[0-9]*$'",
+	    [SCOPE_REPACK] =
+		"SELECT DISTINCT scope.oid FROM scope JOIN pg_index i ON i.indrelid = scope.oid "
+		"JOIN pg_class c ON c.oid = scope.oid WHERE c.relkind = 'r' AND (i.indisprimary OR "
+		"(i.indisunique AND i.indisvalid AND i.indpred IS NULL AND 0 <> ALL (i.indkey) AND "
+		"NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND "
+		"a.attnum = ANY (i.indkey) AND NOT a.attnotnull)))",
+	};
+	enum task_scope scope = scope_of(s);
+
+	if (scope == SCOPE_REPACK && s->tables_n > 0)
+		scope = SCOPE_TABLES;
+	put_scope(s, out);
+	buf_printf(out, ", target(oid) AS (%s) ", targets[scope]);
+}
+
+void
+task_sql_count(const struct task_spec *s, struct buf *out)
+{
+	buf_puts(out, prologue);
+	if (s->tables_n > 0) {
+		put_scope(s, out);
+		buf_puts(out, " SELECT 't ' || n FROM scope;\n");
+	}
+	put_targets(s, out);
+	buf_puts(out, "SELECT 'n ' || count(*) || ' ' || (SELECT count(*) FROM scope) FROM "
+		      "target;\n");
+}
+
+/* What people read: one line, whatever stands in a name. */
+#define SHOWN "translate(format('%%s.%%s', s.nspname, c.relname), E'\\n\\r\\t', '   ')"
+#define OF_OID "FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE c.oid = "
+
+void
+task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out)
+{
+	buf_puts(out, prologue);
+	put_targets(s, out);
+	buf_printf(out,
+	    "SELECT 'x ' || c.oid || ' ' || pg_total_relation_size(c.oid) || ' ' || "
+	    "encode(convert_to(format('%%I.%%I', s.nspname, c.relname), 'UTF8'), 'hex') || ' ' "
+	    "|| " SHOWN
+	    " FROM target JOIN pg_class c ON c.oid = target.oid JOIN pg_namespace s ON s.oid "
+	    "= c.relnamespace WHERE c.oid > %u ORDER BY c.oid LIMIT 1;\n",
+	    after);
+}
+
+void
+task_sql_size(uint32_t oid, struct buf *out)
+{
+	buf_printf(out,
+	    "SELECT 's ' || pg_total_relation_size(oid) || ' ' || pg_relation_size(oid) / "
+	    "current_setting('block_size')::bigint FROM pg_class WHERE oid = %u;\n",
+	    oid);
+}
+
+static void
+put_option(struct buf *out, bool on, const char *option)
+{
+	if (on)
+		buf_printf(out, ", %s", option);
+}
+
+void
+task_sql_work(const struct task_spec *s, uint32_t oid, struct buf *out)
+{
+	bool index = scope_of(s) == SCOPE_INDEXES;
+
+	buf_puts(out, prologue);
+	task_sql_size(oid, out);
+	buf_puts(out, "SELECT format('");
+	switch (s->m.kind) {
+	case CHOICE_task_kind_VACUUM:
+		buf_puts(out, "VACUUM (VERBOSE");
+		put_option(out, s->m.full, "FULL");
+		put_option(out, s->m.freeze, "FREEZE");
+		put_option(out, s->m.analyze, "ANALYZE");
+		put_option(out, s->m.all_pages && !s->m.full, "DISABLE_PAGE_SKIPPING");
+		buf_puts(out, ")");
+		break;
+	case CHOICE_task_kind_ANALYZE:
+		buf_puts(out, "ANALYZE");
+		break;
+	case CHOICE_task_kind_REINDEX:
+		buf_printf(out, "REINDEX %s%s", index ? "INDEX" : "TABLE",
+		    s->m.concurrently ? " CONCURRENTLY" : "");
+		break;
+	default:
+		die("task: kind %u has no statement on a table", s->m.kind);
+	}
+	buf_printf(out, " %%I.%%I', s.nspname, c.relname) " OF_OID "%u \\gexec\n", oid);
+	task_sql_size(oid, out);
+}
+
+void
+task_sql_checkpoint(struct buf *out)
+{
+	buf_puts(out, "CHECKPOINT;\n");
+}
+
+void
+task_sql_extension(struct buf *out)
+{
+	buf_puts(out, prologue);
+	buf_puts(out, "SELECT 'e' FROM pg_extension WHERE extname = 'pg_repack';\n");
+}
+
+void
+task_sql_progress(const struct task_name *n, struct buf *out)
+{
+	static const struct {
+		const char *view, *done, *all;
+	} views[] = {
+	    {"vacuum", "heap_blks_scanned", "heap_blks_total"},
+	    {"cluster", "heap_blks_scanned", "heap_blks_total"},
+	    {"create_index", "blocks_done", "blocks_total"},
+	    {"analyze", "sample_blks_scanned", "sample_blks_total"},
+	};
+
+	buf_puts(out, prologue);
+	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+		buf_printf(out,
+		    "SELECT 'p ' || p.%s || ' ' || p.%s FROM pg_stat_progress_%s p JOIN "
+		    "pg_stat_activity a USING (pid) WHERE a.application_name = '%s' LIMIT 1;\n",
+		    views[i].done, views[i].all, views[i].view, n->application);
+}
+
+void
+task_sql_terminate(const struct task_name *n, struct buf *out)
+{
+	buf_puts(out, prologue);
+	buf_printf(out,
+	    "SELECT 'k ' || count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "
+	    "application_name = '%s' AND pid <> pg_backend_pid();\n",
+	    n->application);
+}
+
+/*
+ * Of tables that nobody else builds an index on now. Not CONCURRENTLY, which would wait for every
+ * transaction there is; a lock that does not come within seconds is not waited for: it would hold
+ * up who comes after.
+ */
+void
+task_sql_drop_indexes(const struct task_spec *s, struct buf *out)
+{
+	buf_puts(out, prologue);
+	buf_puts(out, "SET lock_timeout = '5s';\n");
+	put_scope(s, out);
+	buf_puts(out,
+	    " SELECT format('DROP INDEX IF EXISTS %I.%I', s.nspname, x.relname) FROM pg_index i "
+	    "JOIN "
+	    "pg_class x ON x.oid = i.indexrelid JOIN pg_namespace s ON s.oid = x.relnamespace "
+	    "WHERE NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$' AND i.indrelid IN "
+	    "(SELECT oid FROM scope UNION SELECT c.reltoastrelid FROM scope JOIN pg_class c "
+	    "USING (oid)) AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE "
+	    "p.relid = i.indrelid) \\gexec\n");
+}
+
+/*
+ * Names as pg_repack 1.4 and 1.5 make them (repack.c, repack_drop): by the table's oid. First the
+ * trigger, since writes to the table go through it into the log. A lock that does not come within
+ * seconds is not waited for. A table that some pg_repack works on holds its advisory lock
+ * (pg_repack.c, REPACK_LOCK_PREFIX_STR and the oid less 2^31).
+ */
+void
+task_sql_drop_repack(const struct task_spec *s, struct buf *out)
+{
+	buf_puts(out, prologue);
+	buf_puts(out, "SET lock_timeout = '5s';\n");
+	put_scope(s, out);
+	buf_puts(out,
+	    ", mine AS (SELECT c.oid, s.nspname, c.relname FROM (SELECT DISTINCT oid FROM scope) t "
+	    "JOIN pg_class c USING (oid) JOIN pg_namespace s ON s.oid = c.relnamespace WHERE "
+	    "EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_repack') AND NOT EXISTS "
+	    "(SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = 16185446 AND "
+	    "l.objid::bigint = (c.oid::bigint + 2147483648) % 4294967296 AND l.database = (SELECT "
+	    "oid FROM pg_database WHERE datname = "
+	    "current_database()))) "
+	    "SELECT 'SET client_min_messages = error', "
+	    "CASE WHEN EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = mine.oid AND "
+	    "g.tgname = 'repack_trigger') THEN format('DROP TRIGGER repack_trigger ON %I.%I', "
+	    "nspname, relname) END, "
+	    "format('DROP TABLE IF EXISTS repack.%I', 'log_' || oid), "
+	    "format('DROP TABLE IF EXISTS repack.%I', 'table_' || oid), "
+	    "format('DROP TYPE IF EXISTS repack.%I', 'pk_' || oid) "
+	    "FROM mine WHERE EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = mine.oid AND "
+	    "g.tgname = 'repack_trigger') OR EXISTS (SELECT FROM pg_class c JOIN pg_namespace s "
+	    "ON s.oid = c.relnamespace WHERE s.nspname = 'repack' AND c.relname IN "
+	    "('log_' || mine.oid, 'table_' || mine.oid, 'pk_' || mine.oid)) \\gexec\n");
+}
+
+void
+task_sql_drop_benchmark(const struct task_name *n, struct buf *out)
+{
+	buf_puts(out, prologue);
+	buf_printf(out, "DROP DATABASE IF EXISTS %s WITH (FORCE);\n", n->benchmark);
+}
+
+void
+task_sql_create_benchmark(const struct task_name *n, struct str owner, struct buf *out)
+{
+	task_sql_drop_benchmark(n, out);
+	buf_printf(out, "SELECT format('CREATE DATABASE %s OWNER %%I', ", n->benchmark);
+	put_name(out, owner);
+	buf_puts(out, ") \\gexec\n");
+}

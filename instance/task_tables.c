@@ -1,0 +1,346 @@
+/*
+ * The kinds that go from table to table: Vacuum, Analyze, Reindex, Repack. First everything is
+ * looked up, so that a name of nothing is told before anything is done; then one statement at a
+ * time, each a program of its own.
+ */
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "instance/task.h"
+
+#define SQL_MAX (1u << 20) /* TASK_TABLES_MAX names in hex, a few times */
+
+static void count(struct task *t);
+static void next(struct task *t);
+
+/* --- Where. */
+
+int
+task_read_databases(struct task *t, struct str out)
+{
+	t->databases_n = 0;
+	for (const char *line = out.p; *line != '\0';) {
+		const char *end = strchrnul(line, '\n');
+		struct str hex = {line + 2, end - line > 2 ? (size_t)(end - line) - 2 : 0};
+
+		if (line[0] == '-')
+			return -2 - (int)strtol(line + 2, NULL, 10);
+		if (line[0] == '+' && t->databases_n < TASK_ALL_DATABASES_MAX &&
+		    task_hex_decode(hex, t->databases[t->databases_n], sizeof(t->databases[0])) ==
+			0)
+			t->databases_n++;
+		else
+			return -1;
+		line = *end == '\0' ? end : end + 1;
+	}
+	return t->databases_n > 0 ? 0 : -1;
+}
+
+static void
+listed(struct task *t, const struct run_result *r)
+{
+	int found;
+
+	if (r->status != 0) {
+		task_end_failed(t, r, "psql");
+		return;
+	}
+	found = task_read_databases(t, r->out);
+	if (found <= -2 && (unsigned)(-2 - found) < t->now.databases_n)
+		task_end(t, CHOICE_task_phase_FAILED, "database \"%s\" does not exist",
+		    t->now.databases[-2 - found]);
+	else if (found != 0)
+		task_end(t, CHOICE_task_phase_FAILED,
+		    "no database to work in, or more than %d: name some", TASK_ALL_DATABASES_MAX);
+	else
+		count(t);
+}
+
+void
+task_tables_begin(struct task *t)
+{
+	struct buf sql;
+
+	task_step(t, "looking for what is to be done");
+	buf_init(&sql, SQL_MAX);
+	task_sql_databases(&t->now, &sql);
+	task_sql(t, "postgres", &sql, listed);
+	buf_free(&sql);
+}
+
+/* --- How much; are all named tables there? */
+
+static void
+all_counted(struct task *t)
+{
+	for (unsigned i = 0; i < t->now.tables_n; i++) {
+		if (t->tables_seen & (UINT64_C(1) << i))
+			continue;
+		task_end(t, CHOICE_task_phase_FAILED, "table \"%s\" does not exist in %s%s%s",
+		    t->now.tables[i], t->databases_n == 1 ? "database \"" : "any of the databases",
+		    t->databases_n == 1 ? t->databases[0] : "", t->databases_n == 1 ? "\"" : "");
+		return;
+	}
+	t->at = 0;
+	t->oid = 0;
+	next(t);
+}
+
+static void
+counted(struct task *t, const struct run_result *r)
+{
+	unsigned long long n;
+
+	if (r->status != 0) {
+		task_end_failed(t, r, "psql");
+		return;
+	}
+	for (const char *line = r->out.p; line != NULL && *line != '\0';) {
+		if (sscanf(line, "t %9llu", &n) == 1 && n < TASK_TABLES_MAX)
+			t->tables_seen |= UINT64_C(1) << n;
+		else if (sscanf(line, "n %18llu", &n) == 1)
+			t->targets += n;
+		if ((line = strchr(line, '\n')) != NULL)
+			line++;
+	}
+	t->at++;
+	count(t);
+}
+
+static void
+extension_seen(struct task *t, const struct run_result *r)
+{
+	struct buf sql;
+
+	if (r->status != 0) {
+		task_end_failed(t, r, "psql");
+		return;
+	}
+	if (r->out.p[0] != 'e') {
+		task_end(t, CHOICE_task_phase_FAILED,
+		    "extension pg_repack is not in database \"%s\": CREATE EXTENSION pg_repack "
+		    "there, "
+		    "as superuser",
+		    t->databases[t->at]);
+		return;
+	}
+	buf_init(&sql, SQL_MAX);
+	task_sql_count(&t->now, &sql);
+	task_sql(t, t->databases[t->at], &sql, counted);
+	buf_free(&sql);
+}
+
+static void
+count(struct task *t)
+{
+	char program[256];
+	struct buf sql;
+
+	if (t->at == t->databases_n) {
+		all_counted(t);
+		return;
+	}
+	buf_init(&sql, SQL_MAX);
+	if (t->now.m.kind != CHOICE_task_kind_REPACK) {
+		task_sql_count(&t->now, &sql);
+		task_sql(t, t->databases[t->at], &sql, counted);
+	} else if (task_find_program(t, "pg_repack", program)) {
+		task_sql_extension(&sql);
+		task_sql(t, t->databases[t->at], &sql, extension_seen);
+	} else {
+		task_end(t, CHOICE_task_phase_FAILED,
+		    "the image has no program pg_repack: use an image with it");
+	}
+	buf_free(&sql);
+}
+
+/* --- One after the other. */
+
+/* Line "s TOTAL PAGES"; false: the table is gone. */
+static bool
+read_size(const char *line, uint64_t *total, uint64_t *pages)
+{
+	unsigned long long x, y;
+
+	if (line == NULL || sscanf(line, "s %19llu %19llu", &x, &y) != 2)
+		return false;
+	*total = x;
+	*pages = y;
+	return true;
+}
+
+static void
+worked(struct task *t, const struct run_result *r)
+{
+	uint64_t total, pages;
+	const char *last = strrchr(r->out.p, 's');
+
+	if (r->status != 0) {
+		task_end_failed(t, r, "psql");
+		return;
+	}
+	/* psql's first line is of before, its last of after; pg_repack has no first one */
+	if (r->out.p[0] == 's' && last != r->out.p)
+		(void)read_size(r->out.p, &t->size_before, &t->pages_before);
+	if (read_size(last, &total, &pages)) {
+		t->state.size_before += t->size_before;
+		t->state.size_after += total;
+		if (pages < t->pages_before)
+			t->state.pages += t->pages_before - pages;
+	}
+	t->state.tuples += task_tuples_removed(r->err);
+	if (t->target <= t->targets && t->targets > 0)
+		t->state.percent = (uint8_t)(t->target * 100 / t->targets);
+	next(t);
+}
+
+/* What pg_repack calls a success although it has done nothing. */
+static const char *
+skipped(struct str said)
+{
+	static const char *const rows[][2] = {
+	    {"Skipping repack",
+		"somebody held a lock on it for longer than a minute; try again when it is "
+		"quieter"},
+	    {"must have a primary key",
+		"it has neither a primary key nor a unique one without NULL"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (memmem(said.p, said.len, rows[i][0], strlen(rows[i][0])) != NULL)
+			return rows[i][1];
+	return NULL;
+}
+
+static void
+repacked(struct task *t, const struct run_result *r)
+{
+	const char *why = skipped(r->err);
+	struct buf sql;
+
+	if (r->status != 0) {
+		task_end_failed(t, r, "pg_repack");
+		return;
+	}
+	if (why != NULL) {
+		task_tail(r->err, t->state.output);
+		task_end(t, CHOICE_task_phase_FAILED, "pg_repack left %.80s as it was: %s",
+		    t->label, why);
+		return;
+	}
+	buf_init(&sql, 4096);
+	task_sql_size(t->oid, &sql);
+	task_sql(t, t->databases[t->at], &sql, worked);
+	buf_free(&sql);
+}
+
+/*
+ * Not its own way with who is in its way: it would end other people's transactions after a
+ * minute. The name is one that the server has quoted; pg_repack hands it to the server as a
+ * parameter, read as a regclass.
+ */
+static void
+repack(struct task *t)
+{
+	const char *const more[] = {"--no-kill-backend", "--table", t->target_name, NULL};
+	struct task_command c = {
+	    .program = "pg_repack", .more = more, .database = t->databases[t->at]};
+
+	t->measured = true;
+	task_run(t, &c, repacked);
+}
+
+static void
+sized(struct task *t, const struct run_result *r)
+{
+	if (r->status != 0)
+		task_end_failed(t, r, "psql");
+	else if (read_size(r->out.p, &t->size_before, &t->pages_before))
+		repack(t);
+	else
+		next(t); /* gone meanwhile */
+}
+
+static void
+work(struct task *t)
+{
+	bool is_repack = t->now.m.kind == CHOICE_task_kind_REPACK;
+	struct buf sql;
+
+	buf_init(&sql, 8192);
+	if (is_repack)
+		task_sql_size(t->oid, &sql);
+	else
+		task_sql_work(&t->now, t->oid, &sql);
+	t->measured = !is_repack;
+	task_sql(t, t->databases[t->at], &sql, is_repack ? sized : worked);
+	buf_free(&sql);
+}
+
+/* "x OID BYTES HEX NAME"; false: there is none. */
+static bool
+read_target(struct task *t, struct str out, uint64_t *bytes)
+{
+	char hex[2 * sizeof(t->target_name)];
+	unsigned long long oid, total;
+	int name = 0;
+	const char *end = strchrnul(out.p, '\n');
+
+	if (sscanf(out.p, "x %10llu %19llu %799s %n", &oid, &total, hex, &name) != 3 || name == 0 ||
+	    oid > UINT32_MAX ||
+	    task_hex_decode(str_of(hex), t->target_name, sizeof(t->target_name)) == -1)
+		return false;
+	t->oid = (uint32_t)oid;
+	*bytes = total;
+	str_copy_text(t->label, sizeof(t->label),
+	    (struct str){out.p + name, end > out.p + name ? (size_t)(end - out.p - name) : 0});
+	return true;
+}
+
+static void
+found(struct task *t, const struct run_result *r)
+{
+	static const char *const verb[CHOICE_task_kind_COUNT] = {
+	    [CHOICE_task_kind_VACUUM] = "VACUUM",
+	    [CHOICE_task_kind_ANALYZE] = "ANALYZE",
+	    [CHOICE_task_kind_REINDEX] = "REINDEX",
+	    [CHOICE_task_kind_REPACK] = "pg_repack",
+	};
+	const struct msg_task *m = &t->now.m;
+	bool copies =
+	    m->kind == CHOICE_task_kind_REPACK || (m->kind == CHOICE_task_kind_VACUUM && m->full);
+	uint64_t bytes;
+
+	if (r->status != 0) {
+		task_end_failed(t, r, "psql");
+		return;
+	}
+	if (!read_target(t, r->out, &bytes)) {
+		t->at++;
+		t->oid = 0;
+		next(t);
+		return;
+	}
+	t->target++;
+	if (copies && !task_has_room(t, t->label, bytes))
+		return;
+	task_step(t, "%s %.40s %.48s, %" PRIu64 " of %" PRIu64, verb[m->kind], t->databases[t->at],
+	    t->label, t->target, t->targets < t->target ? t->target : t->targets);
+	work(t);
+}
+
+static void
+next(struct task *t)
+{
+	struct buf sql;
+
+	if (t->at == t->databases_n) {
+		task_end(t, CHOICE_task_phase_SUCCEEDED, "%s",
+		    t->target == 0 ? "there was nothing to do" : "");
+		return;
+	}
+	buf_init(&sql, SQL_MAX);
+	task_sql_next(&t->now, t->oid, &sql);
+	task_sql(t, t->databases[t->at], &sql, found);
+	buf_free(&sql);
+}

@@ -1,0 +1,261 @@
+/*
+ * What the programs of a task print, and what a script may hold. Pure; pgctl parses output of the
+ * user's image, so every number is checked and nothing is believed to be there.
+ */
+#include <ctype.h>
+#include <math.h>
+
+#include "instance/task.h"
+
+static int
+digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int
+task_hex_decode(struct str hex, char *out, size_t size)
+{
+	if (hex.len % 2 != 0 || hex.len / 2 >= size)
+		return -1;
+	for (size_t i = 0; i < hex.len; i += 2) {
+		int high = digit(hex.p[i]), low = digit(hex.p[i + 1]);
+
+		if (high < 0 || low < 0 || (high == 0 && low == 0))
+			return -1;
+		out[i / 2] = (char)(high * 16 + low);
+	}
+	out[hex.len / 2] = '\0';
+	return 0;
+}
+
+/* The digits after each mark, or those before it. */
+static uint64_t
+sum_after(struct str s, const char *mark, const char *end)
+{
+	uint64_t sum = 0, n;
+	size_t len = strlen(mark);
+
+	for (const char *at = s.p;
+	     (at = memmem(at, (size_t)(s.p + s.len - at), mark, len)) != NULL;) {
+		struct str digits = {at + len, 0};
+		size_t left = (size_t)(s.p + s.len - digits.p);
+
+		while (digits.len < left && isdigit((unsigned char)digits.p[digits.len]))
+			digits.len++;
+		at = digits.p;
+		if (left - digits.len < strlen(end) ||
+		    memcmp(digits.p + digits.len, end, strlen(end)) != 0 ||
+		    str_to_u64(digits, &n) == -1 || n > (uint64_t)INT64_MAX - sum)
+			continue;
+		sum += n;
+	}
+	return sum;
+}
+
+uint64_t
+task_tuples_removed(struct str s)
+{
+	uint64_t lazy = sum_after(s, "tuples: ", " removed"); /* from version 14 on */
+
+	return lazy != 0 ? lazy : sum_after(s, ": found ", " removable");
+}
+
+/* As libpq and the server say it with LC_ALL=C. */
+bool
+task_connection_lost(struct str s)
+{
+	static const char *const words[] = {"server closed the connection",
+	    "connection to server was lost", "terminating connection due to",
+	    "the database system is ", "failed: No such file or directory",
+	    "failed: Connection refused"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (memmem(s.p, s.len, words[i], strlen(words[i])) != NULL)
+			return true;
+	return false;
+}
+
+void
+task_tail(struct str s, char out[TASK_OUTPUT_MAX + 1])
+{
+	size_t n = 0;
+
+	while (s.len > 0 && isspace((unsigned char)s.p[s.len - 1]))
+		s.len--;
+	if (s.len > TASK_OUTPUT_MAX) {
+		const char *line;
+
+		s = (struct str){s.p + s.len - TASK_OUTPUT_MAX, TASK_OUTPUT_MAX};
+		if ((line = memchr(s.p, '\n', s.len)) != NULL)
+			s = (struct str){line + 1, (size_t)(s.p + s.len - line - 1)};
+	}
+	while (s.len > 0) {
+		size_t bytes = utf8_next(s.p, s.len);
+		bool plain = bytes > 1 || *s.p == '\n' || *s.p == '\t' ||
+		             (bytes == 1 && charset_ok(CHARS_TEXT, (struct str){s.p, 1}));
+
+		if (bytes > 1 && !charset_ok(CHARS_TEXT, (struct str){s.p, bytes}))
+			plain = false; /* a control character of two bytes */
+		bytes = bytes == 0 ? 1 : bytes;
+		if (plain)
+			memcpy(out + n, s.p, bytes);
+		else
+			memset(out + n, '?', bytes);
+		n += bytes;
+		s = (struct str){s.p + bytes, s.len - bytes};
+	}
+	out[n] = '\0';
+}
+
+/* --- Scripts. */
+
+/*
+ * pgbench finds meta-commands anywhere in a line, in quotes it does not; here a backslash is one
+ * wherever it stands, which refuses too much rather than too little.
+ */
+const char *
+task_pgbench_refused(struct str script, char name[32])
+{
+	static const char *const harmless[] = {"set", "sleep", "if", "elif", "else", "endif",
+	    "gset", "aset", "startpipeline", "syncpipeline", "endpipeline"};
+
+	for (size_t i = 0; i < script.len; i++) {
+		struct str word = {script.p + i + 1, 0};
+		bool ok = false;
+
+		if (script.p[i] != '\\')
+			continue;
+		while (i + 1 + word.len < script.len && word.len < 31 &&
+		       (isalnum((unsigned char)word.p[word.len]) || word.p[word.len] == '_'))
+			word.len++;
+		for (size_t k = 0; k < sizeof(harmless) / sizeof(harmless[0]); k++)
+			ok |= str_is(word, harmless[k]);
+		if (ok)
+			continue;
+		memcpy(name, word.p, word.len);
+		name[word.len] = '\0';
+		return name;
+	}
+	return NULL;
+}
+
+bool
+task_script_needs_restrict(struct str script)
+{
+	return memchr(script.p, '\\', script.len) != NULL;
+}
+
+/* --- pgbench. */
+
+int64_t
+task_pgbench_progress(struct str s)
+{
+	static const char mark[] = "progress: ";
+	int64_t seconds = -1;
+
+	for (const char *at = s.p;
+	     (at = memmem(at, (size_t)(s.p + s.len - at), mark, sizeof(mark) - 1)) != NULL;) {
+		struct str digits = {at + sizeof(mark) - 1, 0};
+		uint64_t n;
+
+		at = digits.p;
+		while (digits.p + digits.len < s.p + s.len &&
+		       isdigit((unsigned char)digits.p[digits.len]))
+			digits.len++;
+		if (str_to_u64(digits, &n) == 0 && n < 1000000)
+			seconds = (int64_t)n;
+	}
+	return seconds;
+}
+
+#define STEP 1.01
+
+void
+task_latency_add(struct latencies *l, uint64_t us)
+{
+	size_t last = sizeof(l->bucket) / sizeof(l->bucket[0]) - 1;
+	double at = us <= 1 ? 0. : ceil(log((double)us) / log(STEP));
+
+	l->bucket[at < (double)last ? (size_t)at : last]++;
+	l->n++;
+}
+
+/* "client transaction time script seconds microseconds"; time in microseconds, or a word. */
+static void
+read_line(struct latencies *l, struct str line)
+{
+	struct str field = {line.p, 0};
+	uint64_t us;
+
+	for (unsigned n = 0; n < 3; n++) {
+		const char *end = memchr(field.p, ' ', (size_t)(line.p + line.len - field.p));
+
+		if (end == NULL)
+			return;
+		field.len = (size_t)(end - field.p);
+		if (n < 2)
+			field.p = end + 1;
+	}
+	if (str_to_u64(field, &us) == 0)
+		task_latency_add(l, us);
+}
+
+size_t
+task_latency_read(struct latencies *l, struct str s)
+{
+	size_t done = 0;
+	const char *end;
+
+	while (done < s.len && (end = memchr(s.p + done, '\n', s.len - done)) != NULL) {
+		read_line(l, (struct str){s.p + done, (size_t)(end - s.p) - done});
+		done = (size_t)(end - s.p) + 1;
+	}
+	return done;
+}
+
+void
+task_latency_text(const struct latencies *l, unsigned percent, char out[17])
+{
+	uint64_t seen = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; l->n > 0 && i < sizeof(l->bucket) / sizeof(l->bucket[0]); i++) {
+		seen += l->bucket[i];
+		if (seen * 100 < l->n * percent || l->bucket[i] == 0)
+			continue;
+		(void)snprintf(out, 17, "%.3f", pow(STEP, (double)i) / 1000.);
+		return;
+	}
+}
+
+/* "tps = 1234.567890 (without ...)": 1234.567 */
+static bool
+number_after(struct str s, const char *mark, char out[17])
+{
+	const char *at = memmem(s.p, s.len, mark, strlen(mark));
+	size_t n = 0, decimals = 0;
+
+	out[0] = '\0';
+	if (at == NULL)
+		return false;
+	at += strlen(mark);
+	while (at + n < s.p + s.len && n < 16 && decimals < 4 &&
+	       (isdigit((unsigned char)at[n]) || (at[n] == '.' && decimals == 0))) {
+		decimals += decimals > 0 || at[n] == '.';
+		n++;
+	}
+	memcpy(out, at, n);
+	out[n] = '\0';
+	return n > 0;
+}
+
+bool
+task_pgbench_report(struct str out, struct msg_task_state *m)
+{
+	(void)number_after(out, "latency average = ", m->latency_avg);
+	(void)number_after(out, "latency stddev = ", m->latency_stddev);
+	return number_after(out, "tps = ", m->tps);
+}

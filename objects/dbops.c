@@ -1,0 +1,260 @@
+/*
+ * The BGDbOps' .status as a merge patch: every field but those that only its reader needs, so that
+ * what an earlier phase said does not stay. And its parts that are lists: servers that were
+ * restarted, runs of a schedule, results.
+ */
+#include "objects/objects.h"
+
+/* --- Conditions. */
+
+static const struct condition *
+find_condition(const struct bgdbops *seen, const char *type)
+{
+	for (unsigned i = 0; i < seen->conditions_n; i++)
+		if (str_is(seen->conditions[i].type, type))
+			return &seen->conditions[i];
+	return NULL;
+}
+
+static void
+put_condition(struct jw *w, const struct bgdbops *seen, const struct dbops_status *s,
+    const char *type, bool is)
+{
+	const struct condition *old = find_condition(seen, type);
+	const char *status = is ? "True" : "False";
+	bool same = old != NULL && str_is(old->status, status) && old->last_transition.len > 0;
+	const char *reason = choice_text(VOCAB_dbops_reason, s->reason);
+
+	if (reason == NULL || reason[0] == '\0')
+		reason = choice_text(VOCAB_dbops_phase, s->outcome);
+	jw_object(w);
+	jw_kv(w, "type", type);
+	jw_kv(w, "status", status);
+	jw_kv(w, "reason", reason);
+	jw_kv_str(w, "message", s->message);
+	jw_kv_str(w, "lastTransitionTime", same ? old->last_transition : str_of(s->now));
+	jw_kv_int(w, "observedGeneration", (int64_t)seen->meta.generation);
+	jw_end(w);
+}
+
+/* What became of the last run stays until the next one begins. */
+static bool
+was(const struct bgdbops *seen, const struct dbops_status *s, const char *type)
+{
+	const struct condition *old = find_condition(seen, type);
+
+	return s->outcome == CHOICE_dbops_phase_SCHEDULED && old != NULL &&
+	       str_is(old->status, "True");
+}
+
+static void
+put_conditions(struct jw *w, const struct bgdbops *seen, const struct dbops_status *s)
+{
+	jw_key(w, "conditions");
+	jw_array(w);
+	put_condition(w, seen, s, "Running", s->outcome == CHOICE_dbops_phase_RUNNING);
+	put_condition(w, seen, s, "Completed",
+	    s->outcome == CHOICE_dbops_phase_SUCCEEDED || was(seen, s, "Completed"));
+	put_condition(w, seen, s, "Failed",
+	    s->outcome == CHOICE_dbops_phase_FAILED || s->outcome == CHOICE_dbops_phase_CANCELLED ||
+		was(seen, s, "Failed"));
+	jw_end(w);
+}
+
+/* --- The patch. */
+
+static void
+put_text(struct jw *w, const char *key, struct str value)
+{
+	jw_key(w, key);
+	if (value.len == 0)
+		jw_null(w);
+	else
+		jw_str(w, value);
+}
+
+static void
+put_raw(struct jw *w, const char *key, struct str json)
+{
+	jw_key(w, key);
+	if (json.len == 0)
+		jw_null(w);
+	else
+		jw_raw(w, json);
+}
+
+void
+objects_dbops_status_of(const struct bgdbops *seen, const char *now, struct dbops_status *out)
+{
+	*out = (struct dbops_status){.now = now,
+	    .phase = seen->phase,
+	    .outcome = seen->phase,
+	    .cleanup = seen->cleanup,
+	    .message = seen->message,
+	    .step = seen->step,
+	    .percent = seen->percent,
+	    .started_at = seen->started_at,
+	    .finished_at = seen->finished_at,
+	    .next_run = seen->next_run,
+	    .attempt = seen->attempt,
+	    .retries = seen->retries,
+	    .instance = seen->instance,
+	    .pod_uid = seen->pod_uid,
+	    .instance_uid = seen->instance_uid,
+	    .instances = seen->instances,
+	    .results = seen->results,
+	    .history = seen->history};
+}
+
+int
+objects_render_dbops_status(
+    const struct bgdbops *seen, const struct dbops_status *s, struct buf *out, struct err *e)
+{
+	struct jw w;
+
+	jw_init(&w, out);
+	jw_object(&w);
+	jw_key(&w, "status");
+	jw_object(&w);
+	jw_kv_int(&w, "observedGeneration", (int64_t)seen->meta.generation);
+	jw_kv(&w, "phase", choice_text(VOCAB_dbops_phase, s->phase));
+	put_text(&w, "message", s->message);
+	put_text(&w, "step", s->step);
+	jw_kv_int(&w, "percent", s->percent);
+	put_text(&w, "startedAt", s->started_at);
+	put_text(&w, "finishedAt", s->finished_at);
+	put_text(&w, "nextRun", s->next_run);
+	jw_kv_int(&w, "attempt", s->attempt);
+	jw_kv_int(&w, "retries", s->retries);
+	put_text(&w, "instance", s->instance);
+	put_text(&w, "podUID", s->pod_uid);
+	put_text(&w, "instanceUID", s->instance_uid);
+	put_text(&w, "cleanup", str_of(choice_text(VOCAB_dbops_cleanup, s->cleanup)));
+	put_raw(&w, "instances", s->instances);
+	/* A merge patch adds to an object: the claim of a run takes the last one's out. */
+	put_raw(&w, "results", s->results);
+	put_raw(&w, "history", s->history);
+	if (s->has_output)
+		put_text(&w, "output", s->output);
+	put_conditions(&w, seen, s);
+	jw_end(&w);
+	jw_end(&w);
+	if (!out->full)
+		return 0;
+	buf_reset(out);
+	return err_set(e, ERR_LIMIT, "status of %.*s is too large", (int)seen->meta.name.len,
+	    seen->meta.name.p);
+}
+
+/* --- Its lists. */
+
+/* The elements of a JSON list for which keep() says so, at most n. */
+static unsigned
+copy_list(struct jw *w, struct str raw, struct str but, unsigned n, struct arena *a)
+{
+	struct json j;
+	unsigned copied = 0;
+
+	if (raw.len == 0 || json_parse(&j, raw, a, NULL) == -1)
+		return 0;
+	for (int k = json_first(&j, json_root(&j)); k != JSON_NONE && copied < n;
+	     k = json_next(&j, k)) {
+		char name[NAME_MAX_LABEL + 2];
+
+		json_copy_text(&j, json_get(&j, k, STR("name")), name, sizeof(name));
+		if (but.len > 0 && str_is(but, name))
+			continue;
+		jw_raw(w, json_raw(&j, k));
+		copied++;
+	}
+	return copied;
+}
+
+unsigned
+objects_dbops_servers(
+    const struct bgdbops *seen, const struct dbops_server *s, struct buf *out, struct arena *a)
+{
+	struct jw w;
+	unsigned n;
+
+	jw_init(&w, out);
+	jw_array(&w);
+	n = copy_list(&w, seen->instances, s->name, INSTANCES_MAX - 1, a) + 1;
+	jw_object(&w);
+	jw_kv_str(&w, "name", s->name);
+	jw_kv(&w, "phase", choice_text(VOCAB_dbops_phase, s->phase));
+	if (s->pod.len > 0)
+		jw_kv_str(&w, "podUID", s->pod);
+	if (s->outage_ms > 0)
+		jw_kv_int(&w, "outageMs", s->outage_ms);
+	if (s->message.len > 0)
+		jw_kv_str(&w, "message", s->message);
+	jw_end(&w);
+	jw_end(&w);
+	return n;
+}
+
+void
+objects_dbops_history(const struct bgdbops *seen, const struct dbops_status *run,
+    const char *outcome, struct buf *out, struct arena *a)
+{
+	unsigned limit = (unsigned)seen->history_limit;
+	struct jw w;
+
+	jw_init(&w, out);
+	jw_array(&w);
+	if (limit > 0) {
+		jw_object(&w);
+		if (run->started_at.len > 0)
+			jw_kv_str(&w, "startedAt", run->started_at);
+		jw_kv(&w, "finishedAt", run->now);
+		jw_kv(&w, "phase", outcome);
+		jw_kv_int(&w, "retries", run->retries);
+		if (run->message.len > 0)
+			jw_kv_str(&w, "message", run->message);
+		if (run->results.len > 0)
+			jw_kv_raw(&w, "results", run->results);
+		jw_end(&w);
+		copy_list(&w, seen->history, STR(""), limit - 1, a);
+	}
+	jw_end(&w);
+}
+
+static void
+put_number(struct jw *w, const char *key, int64_t v)
+{
+	if (v > 0)
+		jw_kv_int(w, key, v);
+}
+
+static void
+put_figure(struct jw *w, const char *key, struct str v)
+{
+	if (v.len > 0)
+		jw_kv_str(w, key, v);
+}
+
+void
+objects_dbops_results(
+    const struct bginstance *i, int64_t restarted, int64_t outage_ms, struct buf *out)
+{
+	struct jw w;
+
+	jw_init(&w, out);
+	jw_object(&w);
+	put_number(&w, "restarted", restarted);
+	put_number(&w, "outageMs", outage_ms);
+	if (i != NULL) {
+		put_number(&w, "pagesRemoved", i->task_pages);
+		put_number(&w, "tuplesRemoved", i->task_tuples);
+		put_number(&w, "sizeBefore", i->task_size_before);
+		put_number(&w, "sizeAfter", i->task_size_after);
+		put_figure(&w, "tps", i->task_tps);
+		put_figure(&w, "latencyAvg", i->task_latency_avg);
+		put_figure(&w, "latencyStddev", i->task_latency_stddev);
+		put_figure(&w, "latencyP50", i->task_latency_p50);
+		put_figure(&w, "latencyP95", i->task_latency_p95);
+		put_figure(&w, "latencyP99", i->task_latency_p99);
+	}
+	jw_end(&w);
+}

@@ -1,0 +1,422 @@
+/*
+ * BGDbOps that have begun: how far the pod is that was told, when a run is repeated, when it is
+ * over, and what an interrupted one leaves to be removed. For plan/dbops.c. All of it follows from
+ * the claim in BGDbOps.status and from what that pod reports: whoever dies in between, the same
+ * comes out.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "plan/rule.h"
+
+#define PROGRESS_MS 5000
+#define RETRY_FIRST_S 5
+#define RETRY_MAX_S 300
+#define RETRIES_INTERRUPTED 3
+#define TIMEOUT_GRACE_S 5 /* its pod ends it first, and knows more of it */
+#define CANCEL_S 60
+
+/* How its claim stands. */
+enum standing {
+	UNTOLD, /* the claim is written, but its pod has not been told */
+	LOST,   /* the pod, or the word that it was told, is no more */
+	TOLD,   /* and has not ended */
+	ENDED_WELL,
+	ENDED_BADLY,
+	ENDED_BY_US, /* cancelled */
+};
+
+static const struct plan_instance *
+instance_of(const struct plan_cluster *c, const struct plan_dbops *d)
+{
+	return d->ordinal > 0 && d->ordinal <= c->instances_n ? &c->instance[d->ordinal - 1] : NULL;
+}
+
+static bool
+is_lost(const struct plan_cluster *c, const struct plan_dbops *d, const struct plan_instance *p)
+{
+	return !c->present || p == NULL || !p->child.present || !p->known ||
+	       !uid_eq(&p->report.pod_uid, &d->pod) || !uid_eq(&p->child.uid, &d->instance) ||
+	       /* a lost node's pod: its role and state were taken from it */
+	       p->unreachable ||
+	       (p->report.role == CHOICE_instance_role_NONE &&
+		   p->report.state == CHOICE_instance_state_UNKNOWN);
+}
+
+static enum standing
+standing_of_task(const struct plan_report *r, const struct plan_dbops *d)
+{
+	static const enum standing phases[CHOICE_task_phase_COUNT] = {
+	    [CHOICE_task_phase_NONE] = TOLD,
+	    [CHOICE_task_phase_RUNNING] = TOLD,
+	    [CHOICE_task_phase_SUCCEEDED] = ENDED_WELL,
+	    [CHOICE_task_phase_FAILED] = ENDED_BADLY,
+	    [CHOICE_task_phase_CANCELLED] = ENDED_BY_US,
+	};
+
+	if (!uid_eq(&r->task, &d->uid) || r->task_attempt != d->attempt)
+		return UNTOLD;
+	return phases[r->task_phase];
+}
+
+static enum standing
+standing_of_operation(const struct plan_report *r, const struct plan_dbops *d)
+{
+	static const enum standing phases[CHOICE_operation_phase_COUNT] = {
+	    [CHOICE_operation_phase_NONE] = TOLD,
+	    [CHOICE_operation_phase_RUNNING] = TOLD,
+	    [CHOICE_operation_phase_SUCCEEDED] = ENDED_WELL,
+	    [CHOICE_operation_phase_FAILED] = ENDED_BADLY,
+	};
+	struct uid id = model_operation_id(&d->uid, d->attempt, d->ordinal - 1u);
+
+	return uid_eq(&r->operation_id, &id) ? phases[r->operation_phase] : UNTOLD;
+}
+
+static bool
+is_task(const struct plan_dbops *d)
+{
+	return dbops_info[d->op].task != CHOICE_task_kind_NONE;
+}
+
+static enum standing
+standing_of(const struct plan_cluster *c, const struct plan_dbops *d)
+{
+	const struct plan_instance *p = instance_of(c, d);
+
+	if (is_lost(c, d, p))
+		return LOST;
+	return is_task(d) || d->cleanup == CHOICE_dbops_cleanup_RUNNING
+	           ? standing_of_task(&p->report, d)
+	           : standing_of_operation(&p->report, d);
+}
+
+/* --- A run that failed. */
+
+static bool
+may_repeat(const struct plan_dbops *d, bool interrupted)
+{
+	unsigned most = d->max_retries;
+
+	if (d->max_retries == DBOPS_RETRIES_NOT_GIVEN)
+		most = interrupted ? RETRIES_INTERRUPTED : 0;
+	return dbops_info[d->op].repeatable && d->retries < most;
+}
+
+static bool
+is_timed_out(struct plan_at *a, const struct plan_dbops *d, int64_t grace_s)
+{
+	return d->timeout_s != 0 && !dbops_waits_until(a, d->started_s + d->timeout_s + grace_s);
+}
+
+/* text: empty = the pod's own words. */
+static enum verdict
+fail(struct plan_at *a, const struct plan_dbops *d, bool interrupted, const char *text)
+{
+	int64_t s = RETRY_FIRST_S;
+
+	a->out->said.cleanup = interrupted && dbops_info[d->op].leaves;
+	if (is_timed_out(a, d, 0))
+		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_TIMED_OUT,
+		    "it did not end within spec.timeout");
+	if (!may_repeat(d, interrupted))
+		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED,
+		    interrupted ? CHOICE_dbops_reason_INTERRUPTED : CHOICE_dbops_reason_NONE, "%s",
+		    text);
+	for (unsigned i = 0; i < d->retries && s < RETRY_MAX_S; i++)
+		s *= 2;
+	a->out->said.phase = CHOICE_dbops_phase_PENDING;
+	a->out->said.reason = interrupted ? CHOICE_dbops_reason_INTERRUPTED : 0;
+	a->out->said.next_s = a->w->unix_s + (s < RETRY_MAX_S ? s : RETRY_MAX_S);
+	str_copy_text(a->out->text, sizeof(a->out->text), str_of(text));
+	return dbops_step(a, d, CHOICE_verb_DBOPS_RETRY);
+}
+
+static enum verdict
+lose(struct plan_at *a, const struct plan_dbops *d)
+{
+	char text[IPC_TEXT_MAX];
+
+	if ((a->w->listed & 1u << KIND_BGCLUSTER) == 0 ||
+	    (a->w->listed & 1u << KIND_BGINSTANCE) == 0)
+		return STOP;
+	if (!a->c->present)
+		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED,
+		    CHOICE_dbops_reason_INTERRUPTED, "interrupted: BGCluster %s is gone",
+		    a->c->name);
+	snprintf(text, sizeof(text), "interrupted: the pod of %s-%u that did it was lost%s",
+	    a->c->name, d->ordinal > 0 ? d->ordinal - 1u : 0,
+	    dbops_info[d->op].repeatable
+		? ""
+		: "; how far it came is not known, so see, and do it anew");
+	return fail(a, d, true, text);
+}
+
+/* It failed where it was told: by itself, or because the leadership moved. */
+static enum verdict
+fail_there(struct plan_at *a, const struct plan_dbops *d)
+{
+	const struct plan_report *r = &instance_of(a->c, d)->report;
+	bool moved = is_task(d) && !d->replica && r->role != CHOICE_instance_role_PRIMARY;
+
+	return fail(a, d, r->task_interrupted || moved,
+	    moved && !r->task_interrupted ? "interrupted: the leadership moved to another instance"
+					  : "");
+}
+
+/* --- Tasks, and what is done once on one instance. */
+
+static enum verdict
+watch(struct plan_at *a, const struct plan_dbops *d)
+{
+	const struct plan_report *r = &instance_of(a->c, d)->report;
+
+	if (!is_task(d) || r->task_phase != CHOICE_task_phase_RUNNING ||
+	    (r->task_percent == d->percent && r->task_step == d->step) ||
+	    (d->progress_at.v != 0 &&
+		rule_waits_until(a, (struct msec){d->progress_at.v + PROGRESS_MS})))
+		return PASS;
+	return dbops_step(a, d, CHOICE_verb_DBOPS_PROGRESS);
+}
+
+/* spec.timeout is over. */
+static enum verdict
+time_out(struct plan_at *a, const struct plan_dbops *d)
+{
+	const struct plan_report *r = &instance_of(a->c, d)->report;
+
+	if (!is_task(d))
+		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_TIMED_OUT,
+		    "it did not end within spec.timeout, and may still do so");
+	if (!r->task_cancel)
+		return dbops_step(a, d, CHOICE_verb_DBOPS_CANCEL);
+	if (dbops_waits_until(a, d->started_s + d->timeout_s + CANCEL_S))
+		return PASS;
+	a->out->said.cleanup = dbops_info[d->op].leaves;
+	return dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_TIMED_OUT,
+	    "it did not end within spec.timeout, nor when it was told to");
+}
+
+static enum verdict
+run_once(struct plan_at *a, const struct plan_dbops *d)
+{
+	switch (standing_of(a->c, d)) {
+	case UNTOLD:
+		if (is_timed_out(a, d, TIMEOUT_GRACE_S))
+			return fail(a, d, true, "");
+		return dbops_tell(a, d, d->ordinal - 1u, false, false);
+	case LOST:
+		return lose(a, d);
+	case TOLD:
+		return is_timed_out(a, d, TIMEOUT_GRACE_S) ? time_out(a, d) : watch(a, d);
+	case ENDED_WELL:
+		return dbops_finish(
+		    a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE, "%s", "");
+	case ENDED_BADLY:
+		return fail_there(a, d);
+	case ENDED_BY_US:
+		if (is_timed_out(a, d, 0))
+			return fail(a, d, false, "");
+		return dbops_finish(a, d, CHOICE_dbops_phase_CANCELLED, CHOICE_dbops_reason_NONE,
+		    "its pod was told to end it");
+	}
+	return PASS;
+}
+
+/* --- One server after the other. */
+
+static bool
+is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned i)
+{
+	bool primary = c->instance[i].report.role == CHOICE_instance_role_PRIMARY;
+
+	if (d->restarted >> i & 1u || rest_is_wanted(c, i) ||
+	    (d->only_pending && !(status_current(c, i) && c->instance[i].report.pending_restart)))
+		return false;
+	switch (d->role) {
+	case CHOICE_dbops_role_PRIMARY:
+		return primary && d->restarted == 0;
+	case CHOICE_dbops_role_REPLICA:
+		return !primary;
+	default:
+		return true;
+	}
+}
+
+/* Replicas from the highest down, the primary at last. */
+unsigned
+dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d)
+{
+	unsigned best = c->instances_n;
+
+	for (unsigned i = 0; i < rule_instances(c); i++) {
+		bool primary = c->instance[i].report.role == CHOICE_instance_role_PRIMARY;
+
+		if (!is_due(c, d, i))
+			continue;
+		if (best == c->instances_n || !primary ||
+		    c->instance[best].report.role == CHOICE_instance_role_PRIMARY)
+			best = i;
+	}
+	return best;
+}
+
+enum verdict
+dbops_await_others(
+    struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, enum choice_dbops_phase phase)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (!status_current(c, ordinal))
+		return dbops_say(a, d, phase, d->next_s,
+			   "waits for %s-%u to have a pod that "
+			   "reports",
+			   c->name, ordinal) == STEP
+		           ? STEP
+		           : STOP;
+	/* A reload disturbs nobody. */
+	for (unsigned i = 0; d->op == CHOICE_dbops_op_RESTART && i < rule_instances(c); i++)
+		if (i != ordinal && !rest_is_wanted(c, i) && !roll_serves(c, i))
+			return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to serve",
+				   c->name, i) == STEP
+			           ? STEP
+			           : STOP;
+	return PASS;
+}
+
+static enum verdict
+next_server(struct plan_at *a, const struct plan_dbops *d)
+{
+	unsigned i = dbops_next_server(a->c, d);
+	char why[IPC_TEXT_MAX];
+	enum verdict v;
+
+	if (i == a->c->instances_n)
+		return dbops_finish(
+		    a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE, "%s", "");
+	if (is_timed_out(a, d, 0))
+		return fail(a, d, false, "");
+	v = dbops_await_others(a, d, i, CHOICE_dbops_phase_RUNNING);
+	if (v != PASS)
+		return v;
+	if (!dbops_is_free(a->c, d, i, why, sizeof(why)))
+		return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s, "%s", why);
+	return dbops_tell(a, d, i, false, false);
+}
+
+/* It was restarted, by us or since its pod was replaced meanwhile. Does it serve again? */
+static enum verdict
+end_server(struct plan_at *a, const struct plan_dbops *d)
+{
+	unsigned i = d->ordinal - 1u;
+
+	if (is_timed_out(a, d, TIMEOUT_GRACE_S))
+		return fail(a, d, false, "");
+	if (i < rule_instances(a->c) && !roll_serves(a->c, i) && !rest_is_wanted(a->c, i) &&
+	    d->op == CHOICE_dbops_op_RESTART)
+		return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s,
+		    "waits for %s-%u to serve again", a->c->name, i);
+	return dbops_step(a, d, CHOICE_verb_DBOPS_NEXT);
+}
+
+static enum verdict
+run_servers(struct plan_at *a, const struct plan_dbops *d)
+{
+	if (!a->c->present)
+		return lose(a, d);
+	if (d->ordinal == 0)
+		return next_server(a, d);
+	switch (standing_of(a->c, d)) {
+	case UNTOLD:
+		return dbops_tell(a, d, d->ordinal - 1u, false, false);
+	case LOST:
+		if ((a->w->listed & 1u << KIND_BGINSTANCE) == 0)
+			return STOP;
+		return end_server(a, d);
+	case TOLD:
+		return is_timed_out(a, d, TIMEOUT_GRACE_S) ? time_out(a, d) : PASS;
+	case ENDED_BADLY:
+		return fail(a, d, false, "");
+	case ENDED_WELL:
+	case ENDED_BY_US:
+		return end_server(a, d);
+	}
+	return PASS;
+}
+
+enum verdict
+dbops_run(struct plan_at *a, const struct plan_dbops *d)
+{
+	if (d->refused != NULL)
+		return dbops_finish(
+		    a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_REFUSED, "%s", d->refused);
+	if (d->op == CHOICE_dbops_op_RESTART || d->op == CHOICE_dbops_op_RELOAD)
+		return run_servers(a, d);
+	return run_once(a, d);
+}
+
+/* --- Cancelled: the object is being deleted. PASS: there is nothing to wait for. */
+
+enum verdict
+dbops_cancel(struct plan_at *a, const struct plan_dbops *d)
+{
+	enum standing s = standing_of(a->c, d);
+
+	if (!is_task(d))
+		return s == TOLD && d->ordinal > 0 ? STOP : PASS; /* it can not be taken back */
+	switch (s) {
+	case TOLD:
+		if (!instance_of(a->c, d)->report.task_cancel)
+			return dbops_step(a, d, CHOICE_verb_DBOPS_CANCEL);
+		return STOP;
+	case LOST:
+	case ENDED_BADLY:
+		a->out->said.cleanup = dbops_info[d->op].leaves;
+		break;
+	case UNTOLD:
+	case ENDED_WELL:
+	case ENDED_BY_US:
+		break;
+	}
+	return dbops_finish(a, d,
+	    s == ENDED_WELL ? CHOICE_dbops_phase_SUCCEEDED : CHOICE_dbops_phase_CANCELLED,
+	    CHOICE_dbops_reason_NONE, "%s", s == ENDED_WELL ? "" : "deleted while it ran");
+}
+
+/* --- What an interrupted run has left. */
+
+static enum verdict
+begin_cleanup(struct plan_at *a, const struct plan_dbops *d)
+{
+	unsigned leader = dbops_leader(a->c);
+	char why[IPC_TEXT_MAX];
+
+	if (!a->c->present || a->c->wanted.deleting)
+		return dbops_step(a, d, CHOICE_verb_DBOPS_CLEANED);
+	if (!a->w->synced || a->c->wanted.paused || leader == a->c->instances_n ||
+	    !dbops_is_free(a->c, d, leader, why, sizeof(why)))
+		return STOP;
+	return dbops_tell(a, d, leader, true, true);
+}
+
+enum verdict
+dbops_clean(struct plan_at *a, const struct plan_dbops *d)
+{
+	if (d->cleanup == CHOICE_dbops_cleanup_DUE)
+		return begin_cleanup(a, d);
+	if (d->cleanup != CHOICE_dbops_cleanup_RUNNING)
+		return PASS;
+	switch (standing_of(a->c, d)) {
+	case UNTOLD:
+		return dbops_tell(a, d, d->ordinal - 1u, false, true);
+	case LOST:
+		return (a->w->listed & 1u << KIND_BGINSTANCE) == 0 ? STOP : begin_cleanup(a, d);
+	case TOLD:
+		return STOP;
+	case ENDED_WELL:
+	case ENDED_BADLY:
+	case ENDED_BY_US:
+		break;
+	}
+	return dbops_step(a, d, CHOICE_verb_DBOPS_CLEANED);
+}

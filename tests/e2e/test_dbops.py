@@ -1,0 +1,325 @@
+"""BGDbOps: each operation end to end with real data; what waits, what is refused, what ends; exactly as often as promised."""
+import datetime
+import json
+import threading
+import time
+
+import pytest
+import yaml
+
+from cluster import (ROOT, Writer, apply, bgcluster, delete, get, kill, kubectl, patch, primary, refused, sql, superuser_sql, wait,
+                     wait_ready, worker_pid)
+
+
+def bgdbops(name, op, cluster="demo", **spec):
+    return {"apiVersion": "bestgres.io/v1", "kind": "BGDbOps", "metadata": {"name": name}, "spec": {"cluster": cluster, "op": op, **spec}}
+
+
+def status(name, ns):
+    return (get("bgdo", name, ns) or {}).get("status", {})
+
+
+def phase(name, ns):
+    return status(name, ns).get("phase")
+
+
+def wait_phase(name, ns, *phases, seconds=120):
+    """Its status, once it has come that far; of one that failed instead the message is shown."""
+    def there():
+        s = status(name, ns)
+        if s.get("phase") == "Failed" and "Failed" not in phases:
+            raise AssertionError(f"{name} failed: {s}")
+        return s if s.get("phase") in phases else None
+    return wait(f"{name} to be {' or '.join(phases)}", there, seconds)
+
+
+def conditions(name, ns):
+    return {c["type"]: c["status"] for c in status(name, ns)["conditions"]}
+
+
+def run(name, op, ns, seconds=120, **spec):
+    apply(bgdbops(name, op, **spec), ns)
+    s = wait_phase(name, ns, "Succeeded", seconds=seconds)
+    assert conditions(name, ns) == {"Running": "False", "Completed": "True", "Failed": "False"}
+    assert s["startedAt"] <= s["finishedAt"] and s["percent"] == 100
+    wait("its finalizer to go", lambda: not get("bgdo", name, ns)["metadata"].get("finalizers"), 20)
+    return s
+
+
+def fails(name, op, ns, *words, **spec):
+    apply(bgdbops(name, op, **spec), ns)
+    s = wait_phase(name, ns, "Failed", seconds=60)
+    assert all(w in s["message"] for w in words), s
+    assert conditions(name, ns)["Failed"] == "True"
+    return s
+
+
+def script(name, ns, text):
+    apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"run.sql": text}}, ns)
+    return {"configMap": name, "key": "run.sql"}
+
+
+def events(name, ns):
+    return [e["reason"] for e in get("events", ns=ns) if e["involvedObject"]["kind"] == "BGDbOps" and e["involvedObject"]["name"] == name]
+
+
+def later(seconds):
+    return f"{datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.fixture(autouse=True)
+def no_dbops(request):
+    """What a test left goes before its namespace is used again."""
+    yield
+    if "ns" in request.fixturenames:
+        ns = request.getfixturevalue("ns")
+        kubectl("delete", "bgdo", "-n", ns, "--all", "--timeout=90s", check=False, timeout=100)
+
+
+@pytest.fixture
+def one(ns):
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    return ns
+
+
+@pytest.fixture
+def three(ns):
+    apply(bgcluster(instances=3, patroni={"synchronousMode": "on"}), ns)
+    wait_ready("demo", ns)
+    return ns
+
+
+def test_tasks_with_real_data(one):
+    """Vacuum, analyze, reindex, checkpoint, sql, reload and benchmark on one instance."""
+    ns = one
+    sql("demo", ns, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
+    sql("demo", ns, "INSERT INTO orders SELECT n, repeat('x', 200) FROM generate_series(1, 20000) n")
+    sql("demo", ns, "DELETE FROM orders WHERE id > 10000")
+    s = run("vacuum", "vacuum", ns, vacuum={"tables": ["orders"], "analyze": True})
+    assert s["attempt"] == 1 and s["retries"] == 0 and s["instance"] == "demo-0"
+    assert sql("demo", ns, "SELECT last_vacuum IS NOT NULL AND last_analyze IS NOT NULL FROM pg_stat_user_tables WHERE relname = 'orders'") == [(True,)]
+    wait("its Events", lambda: events("vacuum", ns) == ["Started", "Succeeded"], 20)
+    full = run("full", "vacuum", ns, vacuum={"full": True, "tables": ["public.orders"]})
+    assert 0 < full["results"]["sizeAfter"] < full["results"]["sizeBefore"]
+    run("analyze", "analyze", ns)
+    run("checkpoint", "checkpoint", ns)
+    node = sql("demo", ns, "SELECT relfilenode FROM pg_class WHERE relname = 'orders_pkey'")
+    run("reindex", "reindex", ns, reindex={"tables": ["orders"]})
+    assert sql("demo", ns, "SELECT relfilenode FROM pg_class WHERE relname = 'orders_pkey'") != node
+    run("sql", "sql", ns, sql={"script": script("make", ns, "CREATE TABLE made (n int);\nINSERT INTO made VALUES (7);\n")})
+    assert sql("demo", ns, "SELECT n FROM made") == [(7,)]
+    assert sql("demo", ns, "SELECT tableowner = current_user FROM pg_tables WHERE tablename = 'made'") == [(True,)]
+    run("reload", "reload", ns)
+    bench = run("benchmark", "benchmark", ns, benchmark={"duration": 3, "clients": 2})
+    assert float(bench["results"]["tps"]) > 0 and float(bench["results"]["latencyAvg"]) > 0 and float(bench["results"]["latencyP99"]) > 0
+    assert sql("demo", ns, "SELECT count(*) FROM pg_database WHERE datname LIKE 'bestgres_benchmark%'") == [(0,)]
+
+
+def test_what_can_not_be_done_fails_with_what_to_do(one):
+    ns = one
+    s = fails("broken", "sql", ns, sql={"script": script("broken", ns, "CREATE TABLE half (n int);\nSELECT no_such_thing();\n"), "singleTransaction": True})
+    assert "no_such_thing" in s["output"] + s["message"]
+    assert sql("demo", ns, "SELECT count(*) FROM pg_tables WHERE tablename = 'half'") == [(0,)], "nothing half done"
+    fails("table", "vacuum", ns, "no_such_table", vacuum={"tables": ["no_such_table"]})
+    fails("database", "analyze", ns, analyze={"databases": ['a"; drop table x; --']})
+    fails("map", "sql", ns, "no-such-map", sql={"script": {"configMap": "no-such-map", "key": "run.sql"}})
+    fails("repack", "repack", ns, "pg_repack", repack={})
+    s = fails("alone", "switchover", ns, "no replica")
+    assert s["attempt"] == 0 and [c for c in s["conditions"] if c["type"] == "Failed"][0]["reason"] == "Refused"
+    fails("nobody", "reinit", ns, "no instance", reinit={"instance": "demo-7"})
+    fails("self", "reinit", ns, "is the primary", reinit={"instance": "demo-0"})
+    fails("system", "failover", ns, "systemIdentifier", failover={"systemIdentifier": "12345"})
+    fails("past", "checkpoint", ns, "spec.runAt", runAt="2025-01-01T00:00:00Z")
+    fails("absurd", "checkpoint", ns, "spec.runAt", runAt="2088-01-01T00:00:00Z")
+    fails("never", "checkpoint", ns, "never fires", schedule={"cron": "0 0 30 2 *"})
+    fails("cron", "checkpoint", ns, "spec.schedule.cron", schedule={"cron": "every day"})
+    fails("zone", "checkpoint", ns, "timeZone", schedule={"cron": "0 0 * * *", "timeZone": "Europe/Berln"})
+    apply(bgdbops("unknown", "checkpoint", cluster="nobody"), ns)
+    assert "no BGCluster nobody" in wait_phase("unknown", ns, "Waiting")["message"]
+
+
+def test_cel_names_the_field(ns_shared):
+    ns = ns_shared
+    for spec, words in (
+            ({"op": "restart", "vacuum": {"full": True}}, ["spec.vacuum belongs to op vacuum"]),
+            ({"op": "vacuum", "restart": {}}, ["spec.restart belongs to op restart"]),
+            ({"op": "failover"}, ["spec.failover.systemIdentifier"]),
+            ({"op": "failover", "failover": {"candidate": "demo-1"}}, ["systemIdentifier"]),
+            ({"op": "reinit"}, ["spec.reinit.instance"]),
+            ({"op": "sql"}, ["spec.sql.script"]),
+            ({"op": "switchover", "switchover": {"candidate": "other-1"}}, ["spec.switchover.candidate"]),
+            ({"op": "vacuum", "runAt": later(60), "schedule": {"cron": "0 0 * * *"}}, ["spec.runAt and spec.schedule"]),
+            ({"op": "vacuum", "runAt": "1999-01-01T00:00:00Z"}, ["spec.runAt"]),
+            ({"op": "vacuum", "timeout": "900h"}, ["spec.timeout"]),
+            ({"op": "vacuum", "timeout": "soon"}, ["spec.timeout"]),
+            ({"op": "failover", "failover": {"systemIdentifier": "1"}, "schedule": {"cron": "0 0 * * *"}}, ["spec.schedule"]),
+            ({"op": "benchmark", "benchmark": {"mode": "custom"}}, ["spec.benchmark.script"]),
+            ({"op": "vacuum", "vacuum": {"full": True, "disablePageSkipping": True}}, ["disablePageSkipping"]),
+            ({"op": "explode"}, ["spec.op"])):
+        obj = bgdbops("bad", spec.pop("op"), **spec)
+        message = refused(obj, ns)
+        assert all(w in message for w in words), (spec, message)
+    apply(bgdbops("fixed", "vacuum"), ns)
+    assert "can not change" in refused(bgdbops("fixed", "analyze"), ns)
+
+
+def test_examples_as_they_stand(ns_shared):
+    """Each file is accepted; those that need no more than one instance are run by the tests above."""
+    paths = sorted((ROOT / "deploy/examples/dbops").glob("*.yaml"))
+    ops = set()
+    for path in paths:
+        kubectl("apply", "-n", ns_shared, "--dry-run=server", "-f", str(path))
+        ops |= {o["spec"]["op"] for o in yaml.safe_load_all(path.read_text()) if o["kind"] == "BGDbOps"}
+    crd = next(yaml.safe_load_all((ROOT / "crds/bgdbops.yaml").read_text()))
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert ops == set(spec["properties"]["op"]["enum"]), "one for each operation"
+
+
+def test_restart_under_a_writing_client(three):
+    ns = three
+    before = {n: superuser_sql("demo", ns, "SELECT pg_postmaster_start_time()", pod=f"demo-{n}") for n in range(3)}
+    leader = primary("demo", ns)
+    with Writer("demo", ns) as w:
+        s = run("restart", "restart", ns, seconds=240)
+        w.wait_for_writes()
+    assert {i["name"] for i in s["instances"]} == {"demo-0", "demo-1", "demo-2"}
+    assert [i["name"] for i in s["instances"]][-1] == leader, "the primary last"
+    assert s["results"]["restarted"] == 3 and s["attempt"] == 1
+    for n in range(3):
+        assert superuser_sql("demo", ns, "SELECT pg_postmaster_start_time()", pod=f"demo-{n}") != before[n]
+    wait_ready("demo", ns)
+    assert w.lost() == [] and primary("demo", ns) == leader
+    s = run("pending", "restart", ns, restart={"onlyPending": True})
+    assert "instances" not in s and "no server" in s["message"]
+
+
+def test_switchover_failover_reinit_under_a_writing_client(three):
+    ns = three
+    old = primary("demo", ns)
+    others = sorted({"demo-0", "demo-1", "demo-2"} - {old})
+    with Writer("demo", ns) as w:
+        s = run("switchover", "switchover", ns, switchover={"candidate": others[0]})
+        assert s["instance"] == old
+        wait("the candidate to lead", lambda: primary("demo", ns) == others[0], 60)
+        wait_ready("demo", ns)
+        system = get("bgi", old, ns)["status"]["systemIdentifier"]
+        assert "is the primary already" in fails("again", "switchover", ns, switchover={"candidate": others[0]})["message"]
+        run("failover", "failover", ns, failover={"systemIdentifier": system, "candidate": others[1]})
+        wait("that one to lead", lambda: primary("demo", ns) == others[1], 60)
+        wait_ready("demo", ns)
+        w.wait_for_writes()
+        run("reinit", "reinit", ns, seconds=180, reinit={"instance": old})
+        wait_ready("demo", ns)
+        w.wait_for_writes()
+    assert w.lost() == []
+
+
+def test_one_disruptive_at_a_time(three):
+    ns = three
+    apply([bgdbops("first", "restart"), bgdbops("second", "restart", restart={"role": "Replica"}), bgdbops("beside", "analyze")], ns)
+    seen = wait("the second to wait", lambda: status("second", ns) if phase("second", ns) == "Waiting" else None, 60)
+    assert "waits for BGDbOps first (restart)" in seen["message"]
+    wait_phase("beside", ns, "Succeeded")
+    first, second = wait_phase("first", ns, "Succeeded", seconds=240), wait_phase("second", ns, "Succeeded", seconds=240)
+    assert second["startedAt"] >= first["finishedAt"]
+    assert second["results"]["restarted"] == 2
+
+
+def test_times(one):
+    """runAt, timeout, ttlSecondsAfterFinished, schedule."""
+    ns = one
+    at = later(8)
+    apply([bgdbops("later", "checkpoint", runAt=at, ttlSecondsAfterFinished=1),
+           bgdbops("each", "analyze", schedule={"cron": "* * * * *", "historyLimit": 3}),
+           bgdbops("slow", "sql", timeout="4s", sql={"script": script("slow", ns, "SELECT pg_sleep(600);\n")})], ns)
+    s = wait_phase("later", ns, "Scheduled")
+    assert s["nextRun"] == at and at in s["message"]
+    wait("it to be done and gone", lambda: get("bgdo", "later", ns) is None, 60)
+    s = wait_phase("slow", ns, "Failed", seconds=60)
+    assert [c for c in s["conditions"] if c["type"] == "Failed"][0]["reason"] == "TimedOut", s
+    assert superuser_sql("demo", ns, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%'") == "0"
+    s = wait("two runs", lambda: (lambda s: s if len(s.get("history", [])) >= 2 else None)(status("each", ns)), 150)
+    assert {h["phase"] for h in s["history"]} == {"Succeeded"} and s["phase"] in ("Scheduled", "Running")
+    patch("bgdo", "each", ns, {"spec": {"schedule": {"suspend": True}}})
+    wait("it to be suspended", lambda: "suspended" in status("each", ns).get("message", ""), 30)
+
+
+def test_cancel_and_cluster_gone(one):
+    ns = one
+    sleeps = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%' AND application_name LIKE 'bestgres/%'"
+    s = script("slow", ns, "SELECT pg_sleep(600);\n")
+    apply(bgdbops("cancelled", "sql", sql={"script": s}), ns)
+    wait("the script to run", lambda: superuser_sql("demo", ns, sleeps) == "1", 60)
+    assert get("bgdo", "cancelled", ns)["metadata"]["finalizers"]
+    delete("bgdo", "cancelled", ns)
+    wait("it to be gone", lambda: get("bgdo", "cancelled", ns) is None, 60)
+    assert superuser_sql("demo", ns, sleeps) == "0", "its backend has ended"
+    apply(bgdbops("orphan", "sql", sql={"script": s}), ns)
+    wait("the script to run", lambda: superuser_sql("demo", ns, sleeps) == "1", 60)
+    delete("bgc", "demo", ns)
+    wait("the cluster to be gone", lambda: get("bgc", "demo", ns) is None, 120)
+    assert wait_phase("orphan", ns, "Failed", seconds=60)["message"].startswith("interrupted")
+    wait("its finalizer to go", lambda: not get("bgdo", "orphan", ns)["metadata"].get("finalizers"), 20)
+
+
+def test_hibernated_cluster_is_waited_for(one):
+    ns = one
+    patch("bgc", "demo", ns, {"spec": {"hibernated": True}})
+    apply(bgdbops("vacuum", "vacuum"), ns)
+    assert "spec.hibernated to false" in wait_phase("vacuum", ns, "Waiting")["message"]
+    patch("bgc", "demo", ns, {"spec": {"hibernated": False}})
+    wait_phase("vacuum", ns, "Succeeded", seconds=180)
+
+
+def marks(ns):
+    return sql("demo", ns, "SELECT count(*) FROM marks")[0][0]
+
+
+@pytest.mark.alone
+def test_killed_in_the_middle(one):
+    """The operator's processes die again and again: a script that may not be repeated runs exactly once, a vacuum to its end."""
+    ns = one
+    sql("demo", ns, "CREATE TABLE marks (at timestamptz DEFAULT clock_timestamp())")
+    s = script("mark", ns, "INSERT INTO marks DEFAULT VALUES;\nSELECT pg_sleep(3);\n")
+    stop = threading.Event()
+
+    def nemesis():
+        while not stop.wait(0.3):
+            for role in ("executor", "reconciler", "watcher"):
+                if pid := worker_pid(role):
+                    try:
+                        kill(pid)
+                    except ProcessLookupError:
+                        pass
+                if stop.wait(0.3):
+                    return
+
+    thread = threading.Thread(target=nemesis, daemon=True)
+    thread.start()
+    try:
+        apply(bgdbops("once", "sql", sql={"script": s}), ns)
+        time.sleep(8)
+    finally:
+        stop.set()
+        thread.join()
+    wait_phase("once", ns, "Succeeded", seconds=120)
+    assert marks(ns) == 1 and status("once", ns)["attempt"] == 1
+
+
+@pytest.mark.alone
+def test_pod_lost_in_the_middle(three):
+    ns = three
+    old = primary("demo", ns)
+    sql("demo", ns, "CREATE TABLE marks (at timestamptz DEFAULT clock_timestamp())")
+    sql("demo", ns, "CREATE TABLE big AS SELECT n, md5(n::text) AS t FROM generate_series(1, 200000) n")
+    s = script("mark", ns, "INSERT INTO marks DEFAULT VALUES;\nSELECT pg_sleep(600);\n")
+    apply(bgdbops("once", "sql", sql={"script": s}), ns)
+    wait("the script to run", lambda: marks(ns) == 1, 60)
+    kubectl("delete", "pod", old, "-n", ns, "--grace-period=0", "--force", check=False)
+    s = wait_phase("once", ns, "Failed", seconds=120)
+    assert s["message"].startswith("interrupted") and s["attempt"] == 1
+    assert [c for c in s["conditions"] if c["type"] == "Failed"][0]["reason"] == "Interrupted"
+    wait_ready("demo", ns, 180)
+    assert marks(ns) == 1, "it is not begun again"
+    run("reindex", "reindex", ns, reindex={"tables": ["big"]})

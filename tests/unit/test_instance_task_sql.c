@@ -1,0 +1,137 @@
+/* The SQL of a task: no word of a user's stands in it but as hex digits; each kind's statement. */
+#include "instance/task.h"
+#include "tests/unit/tap.h"
+
+static struct task_spec s;
+static struct buf out;
+
+static void
+begin(uint8_t kind)
+{
+	memset(&s, 0, sizeof(s));
+	s.m.kind = kind;
+	buf_reset(&out);
+}
+
+static bool
+has(const char *text)
+{
+	return memmem(out.p, out.len, text, strlen(text)) != NULL;
+}
+
+static void
+add_table(const char *name)
+{
+	(void)snprintf(s.tables[s.tables_n++], sizeof(s.tables[0]), "%s", name);
+}
+
+static void
+test_names(void)
+{
+	static const char evil[] = "a\"; drop table x; --";
+	struct task_name n;
+	struct uid id;
+
+	begin(CHOICE_task_kind_VACUUM);
+	(void)snprintf(s.databases[s.databases_n++], sizeof(s.databases[0]), "%s", evil);
+	add_table("a'b.c\\d.e");
+	add_table("plain");
+	task_sql_databases(&s, &out);
+	task_sql_count(&s, &out);
+	task_sql_next(&s, 7, &out);
+	task_sql_drop_indexes(&s, &out);
+	task_sql_drop_repack(&s, &out);
+	CHECK(!has("drop table") && !has("a'b") && !has("c\\d"), "no name stands in the SQL");
+	CHECK(
+	    has("convert_from(decode('61223b2064726f70207461626c6520783b202d2d', 'hex'), 'UTF8')"),
+	    "but its hex digits");
+	CHECK(has("(0, convert_from(decode('612762', 'hex'), 'UTF8'), "
+		  "convert_from(decode('635c642e65', 'hex'), 'UTF8'))"),
+	    "schema and table, split at the first dot");
+	CHECK(has("(1, convert_from(decode('7075626c6963', 'hex'), 'UTF8'), "
+		  "convert_from(decode('706c61696e', 'hex'), 'UTF8'))"),
+	    "without a dot it is in public");
+	CHECK(uid_parse(STR("0f8fad5b-d9cb-469f-a165-70867728950e"), &id) == 0, "a uid");
+	task_name_make(&n, &id);
+	CHECK(strcmp(n.application, "bestgres/0f8fad5b-d9cb-469f-a165-70867728950e") == 0 &&
+		  strcmp(n.benchmark, "bestgres_benchmark_0f8fad5b") == 0,
+	    "the names of a task");
+	buf_reset(&out);
+	task_sql_create_benchmark(&n, STR(evil), &out);
+	CHECK(!has("drop table") && has("'CREATE DATABASE bestgres_benchmark_0f8fad5b OWNER %I'"),
+	    "nor the owner's");
+}
+
+static bool
+says(const char *statement)
+{
+	char text[200];
+
+	buf_reset(&out);
+	task_sql_work(&s, 16385, &out);
+	(void)snprintf(text, sizeof(text),
+	    "SELECT format('%s %%I.%%I', s.nspname, c.relname) FROM pg_class c JOIN pg_namespace "
+	    "s ON s.oid = c.relnamespace WHERE c.oid = 16385 \\gexec\n",
+	    statement);
+	return has(text) && has("SET search_path = pg_catalog;");
+}
+
+static void
+test_statements(void)
+{
+	begin(CHOICE_task_kind_VACUUM);
+	CHECK(says("VACUUM (VERBOSE)"), "VACUUM");
+	s.m.full = s.m.freeze = s.m.analyze = true;
+	CHECK(says("VACUUM (VERBOSE, FULL, FREEZE, ANALYZE)"), "with what belongs to it");
+	s.m.all_pages = true;
+	CHECK(says("VACUUM (VERBOSE, FULL, FREEZE, ANALYZE)"), "FULL skips no page anyway");
+	s.m.full = s.m.freeze = s.m.analyze = false;
+	CHECK(says("VACUUM (VERBOSE, DISABLE_PAGE_SKIPPING)"), "every page");
+	begin(CHOICE_task_kind_ANALYZE);
+	CHECK(says("ANALYZE"), "ANALYZE");
+	begin(CHOICE_task_kind_REINDEX);
+	CHECK(says("REINDEX TABLE"), "REINDEX");
+	s.m.concurrently = true;
+	CHECK(says("REINDEX TABLE CONCURRENTLY"), "CONCURRENTLY");
+	s.m.only_invalid = true;
+	CHECK(says("REINDEX INDEX CONCURRENTLY"), "an index");
+}
+
+static void
+test_targets(void)
+{
+	begin(CHOICE_task_kind_REINDEX);
+	task_sql_count(&s, &out);
+	CHECK(has("s.nspname !~ '^pg_'") && !has("indisvalid") && !has("SELECT 't '"),
+	    "all tables, none of the system's");
+	s.m.only_invalid = true;
+	task_sql_count(&s, &out);
+	CHECK(has("NOT i.indisvalid") && has("x.relname !~ '_cc(new|old)[0-9]*$'"),
+	    "invalid ones, but not what an interrupted run has left");
+	begin(CHOICE_task_kind_REPACK);
+	task_sql_count(&s, &out);
+	CHECK(has("i.indisprimary"), "pg_repack needs a key");
+	buf_reset(&out);
+	add_table("t");
+	task_sql_count(&s, &out);
+	CHECK(!has("i.indisprimary") && has("SELECT 't ' || n FROM scope"),
+	    "a named table is its to refuse");
+	begin(CHOICE_task_kind_CLEANUP);
+	task_sql_drop_indexes(&s, &out);
+	CHECK(has("NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$'") &&
+		  has("pg_stat_progress_create_index") && has("SET lock_timeout"),
+	    "only what an interrupted reindex has left, and nobody builds");
+	task_sql_drop_repack(&s, &out);
+	CHECK(has("l.classid = 16185446"), "nothing of a table that a pg_repack works on");
+}
+
+int
+main(void)
+{
+	buf_init(&out, 1u << 20);
+	test_names();
+	test_statements();
+	test_targets();
+	buf_free(&out);
+	return tap_done();
+}

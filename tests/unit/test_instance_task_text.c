@@ -1,0 +1,172 @@
+/* What a task's programs print, and what a script may hold. */
+#include "instance/task.h"
+#include "tests/unit/tap.h"
+
+static void
+test_hex(void)
+{
+	char out[8];
+
+	CHECK(task_hex_decode(STR("61223b"), out, sizeof(out)) == 0 && strcmp(out, "a\";") == 0,
+	    "hex");
+	CHECK(task_hex_decode(STR("6"), out, sizeof(out)) == -1 &&
+		  task_hex_decode(STR("6g"), out, sizeof(out)) == -1 &&
+		  task_hex_decode(STR("6100"), out, sizeof(out)) == -1 &&
+		  task_hex_decode(STR("6161616161616161"), out, sizeof(out)) == -1,
+	    "half a byte, no digit, a NUL, too long");
+}
+
+static void
+test_vacuum(void)
+{
+	CHECK(task_tuples_removed(STR("INFO:  vacuuming \"app.public.x\"\n"
+				      "pages: 0 removed, 45 remain\n"
+				      "tuples: 10000 removed, 5 remain, 0 are dead\n"
+				      "tuples: 7 removed, 0 remain\n")) == 10007,
+	    "of a table and its TOAST table");
+	CHECK(task_tuples_removed(STR("INFO:  \"public.x\": found 12 removable, 3 nonremovable row "
+				      "versions in 1 pages\n")) == 12,
+	    "VACUUM FULL's words");
+	CHECK(task_tuples_removed(STR("tuples: x removed\ntuples: 99999999999999999999 removed\n"
+				      "tuples: 5")) == 0 &&
+		  task_tuples_removed(STR("")) == 0,
+	    "no number");
+}
+
+static void
+test_lost(void)
+{
+	CHECK(task_connection_lost(STR("psql:<stdin>:4: FATAL:  terminating connection due to "
+				       "administrator command\n")) &&
+		  task_connection_lost(STR("psql: error: connection to server on socket "
+					   "\"/run/postgresql/.s.PGSQL.5432\" failed: No such file "
+					   "or directory\n")) &&
+		  task_connection_lost(STR("FATAL:  the database system is starting up\n")),
+	    "the server went away");
+	CHECK(
+	    !task_connection_lost(STR("psql: error: connection to server on socket "
+				      "\"/run/postgresql/.s.PGSQL.5432\" failed: FATAL:  database "
+				      "\"x\" does not exist\n")) &&
+		!task_connection_lost(STR("ERROR:  division by zero\n")) &&
+		!task_connection_lost(STR("")),
+	    "or it did not");
+}
+
+static void
+test_tail(void)
+{
+	static char text[3000];
+	char out[TASK_OUTPUT_MAX + 1];
+
+	task_tail(STR("psql:<stdin>:1: ERROR:  no\n\n"), out);
+	CHECK(strcmp(out, "psql:<stdin>:1: ERROR:  no") == 0, "a short one, without its end");
+	task_tail(STR("a\x01\xff\xc2\x85z\tb\n\xc3\xa4"), out);
+	CHECK(charset_ok(CHARS_LINES, str_of(out)) && strchr(out, '?') != NULL &&
+		  strstr(out, "\xc3\xa4") != NULL,
+	    "as the wire wants it");
+	memset(text, 'x', sizeof(text) - 1);
+	memcpy(text + 2500, "\nlast", 5);
+	task_tail((struct str){text, sizeof(text) - 1}, out);
+	CHECK(str_starts(str_of(out), "lastx") && strlen(out) <= TASK_OUTPUT_MAX,
+	    "of a long one whole lines");
+	text[2500] = 'x';
+	task_tail((struct str){text, sizeof(text) - 1}, out);
+	CHECK(strlen(out) == TASK_OUTPUT_MAX, "of one long line its end");
+}
+
+static bool
+refused(const char *script, const char *name)
+{
+	char buf[32];
+	const char *found = task_pgbench_refused(str_of(script), buf);
+
+	return name == NULL ? found == NULL : found != NULL && strcmp(found, name) == 0;
+}
+
+static void
+test_scripts(void)
+{
+	CHECK(
+	    refused("\\set aid random(1, 10)\nSELECT 1 \\gset p_\n\\if :x\n\\sleep 1 ms\n\\endif\n",
+		NULL),
+	    "what only computes");
+	CHECK(refused("\\shell touch /tmp/x\n", "shell") && refused("\\SHELL x", "SHELL") &&
+		  refused("SELECT 1; \\setshell x y\n", "setshell"),
+	    "what starts a program, anywhere in a line");
+	CHECK(refused("\\setx 1\n", "setx") && refused("\\set\\shell", "shell") &&
+		  refused("SELECT '\\n';", "n") && refused("\\\nshell x", "") &&
+		  refused("\\", "") && refused("\\set_shell", "set_shell"),
+	    "and whatever else could be one");
+	CHECK(task_script_needs_restrict(STR("SELECT '\\';")) &&
+		  !task_script_needs_restrict(STR("SELECT 1;")),
+	    "a backslash may be a meta-command for psql");
+}
+
+static void
+test_pgbench(void)
+{
+	struct msg_task_state m = {0};
+
+	CHECK(task_pgbench_progress(STR("pgbench (17.6)\nprogress: 2.0 s, 991.5 tps, lat 1 ms\n"
+					"progress: 4.0 s, 1 tps\n")) == 4 &&
+		  task_pgbench_progress(STR("progress: x")) == -1 &&
+		  task_pgbench_progress(STR("")) == -1,
+	    "progress");
+	CHECK(task_pgbench_report(STR("number of failed transactions: 0 (0.000%)\n"
+				      "latency average = 1.234 ms\nlatency stddev = 0.500 ms\n"
+				      "initial connection time = 3.2 ms\n"
+				      "tps = 1620.123456 (without initial connection time)\n"),
+		  &m) &&
+		  strcmp(m.tps, "1620.123") == 0 && strcmp(m.latency_avg, "1.234") == 0 &&
+		  strcmp(m.latency_stddev, "0.500") == 0,
+	    "the report");
+	CHECK(!task_pgbench_report(STR("tps = -nan (without)\n"), &m) && m.tps[0] == '\0' &&
+		  !task_pgbench_report(STR(""), &m),
+	    "a report of nothing");
+}
+
+static bool
+about(const char *text, double ms)
+{
+	double v = strtod(text, NULL);
+
+	return v >= ms && v <= ms * 1.0101;
+}
+
+static void
+test_latencies(void)
+{
+	static struct latencies l;
+	char p50[17], p99[17], none[17];
+	size_t n;
+
+	task_latency_text(&l, 50, none);
+	CHECK(none[0] == '\0', "nothing was measured");
+	n = task_latency_read(
+	    &l, STR("0 1 2000 0 1700000000 5\n1 2 failed 0 1700000000 6\n\n7\n0 3 1"));
+	CHECK(l.n == 1 &&
+		  n == sizeof("0 1 2000 0 1700000000 5\n1 2 failed 0 1700000000 6\n\n7\n") - 1,
+	    "whole lines; those that say no time are not counted");
+	memset(&l, 0, sizeof(l));
+	for (uint64_t us = 1; us <= 100000; us++)
+		task_latency_add(&l, us);
+	task_latency_text(&l, 50, p50);
+	task_latency_text(&l, 99, p99);
+	CHECK(about(p50, 50.) && about(p99, 99.), "percentiles, to 1 %");
+	task_latency_add(&l, UINT64_MAX);
+	task_latency_add(&l, 0);
+	CHECK(l.n == 100002, "no latency is out of range");
+}
+
+int
+main(void)
+{
+	test_hex();
+	test_vacuum();
+	test_lost();
+	test_tail();
+	test_scripts();
+	test_pgbench();
+	test_latencies();
+	return tap_done();
+}

@@ -1,0 +1,336 @@
+/*
+ * Steps on a BGDbOps: the claim stands in its status before a pod is told, nothing is told or
+ * claimed twice, and what is told comes from the object.
+ */
+#include "tests/unit/executor_case.h"
+
+#define OP "dddddddd-0000-4000-8000-000000000005" /* the BGDbOps' */
+#define POD UID_C
+#define GET_OP "GET " OWN "bgdbops/nightly"
+#define STATUS "PATCH " OWN "bgdbops/nightly/status" WRITE
+#define GET_I "GET " OWN "bginstances/demo-1"
+#define TELL_I "PATCH " OWN "bginstances/demo-1" WRITE
+#define EVENT "POST " CORE "events" WRITE
+#define VACUUM "\"op\":\"vacuum\",\"vacuum\":{\"full\":true,\"databases\":[\"a\\\"; drop\"]}"
+#define CLAIM                                                                                      \
+	"\"phase\":\"Running\",\"attempt\":1,\"instance\":\"demo-1\",\"podUID\":\"" POD            \
+	"\",\"instanceUID\":\"" UID_B "\""
+#define WITH_FINALIZER ",\"finalizers\":[\"" DBOPS_FINALIZER "\",\"other/one\"]"
+
+static struct msg_step_dbops ask;
+
+static void
+begin(enum choice_verb verb)
+{
+	ask = (struct msg_step_dbops){.id = 7,
+	    .verb = (uint8_t)verb,
+	    .namespace = "prod",
+	    .cluster = "demo",
+	    .name = "nightly",
+	    .uid = uid_of(OP),
+	    .generation = 2,
+	    .ordinal = 1,
+	    .target = uid_of(POD),
+	    .attempt = 1};
+}
+
+static void
+go(void)
+{
+	struct ipc_msg m = {.type = IPC_STEP_DBOPS, .fds = {-1, -1}};
+
+	m.step_dbops = ask;
+	memset(&fake.done, 0, sizeof(fake.done));
+	executor_take(&x, &m);
+}
+
+static const char *
+dbops(const char *meta, const char *spec, const char *state, unsigned version)
+{
+	return keep(fmt("{\"apiVersion\":\"bestgres.io/v1\",\"kind\":\"BGDbOps\",\"metadata\":{"
+			"\"name\":\"nightly\",\"namespace\":\"prod\",\"uid\":\"" OP
+			"\",\"generation\":2,\"resourceVersion\":\"%u\"%s},\"spec\":{\"cluster\":"
+			"\"demo\",%s},\"status\":{%s}}",
+	    version, meta, spec, state));
+}
+
+static const char *
+instance(const char *spec, const char *state)
+{
+	return keep(owned("demo-1", UID_B, UID_A, "",
+	    fmt(",\"spec\":{\"cluster\":\"demo\",\"ordinal\":1%s},\"status\":{\"podUID\":\"" POD
+		"\",\"systemIdentifier\":\"7777\"%s}",
+		spec, state)));
+}
+#define TASK                                                                                       \
+	",\"task\":{\"id\":\"" OP "\",\"attempt\":1,\"podUID\":\"" POD "\",\"kind\":\"Vacuum\"}"
+
+static void
+test_tell(void)
+{
+	struct uid instance_uid = uid_of(UID_B);
+	const char *body;
+
+	begin(CHOICE_verb_DBOPS_TELL);
+	go();
+	asks(GET_OP);
+	answer(200, dbops(",\"finalizers\":[\"other/one\"]", VACUUM, "", 10));
+	asks(CR);
+	answer(200, keep(cluster_json(FINALIZED, "")));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	body = asks("PATCH " OWN "bgdbops/nightly" WRITE);
+	CHECK(strcmp(body, "{\"metadata\":{\"uid\":\"" OP
+			   "\",\"resourceVersion\":\"10\",\"finalizers\":[\"other/one\","
+			   "\"" DBOPS_FINALIZER "\"]}}") == 0,
+	    "the finalizer is first");
+	answer(200, dbops(WITH_FINALIZER, VACUUM, "", 11));
+	body = asks(STATUS);
+	CHECK(has(body, "\"resourceVersion\":\"11\"") && has(body, "\"phase\":\"Running\"") &&
+		  has(body, "\"attempt\":1") && has(body, "\"podUID\":\"" POD "\"") &&
+		  has(body, "\"instanceUID\":\"" UID_B "\"") &&
+		  has(body, "\"instance\":\"demo-1\"") && has(body, "\"startedAt\":\"2"),
+	    "then the claim");
+	CHECK(has(body, "\"type\":\"Running\",\"status\":\"True\"") &&
+		  has(body, "\"type\":\"Completed\",\"status\":\"False\""),
+	    "with conditions");
+	answer(200, dbops(WITH_FINALIZER, VACUUM, CLAIM, 12));
+	body = asks(TELL_I);
+	CHECK(has(body, "\"metadata\":{\"uid\":\"" UID_B "\",\"resourceVersion\":\"55\"}") &&
+		  has(body, "\"id\":\"" OP "\",\"attempt\":1,\"podUID\":\"" POD
+			    "\",\"kind\":\"Vacuum\"") &&
+		  has(body, "\"full\":true") && has(body, "\"databases\":[\"a\\\"; drop\"]") &&
+		  has(body, "\"cancel\":null") && has(body, "\"scriptKey\":null"),
+	    "then its pod is told, by uid");
+	answer(200, instance(TASK, ""));
+	CHECK(has(asks(EVENT), "\"reason\":\"Started\""), "and at last it is said");
+	answer(201, "{}");
+	CHECK(fake.done.dbops_version == 12 && fake.done.version == 55 &&
+		  uid_eq(&fake.done.child_uid, &instance_uid),
+	    "both versions are told");
+	ends(DONE, NONE, "that is all");
+}
+
+static void
+tell(const char *spec, const char *state)
+{
+	begin(CHOICE_verb_DBOPS_TELL);
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, spec, state, 12));
+}
+
+static void
+test_told_once(void)
+{
+	tell(VACUUM, CLAIM);
+	asks(CR);
+	answer(200, keep(cluster_json(FINALIZED, "")));
+	asks(GET_I);
+	answer(200, instance(TASK, ""));
+	ends(DONE, NONE, "claimed and told: nothing is written");
+	tell(VACUUM, CLAIM);
+	asks(CR);
+	answer(200, keep(cluster_json(FINALIZED, "")));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	asks(TELL_I);
+	answer(200, instance(TASK, ""));
+	ends(DONE, NONE, "claimed but not told: that is made up for");
+	tell(VACUUM, "\"phase\":\"Succeeded\",\"attempt\":1");
+	ends(CONFLICT, NONE, "what has ended is not begun");
+	tell(VACUUM, "\"phase\":\"Running\",\"attempt\":1,\"instance\":\"demo-0\",\"podUID\":"
+		     "\"" UID_A "\"");
+	ends(CONFLICT, NONE, "nor what runs elsewhere");
+	begin(CHOICE_verb_DBOPS_TELL);
+	ask.attempt = 2;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER,
+			"\"op\":\"sql\",\"sql\":{\"script\":{\"configMap\":\"m\",\"key\":\"k\"}}",
+			"\"phase\":\"Pending\",\"attempt\":1,\"retries\":1", 12));
+	ends(CONFLICT, NONE, "a script is not begun twice, whoever orders it");
+	tell(VACUUM, "");
+	asks(CR);
+	answer(200, keep(cluster_json(FINALIZED, "")));
+	asks(GET_I);
+	answer(200, instance(",\"task\":{\"id\":\"" UID_A "\",\"attempt\":1,\"podUID\":\"" POD
+			     "\",\"kind\":\"SQL\"}",
+			""));
+	ends(CONFLICT, NONE, "a pod that does something else is not told");
+	tell(VACUUM, "");
+	asks(CR);
+	answer(200, keep(cluster_json(FINALIZED, ",\"hibernated\":true")));
+	ends(CONFLICT, NONE, "nor one of a cluster that is to rest");
+	tell("\"op\":\"failover\",\"failover\":{\"systemIdentifier\":\"7778\"}", "");
+	asks(CR);
+	answer(200, keep(cluster_json(FINALIZED, "")));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	ends(INVALID, NONE, "a failover of another system is refused here too");
+	begin(CHOICE_verb_DBOPS_TELL);
+	ask.generation = 1;
+	go();
+	asks(GET_OP);
+	answer(200, dbops("", VACUUM, "", 12));
+	ends(CONFLICT, NONE, "another generation was planned");
+}
+
+static void
+test_finish(void)
+{
+	const char *body;
+
+	begin(CHOICE_verb_DBOPS_FINISH);
+	ask.phase = CHOICE_dbops_phase_SUCCEEDED;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, VACUUM, CLAIM, 12));
+	asks(GET_I);
+	answer(200, instance(TASK, ",\"task\":{\"id\":\"" OP
+				   "\",\"attempt\":1,\"phase\":\"Succeeded\",\"sizeBefore\":20,"
+				   "\"sizeAfter\":10,\"output\":\"\"}"));
+	body = asks(STATUS);
+	CHECK(has(body, "\"phase\":\"Succeeded\"") && has(body, "\"percent\":100") &&
+		  has(body, "\"results\":{\"sizeBefore\":20,\"sizeAfter\":10}") &&
+		  has(body, "\"type\":\"Completed\",\"status\":\"True\",\"reason\":\"Succeeded\""),
+	    "results are the pod's");
+	answer(200, dbops(WITH_FINALIZER, VACUUM, "", 13));
+	CHECK(has(asks(EVENT), "\"reason\":\"Succeeded\""), "it is said");
+	answer(201, "{}");
+	ends(DONE, NONE, "once");
+	begin(CHOICE_verb_DBOPS_FINISH);
+	ask.phase = CHOICE_dbops_phase_FAILED;
+	go();
+	asks(GET_OP);
+	answer(
+	    200, dbops(WITH_FINALIZER,
+		     VACUUM ",\"schedule\":{\"cron\":\"0 * * * *\",\"historyLimit\":2}",
+		     CLAIM ",\"history\":[{\"phase\":\"Succeeded\"},{\"phase\":\"Failed\"}]", 12));
+	asks(GET_I);
+	answer(200, instance(TASK, ",\"task\":{\"id\":\"" OP
+				   "\",\"attempt\":1,\"phase\":\"Failed\",\"message\":\"no such "
+				   "table\",\"output\":\"ERROR:  x\\n\"}"));
+	body = asks(STATUS);
+	CHECK(has(body, "\"phase\":\"Scheduled\"") && has(body, "\"message\":\"no such table\"") &&
+		  has(body, "\"output\":\"ERROR:  x\\n\"") &&
+		  has(body, "\"phase\":\"Failed\",\"retries\":0,\"message\":\"no such table\"},"
+			    "{\"phase\":\"Succeeded\"}]") &&
+		  has(body, "\"type\":\"Failed\",\"status\":\"True\""),
+	    "a schedule goes on, and keeps as much history as it is told");
+	answer(409, status(409, "changed"));
+	ends(CONFLICT, NONE, "unless something changed meanwhile");
+	begin(CHOICE_verb_DBOPS_FINISH);
+	ask.phase = CHOICE_dbops_phase_FAILED;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, VACUUM, "\"phase\":\"Cancelled\",\"attempt\":1", 12));
+	ends(CONFLICT, NONE, "what has ended does not end again");
+}
+
+static void
+test_say(void)
+{
+	const char *body;
+
+	begin(CHOICE_verb_DBOPS_SAY);
+	ask.phase = CHOICE_dbops_phase_WAITING;
+	snprintf(ask.text, sizeof(ask.text), "waits for BGDbOps other");
+	go();
+	asks(GET_OP);
+	answer(200, dbops("", VACUUM, "", 12));
+	body = asks(STATUS);
+	CHECK(has(body, "\"phase\":\"Waiting\",\"message\":\"waits for BGDbOps other\"") &&
+		  has(body, "\"observedGeneration\":2"),
+	    "what it waits for");
+	answer(200, dbops("", VACUUM, "", 13));
+	ends(DONE, NONE, "is said");
+	go();
+	asks(GET_OP);
+	answer(200, dbops("", VACUUM,
+			"\"phase\":\"Waiting\",\"message\":\"waits for BGDbOps other\","
+			"\"observedGeneration\":2",
+			13));
+	ends(DONE, NONE, "once");
+	go();
+	asks(GET_OP);
+	answer(200, dbops("", VACUUM, CLAIM, 13));
+	ends(CONFLICT, NONE, "and not of what has begun");
+}
+
+static void
+test_end_of_the_object(void)
+{
+	begin(CHOICE_verb_DBOPS_CANCEL);
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, VACUUM, CLAIM, 12));
+	asks(GET_I);
+	answer(200, instance(TASK, ""));
+	CHECK(has(asks(TELL_I), "\"spec\":{\"task\":{\"cancel\":true}}"),
+	    "its pod is told to end it");
+	answer(200, instance(TASK, ""));
+	ends(DONE, NONE, "and no more");
+	begin(CHOICE_verb_DBOPS_RELEASE);
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, VACUUM, "", 12));
+	CHECK(has(asks("PATCH " OWN "bgdbops/nightly" WRITE), "\"finalizers\":[\"other/one\"]"),
+	    "our finalizer goes, others stay");
+	answer(404, status(404, "gone"));
+	ends(GONE, NONE, "and the object with it");
+	begin(CHOICE_verb_DBOPS_DELETE);
+	go();
+	asks(GET_OP);
+	answer(200, dbops("", VACUUM ",\"ttlSecondsAfterFinished\":5",
+			"\"phase\":\"Succeeded\",\"finishedAt\":\"2020-01-01T00:00:00Z\"", 12));
+	CHECK(has(asks("DELETE " OWN "bgdbops/nightly"), "\"uid\":\"" OP "\""), "it is deleted");
+	answer(200, "{}");
+	ends(DONE, NONE, "after its time");
+	go();
+	asks(GET_OP);
+	answer(200, dbops("", VACUUM ",\"ttlSecondsAfterFinished\":500",
+			"\"phase\":\"Succeeded\",\"finishedAt\":\"2099-01-01T00:00:00Z\"", 12));
+	ends(CONFLICT, NONE, "not before");
+	go();
+	asks(GET_OP);
+	answer(200, dbops("", VACUUM, "\"phase\":\"Running\"", 12));
+	ends(CONFLICT, NONE, "nor what runs, nor what has no such time");
+}
+
+static void
+test_servers(void)
+{
+	const char *restart = "\"op\":\"restart\"", *body;
+
+	begin(CHOICE_verb_DBOPS_NEXT);
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, restart,
+			CLAIM ",\"instances\":[{\"name\":\"demo-0\",\"phase\":\"Succeeded\"}],"
+			      "\"results\":{\"outageMs\":50}",
+			12));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	body = asks(STATUS);
+	CHECK(has(body, "\"instances\":[{\"name\":\"demo-0\",\"phase\":\"Succeeded\"},{\"name\":"
+			"\"demo-1\",\"phase\":\"Succeeded\"") &&
+		  has(body, "\"results\":{\"restarted\":2,\"outageMs\":50}") &&
+		  has(body, "\"instance\":null"),
+	    "one server after the other");
+	answer(200, dbops(WITH_FINALIZER, restart, "", 13));
+	ends(DONE, NONE, "is noted");
+}
+
+int
+main(void)
+{
+	case_init();
+	test_tell();
+	test_told_once();
+	test_finish();
+	test_say();
+	test_end_of_the_object();
+	test_servers();
+	return case_done();
+}

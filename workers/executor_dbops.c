@@ -1,0 +1,436 @@
+/*
+ * Steps on a BGDbOps: the object is read first, then a pod is told. What is told comes from the
+ * object alone, and never before the claim of that attempt stands in its status, so that whoever
+ * dies in between, nothing is begun twice that may not be. The other verbs are
+ * executor_dbops_say.c.
+ */
+#include "workers/executor.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static bool
+is_task(const struct step *s)
+{
+	return dbops_info[s->dbops.op].task != CHOICE_task_kind_NONE || s->op.cleanup;
+}
+
+/* --- The object. */
+
+static bool
+read_dbops(struct step *s, const struct kube_reply *r)
+{
+	struct object_meta *m = &s->dbops.meta;
+	struct str raw;
+	struct json j;
+	struct err why;
+	char *copy;
+
+	if (step_replied(r, 404)) {
+		step_end(s, CHOICE_step_code_GONE, REASON_NONE, "the BGDbOps is not there");
+		return false;
+	}
+	if (!step_parse(s, r, &j))
+		return false;
+	s->has_spec = decode_bgdbops(&j, json_root(&j), &s->arena, &s->dbops, &why) == 0;
+	if (!s->has_spec)
+		s->invalid = why;
+	raw = json_raw(&j, json_path(&j, json_root(&j), "metadata.finalizers"));
+	copy = arena_strndup(&s->arena, raw.p != NULL ? raw.p : "", raw.len);
+	s->finalizers = (struct str){copy, copy != NULL ? raw.len : 0};
+	m->finalizer = decode_has_finalizer(&j, json_root(&j), DBOPS_FINALIZER);
+	if (uid_none(&m->uid) || m->resource_version == 0 || !str_is(m->name, s->op.name) ||
+	    !str_is(m->namespace, s->req.namespace)) {
+		step_end(s, CHOICE_step_code_RETRY, REASON_NONE, "the reply is another object");
+		return false;
+	}
+	return true;
+}
+
+static bool
+is_as_planned(struct step *s)
+{
+	const struct object_meta *m = &s->dbops.meta;
+
+	s->done.dbops_version = m->resource_version;
+	if (!uid_eq(&m->uid, &s->req.uid))
+		step_end(
+		    s, CHOICE_step_code_CONFLICT, REASON_NONE, "another BGDbOps has that name now");
+	else if (m->generation != s->req.generation)
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "the BGDbOps is of generation %llu now", (unsigned long long)m->generation);
+	else if (s->has_spec && !str_is(s->dbops.cluster, s->req.name))
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "it is for another BGCluster");
+	else if (!s->has_spec && (s->row->needs & NEED_SPEC))
+		step_end(s, CHOICE_step_code_INVALID, REASON_NONE, "%s", s->invalid.text);
+	else
+		return true;
+	return false;
+}
+
+static void
+on_dbops(struct step *s, const struct kube_reply *r)
+{
+	static void (*const verbs[CHOICE_verb_COUNT])(struct step * s) = {
+	    [CHOICE_verb_DBOPS_TELL] = verb_dbops_tell,
+	    [CHOICE_verb_DBOPS_CANCEL] = verb_dbops_cancel,
+	    [CHOICE_verb_DBOPS_SAY] = verb_dbops_say,
+	    [CHOICE_verb_DBOPS_PROGRESS] = verb_dbops_report,
+	    [CHOICE_verb_DBOPS_NEXT] = verb_dbops_report,
+	    [CHOICE_verb_DBOPS_RETRY] = verb_dbops_report,
+	    [CHOICE_verb_DBOPS_FINISH] = verb_dbops_report,
+	    [CHOICE_verb_DBOPS_CLEANED] = verb_dbops_report,
+	    [CHOICE_verb_DBOPS_RELEASE] = verb_dbops_release,
+	    [CHOICE_verb_DBOPS_DELETE] = verb_dbops_delete,
+	};
+
+	if (read_dbops(s, r) && is_as_planned(s))
+		verbs[s->req.verb](s);
+}
+
+void
+dbops_begin(struct step *s)
+{
+	step_get(s, KIND_BGDBOPS, s->op.name, on_dbops);
+}
+
+/* --- What is written on it. */
+
+static void
+on_status(struct step *s, const struct kube_reply *r)
+{
+	void (*then)(struct step *) = s->then;
+	struct object_meta m;
+	struct json j;
+
+	if (step_replied(r, 404)) {
+		step_end(s, CHOICE_step_code_GONE, REASON_NONE, "the BGDbOps is gone");
+		return;
+	}
+	if (!step_parse_object(s, r, s->op.name, &j, &m))
+		return;
+	s->dbops.meta.resource_version = m.resource_version;
+	s->done.dbops_version = m.resource_version;
+	then(s);
+}
+
+void
+dbops_write_status(struct step *s, const struct dbops_status *status, void (*then)(struct step *s))
+{
+	struct guard guard = patch_guard(&s->dbops.meta);
+	struct buf patch, body;
+	struct err e;
+	int rc;
+
+	buf_init(&patch, HTTP_BODY_MAX);
+	buf_init(&body, HTTP_BODY_MAX);
+	rc = objects_render_dbops_status(&s->dbops, status, &patch, &e);
+	if (rc == 0)
+		rc = patch_guarded(&body, &guard, buf_view(&patch), &s->arena, &e);
+	buf_free(&patch);
+	if (rc == -1) {
+		buf_free(&body);
+		step_end_err(s, &e);
+		return;
+	}
+	s->then = then;
+	step_patch(s, KIND_BGDBOPS, s->op.name, "status", &body, on_status);
+}
+
+void
+dbops_write_finalizer(struct step *s, bool add, void (*then)(struct step *s))
+{
+	struct guard guard = patch_guard(&s->dbops.meta);
+	struct buf body;
+
+	buf_init(&body, HTTP_BODY_MAX);
+	patch_dbops_finalizers(&body, &guard, s->finalizers, add, &s->arena);
+	s->then = then;
+	step_patch(s, KIND_BGDBOPS, s->op.name, NULL, &body, on_status);
+}
+
+static void
+on_event_posted(struct step *s, const struct kube_reply *r)
+{
+	struct err e;
+
+	if (!step_ok(r) && kube_reply_error(r, &e) == -1)
+		log_warn("event-lost", NULL, "Event about BGDbOps %s/%s: %s", s->req.namespace,
+		    s->op.name, e.text);
+	step_end_done(s);
+}
+
+void
+dbops_end_with_event(struct step *s, enum choice_event_type type, const char *why, struct str text)
+{
+	char name[NAME_MAX_OBJECT + 1], micro[28];
+	struct timespec now;
+	struct buf body;
+	struct err e;
+	uint64_t h;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	h = hash_bytes(hash_bytes(HASH_INIT, &s->req.uid, sizeof(s->req.uid)), &now, sizeof(now));
+	snprintf(name, sizeof(name), "%s.%016llx", s->op.name, (unsigned long long)h);
+	time_rfc3339_micro(micro, now.tv_sec, now.tv_nsec / 1000);
+	buf_init(&body, HTTP_BODY_MAX);
+	if (objects_render_dbops_event(&s->dbops, type, why, text, name, micro, &body, &e) == 0) {
+		step_post(s, KIND_EVENT, name, false, &body, on_event_posted);
+		return;
+	}
+	buf_free(&body);
+	step_end_done(s);
+}
+
+/* --- TELL: the claim, then the pod. */
+
+/* Is what the status claims this very attempt? */
+static bool
+is_claimed(const struct step *s)
+{
+	const struct bgdbops *d = &s->dbops;
+	char pod[UID_TEXT_SIZE];
+
+	uid_format(pod, &s->req.target);
+	return (s->op.cleanup ? d->cleanup == CHOICE_dbops_cleanup_RUNNING
+			      : d->phase == CHOICE_dbops_phase_RUNNING) &&
+	       d->attempt == s->op.attempt && str_is(d->instance, s->name) &&
+	       str_is(d->pod_uid, pod);
+}
+
+/* One server after the other is one attempt. */
+static bool
+goes_on(const struct step *s)
+{
+	const struct bgdbops *d = &s->dbops;
+	bool servers = d->op == CHOICE_dbops_op_RESTART || d->op == CHOICE_dbops_op_RELOAD;
+
+	return servers && !s->op.cleanup && d->phase == CHOICE_dbops_phase_RUNNING &&
+	       d->attempt == s->op.attempt && d->instance.len == 0;
+}
+
+static bool
+may_claim(const struct step *s)
+{
+	const struct bgdbops *d = &s->dbops;
+
+	if (s->op.attempt != d->attempt % TASK_ATTEMPTS_MAX + 1)
+		return false;
+	if (s->op.cleanup)
+		return d->cleanup == CHOICE_dbops_cleanup_DUE ||
+		       d->cleanup == CHOICE_dbops_cleanup_RUNNING;
+	return !d->meta.deleting && d->phase <= CHOICE_dbops_phase_SCHEDULED &&
+	       (dbops_info[d->op].repeatable || d->phase != CHOICE_dbops_phase_PENDING);
+}
+
+static void
+end_told(struct step *s)
+{
+	char text[NAME_MAX_OBJECT + 32];
+
+	if (!s->fresh) {
+		step_end_done(s);
+		return;
+	}
+	snprintf(text, sizeof(text), "%s on %s", choice_text(VOCAB_dbops_op, s->dbops.op), s->name);
+	dbops_end_with_event(s, CHOICE_event_type_NORMAL, "Started", str_of(text));
+}
+
+static void
+on_told(struct step *s, const struct kube_reply *r)
+{
+	struct object_meta m;
+	struct json j;
+
+	if (!step_parse_object(s, r, s->name, &j, &m))
+		return;
+	step_saw(s, &m);
+	end_told(s);
+}
+
+static void
+tell(struct step *s)
+{
+	struct dbops_claim claim = {.attempt = s->op.attempt,
+	    .ordinal = s->req.ordinal,
+	    .instance = s->name,
+	    .pod = s->req.target,
+	    .cleanup = s->op.cleanup};
+	struct buf patch, body;
+	struct err e;
+	int rc;
+
+	if (s->told) {
+		end_told(s);
+		return;
+	}
+	buf_init(&patch, HTTP_BODY_MAX);
+	buf_init(&body, HTTP_BODY_MAX);
+	if (is_task(s))
+		objects_render_task(&s->dbops, &claim, &patch);
+	else
+		objects_render_operation(&s->dbops, &claim, &patch);
+	rc = patch_guarded(&body, &s->instance, buf_view(&patch), &s->arena, &e);
+	buf_free(&patch);
+	if (rc == 0) {
+		step_patch(s, KIND_BGINSTANCE, s->name, NULL, &body, on_told);
+		return;
+	}
+	buf_free(&body);
+	step_end_err(s, &e);
+}
+
+static int64_t
+servers_done(struct step *s)
+{
+	struct json j;
+	int64_t n = 0;
+
+	if (s->dbops.instances.len == 0 ||
+	    json_parse(&j, s->dbops.instances, &s->arena, NULL) == -1)
+		return 0;
+	for (int k = json_first(&j, json_root(&j)); k != JSON_NONE; k = json_next(&j, k))
+		n += json_string_is(&j, json_get(&j, k, STR("phase")), "Succeeded");
+	return n;
+}
+
+/* A run begins: what the last one said is taken out. */
+static void
+claim_run(struct step *s, struct dbops_status *st)
+{
+	st->phase = st->outcome = CHOICE_dbops_phase_RUNNING;
+	st->message = st->step = st->next_run = STR("");
+	if (s->dbops.cron.len > 0)
+		st->next_run = s->dbops.next_run;
+	s->fresh = s->dbops.phase != CHOICE_dbops_phase_PENDING;
+	if (!s->fresh)
+		return;
+	st->started_at = str_of(st->now);
+	st->finished_at = st->instances = st->results = STR("");
+	st->retries = st->percent = 0;
+	st->has_output = true;
+	st->cleanup = CHOICE_dbops_cleanup_NONE;
+}
+
+static void
+claim(struct step *s)
+{
+	char now[21], pod[UID_TEXT_SIZE], instance[UID_TEXT_SIZE];
+	int64_t done = servers_done(s), all = s->cluster.instances;
+	struct dbops_status st;
+
+	if (s->claimed) {
+		tell(s);
+		return;
+	}
+	time_rfc3339(now, clock_wall_s());
+	uid_format(pod, &s->req.target);
+	uid_format(instance, &s->instance.uid);
+	objects_dbops_status_of(&s->dbops, now, &st);
+	if (s->op.cleanup)
+		st.cleanup = CHOICE_dbops_cleanup_RUNNING;
+	else if (!goes_on(s))
+		claim_run(s, &st);
+	else if (all > 0)
+		st.percent = done >= all ? 100 : done * 100 / all;
+	st.attempt = s->op.attempt;
+	st.instance = str_of(s->name);
+	st.pod_uid = str_of(pod);
+	st.instance_uid = str_of(instance);
+	dbops_write_status(s, &st, tell);
+}
+
+static void
+claim_with_finalizer(struct step *s)
+{
+	if (s->dbops.meta.finalizer || s->dbops.meta.deleting)
+		claim(s);
+	else
+		dbops_write_finalizer(s, true, claim);
+}
+
+/* Was it told this, or does it do something else? False: the step has ended. */
+static bool
+look_at_instance(struct step *s, const struct bginstance *i)
+{
+	struct uid id = model_operation_id(&s->dbops.meta.uid, s->op.attempt, s->req.ordinal);
+	char uid[UID_TEXT_SIZE];
+	bool busy;
+
+	if (is_task(s)) {
+		uid_format(uid, &s->dbops.meta.uid);
+		s->told = str_is(i->task_id, uid) && i->task_attempt == s->op.attempt &&
+		          str_eq(i->task_pod, i->pod_uid);
+		busy = i->task_id.len > 0 && str_eq(i->task_pod, i->pod_uid) &&
+		       (!str_eq(i->task_id, i->task_done_id) ||
+			   i->task_attempt != i->task_done_attempt ||
+			   i->task_phase <= CHOICE_task_phase_RUNNING);
+	} else {
+		uid_format(uid, &id);
+		s->told = str_is(i->operation_id, uid);
+		busy = i->operation_id.len > 0 && str_eq(i->operation_pod, i->pod_uid) &&
+		       (!str_eq(i->operation_id, i->done_id) ||
+			   i->done_phase <= CHOICE_operation_phase_RUNNING);
+	}
+	if (s->told || !busy)
+		return true;
+	step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+	    "%s has not ended what it was told before", s->name);
+	return false;
+}
+
+/* The reconciler compares it too; what holds is what is compared here. */
+static bool
+is_of_system(struct step *s, const struct bginstance *i)
+{
+	if (s->dbops.op != CHOICE_dbops_op_FAILOVER || s->op.cleanup ||
+	    str_eq(s->dbops.system_identifier, i->system_identifier))
+		return true;
+	step_end(s, CHOICE_step_code_INVALID, REASON_NONE,
+	    "spec.failover.systemIdentifier is not that of %s", s->name);
+	return false;
+}
+
+static void
+on_instance(struct step *s, const struct kube_reply *r)
+{
+	struct bginstance i;
+	struct json j;
+
+	if (!step_parse_instance(s, r, &j, &i) || !step_is_targets(s, &i) ||
+	    !look_at_instance(s, &i) || !is_of_system(s, &i))
+		return;
+	s->instance = patch_guard(&i.meta);
+	claim_with_finalizer(s);
+}
+
+static void
+on_cluster(struct step *s, const struct kube_reply *r)
+{
+	struct err e;
+
+	if (step_replied(r, 404))
+		step_end(s, CHOICE_step_code_GONE, REASON_NONE, "the BGCluster is not there");
+	else if (!step_ok(r))
+		step_fail(s, r);
+	else if (step_decode_cluster(s, r->body, &e) == -1)
+		step_end_err(s, &e);
+	else if (policy_is_going(&s->cluster) || s->cluster.meta.paused || s->cluster.hibernated)
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "the BGCluster is paused, hibernated or being deleted");
+	else
+		step_get(s, KIND_BGINSTANCE, s->name, on_instance);
+}
+
+void
+verb_dbops_tell(struct step *s)
+{
+	model_child_name(s->name, CHILD_INSTANCE, s->req.name, s->req.ordinal);
+	s->claimed = is_claimed(s);
+	if (s->claimed || goes_on(s) || may_claim(s))
+		step_get(s, KIND_BGCLUSTER, s->req.name, on_cluster);
+	else
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "policy, dbops tell: its status does not allow attempt %u", s->op.attempt);
+}
