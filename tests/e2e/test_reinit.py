@@ -59,8 +59,9 @@ def reinits(name, ns):
     return done.get("phase") if told.get("kind") == "Reinit" and told.get("id") == done.get("id") else None
 
 
-def test_a_replica_whose_wal_is_gone_is_cloned_anew(ns):
-    apply(cluster(), ns)
+@pytest.mark.parametrize("volumes", [{}, {"walStorage": {"size": "1Gi"}}], ids=["one-volume", "two-volumes"])
+def test_a_replica_whose_wal_is_gone_is_cloned_anew(ns, volumes):
+    apply(cluster(**volumes), ns)
     wait_ready("demo", ns)
     leader, replica = other(ns)
     before = pgdata(ns, replica)
@@ -79,7 +80,7 @@ def test_a_replica_whose_wal_is_gone_is_cloned_anew(ns):
     assert w.longest_gap() < 5, "the leader took writes all the time"
     rows = f"SELECT count(*) >= {len(w.acked)} FROM written"
     wait("all rows on the replica", lambda: superuser_sql("demo", ns, rows, replica) == "t", 60)
-    wait("the old data to be removed", lambda: "unfit" not in in_pod(ns, replica, "ls -a /pgdata"), 60)
+    wait("the old data to be removed", lambda: "unfit" not in in_pod(ns, replica, "ls -a /pgdata /pgwal 2>/dev/null || true"), 60)
     told = wait("an Event", lambda: events(ns, "CannotFollow"), 30)
     assert len(told) == 1 and told[0].get("count", 1) == 1 and replica in told[0]["message"]
     slots = superuser_sql("demo", ns, "SELECT wal_status FROM pg_replication_slots", leader)
