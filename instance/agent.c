@@ -108,6 +108,7 @@ agent_look(struct agent *a)
 	ask_bootstrap(a);
 	config_look(a);
 	stale_look(a);
+	reinit_find(a);
 	operate_look(a);
 	agent_task_look(a);
 	api_look(a);
@@ -130,6 +131,9 @@ on_init(struct self *c, struct ipc_msg *m)
 		break;
 	case IPC_SWITCHOVER:
 		patroni_switchover(a);
+		break;
+	case IPC_RENEW_DONE:
+		reinit_renewed(a, &m->renew_done);
 		break;
 	default:
 		die("%s from init", ipc_type_name(m->type));
@@ -182,6 +186,9 @@ on_peer(struct self *c, struct ipc_msg *m)
 		break;
 	case IPC_CHECKPOINT_DONE:
 		operate_checkpointed(a, &m->checkpoint_done);
+		break;
+	case IPC_FOLLOWED:
+		reinit_followed(a, &m->followed);
 		break;
 	case IPC_TASK_STATE:
 		agent_task_said(a, &m->task_state);

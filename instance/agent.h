@@ -2,9 +2,9 @@
  * agent: the one process in the pod that talks to the API server and to Patroni's REST API;
  * sandboxed. agent.c its start, init and pgctl; agent_api.c what it reads and writes in Kubernetes;
  * agent_patroni.c the polls and the switchover; agent_config.c Patroni's dynamic configuration;
- * agent_stale.c a bootstrap that died; agent_operate.c what the operator tells it to do once, and
- * agent_task.c what it tells PostgreSQL's programs to.
- * view.c, report.c, stale.c and dynamic.c hold what is pure.
+ * agent_stale.c a bootstrap that died; agent_operate.c what the operator tells it to do once,
+ * agent_task.c what it tells PostgreSQL's programs to; agent_reinit.c a replica that can not
+ * follow. view.c, report.c, stale.c, proof.c, follow.c and dynamic.c hold what is pure.
  */
 #ifndef INSTANCE_AGENT_H
 #define INSTANCE_AGENT_H
@@ -85,6 +85,18 @@ struct task_job {
 	struct msg_task_state state; /* what status is to say */
 };
 
+/* Operation Reinit, as far as this agent has come with it. */
+struct reinit_job {
+	char id[UID_TEXT_SIZE]; /* operate_job's, for which this is */
+	bool busy;              /* a request is under way */
+	struct msec begun, next;
+	uint64_t identifier; /* of the cluster's data */
+	struct proof proof;
+	bool proven, told, renewed; /* another leads; init was told; PGDATA has given way */
+	struct msec proven_at, told_at, renewed_at;
+	char text[IPC_TEXT_MAX + 1];
+};
+
 struct agent {
 	struct self self;
 	const char *cluster, *namespace, *pod, *pod_uid, *pod_inputs;
@@ -137,7 +149,11 @@ struct agent {
 	struct msec poll_next, leaderless_since;
 	struct config_job config;
 	struct stale_job stale;
-	bool switching, woken; /* woken: Patroni, since it leads */
+	struct reinit_job reinit;
+	struct follow_track follow;
+	struct msec follow_next, identifier_next;
+	uint64_t cluster_identifier; /* looked up while Patroni does not run; 0 = not known */
+	bool switching, woken;       /* woken: Patroni, since it leads */
 };
 
 /* agent.c */
@@ -188,6 +204,16 @@ void operate_edge_new(struct agent *a);
 void operate_accepts(struct agent *a, bool accepts);
 bool operate_eager(const struct agent *a); /* it waits for a look at the cluster */
 void operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m);
+
+/* So it ended. */
+void operate_finish(struct agent *a, enum choice_operation_phase phase, struct str text);
+
+/* agent_reinit.c */
+void reinit_find(struct agent *a); /* can this replica follow? */
+void reinit_followed(struct agent *a, const struct msg_followed *m);
+void reinit_renewed(struct agent *a, const struct msg_renew_done *m);
+void reinit_look(struct agent *a); /* operation Reinit goes on */
+void reinit_report(const struct agent *a, struct report_input *in);
 
 /* agent_task.c */
 void agent_task_take(struct agent *a, const struct bginstance *i);

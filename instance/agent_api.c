@@ -230,7 +230,8 @@ make_report(const struct agent *a, struct report *out)
 	const struct bgcluster *c = a->spec;
 	bool checked = a->checked_known && a->checked.generation == a->spec_generation;
 	bool quiet = operate_is_quiet(a);
-	struct report_input in = {.pod_uid = a->pod_uid,
+	struct report_input in = {.pod = a->pod,
+	    .pod_uid = a->pod_uid,
 	    .pod_inputs = a->pod_inputs,
 	    .operation_id = quiet ? a->stored.operation_id : a->operate.id,
 	    .operation_message = quiet ? a->stored.operation_message : a->operate.text,
@@ -277,6 +278,7 @@ make_report(const struct agent *a, struct report *out)
 			in.config_generation = (int64_t)a->config.applied;
 	} else if (checked && a->checked.reason == REASON_NONE)
 		in.config_generation = (int64_t)a->spec_generation;
+	reinit_report(a, &in);
 	report_make(&in, out);
 	/* What it was told to leave it comes back to, or another one leads, in a moment. */
 	if (quiet)

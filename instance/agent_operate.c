@@ -43,6 +43,12 @@ finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 	agent_look(a);
 }
 
+void
+operate_finish(struct agent *a, enum choice_operation_phase phase, struct str text)
+{
+	finish(a, phase, text);
+}
+
 __attribute__((format(printf, 2, 3))) static void
 fail(struct agent *a, const char *fmt, ...)
 {
@@ -328,6 +334,12 @@ operate_look(struct agent *a)
 {
 	struct operate_job *job = &a->operate;
 
+	if (job->kind == CHOICE_operation_REINIT) {
+		if (job->phase == CHOICE_operation_phase_RUNNING && a->password_known &&
+		    strcmp(a->stored.operation_id, job->id) == 0 && !a->status.busy)
+			reinit_look(a);
+		return;
+	}
 	if (job->phase != CHOICE_operation_phase_RUNNING || job->begun || !a->password_known ||
 	    a->now.v < job->next.v || !seen(a))
 		return;

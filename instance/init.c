@@ -72,15 +72,17 @@ of_helper(const struct init *i, const struct proc *found, unsigned n, unsigned k
 	return false;
 }
 
-void
+unsigned
 init_kill_orphans(const struct init *i)
 {
 	static struct proc found[KILLED_MAX];
-	unsigned n = procs_below(getpid(), found, KILLED_MAX);
+	unsigned n = procs_below(getpid(), found, KILLED_MAX), killed = 0;
 
 	for (unsigned k = 0; k < n; k++)
-		if (!of_helper(i, found, n, k))
-			(void)kill(found[k].pid, SIGKILL);
+		if (!of_helper(i, found, n, k) && found[k].pid != i->renew.remover &&
+		    kill(found[k].pid, SIGKILL) == 0)
+			killed++;
+	return killed;
 }
 
 static struct msg_pod_state
@@ -120,7 +122,7 @@ init_tick_needed(struct init *i)
 	 * ago.
 	 */
 	bool needed = !i->locked || i->fence.armed || i->keeper.pid != 0 ||
-	              i->stop.phase != STOP_OFF || i->rest.phase != STOP_OFF;
+	              i->stop.phase != STOP_OFF || i->rest.phase != STOP_OFF || renewer_is_busy(i);
 
 	if (needed && !ev_is_active(&i->tick))
 		ev_timer_again(i->loop, &i->tick);
@@ -174,6 +176,7 @@ on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 	if (!i->locked && i->stop.phase == STOP_OFF)
 		take_lock(i);
 	halt_look(i);
+	renewer_look(i);
 	look_at_postgres(i);
 	init_tick_needed(i);
 }
@@ -209,8 +212,10 @@ on_chld(struct ev_loop *loop, ev_signal *w, int revents)
 		for (unsigned h = 0; h < HELPERS; h++)
 			if (pid == i->helper[h].pid)
 				spawn_ended(i, &i->helper[h], status);
+		renewer_ended(i, pid, status);
 	}
 	halt_look(i);
+	renewer_look(i);
 }
 
 static void
@@ -315,6 +320,7 @@ init_main(void)
 	i.last_ping = clock_boot();
 	ev_timer_start(i.loop, &i.ping);
 	watchdog_setup(&i);
+	renewer_setup(&i);
 	keeper_setup(&i);
 	(void)lock_try(
 	    LOCK_PATH, &i.lock_fd, NULL); /* the helpers' duplicates are of this open file */

@@ -1,7 +1,8 @@
 /*
  * init: PID 1 of the database container. One struct, and a file for each of its jobs: init.c loop,
  * reaping and reports; spawn.c agent and pgctl; keeper.c Patroni; watchdog.c the fence; halt.c the
- * ways down. No JSON, no network, no file of PostgreSQL but postmaster.pid, and PGDATA's mode.
+ * ways down; renewer.c a data directory that gives way to a clone. No JSON, no network, no file of
+ * PostgreSQL but postmaster.pid, and PGDATA's mode and name.
  */
 #ifndef INSTANCE_INIT_H
 #define INSTANCE_INIT_H
@@ -40,6 +41,16 @@ struct keeper {
 	ino_t config; /* the configuration file it was started with or told to read */
 };
 
+/* PGDATA gives way to a clone. */
+struct renew {
+	struct msg_renew wanted; /* its id is none: nothing is under way */
+	struct uid done;         /* the last one, in this pod's life */
+	struct msec quit_at;     /* when PostgreSQL was told to; 0 = not yet */
+	pid_t remover;           /* 0 = none runs */
+	bool holds;              /* Patroni may not start before that has made room */
+	struct msec again;       /* not before: the last remover failed */
+};
+
 struct init {
 	struct ev_loop *loop;
 	ev_signal on_chld, on_term, on_int, on_quit;
@@ -49,6 +60,7 @@ struct init {
 	const char *wal;                 /* the mount of the WAL's volume, or NULL */
 	char wal_text[IPC_TEXT_MAX + 1]; /* why PGDATA and WAL keep Patroni from being started */
 	struct keeper keeper;
+	struct renew renew;
 	struct fence fence;
 	struct stop stop;
 	bool asked_handover, handover_done;
@@ -74,8 +86,9 @@ void init_tick_needed(struct init *i); /* starts or stops the tick */
 _Noreturn void init_end(int code, const char *fmt, ...)
     __attribute__((format(printf, 2, 3))); /* says why, ends the container */
 unsigned init_kill_all(
-    const struct init *i, int sig);           /* all but the helpers; how many there were */
-void init_kill_orphans(const struct init *i); /* all but the helpers and what they started */
+    const struct init *i, int sig); /* all but the helpers; how many there were */
+/* All but the helpers and what they started, and renewer.c's remover; how many there were. */
+unsigned init_kill_orphans(const struct init *i);
 
 /* spawn.c */
 void spawn_setup(struct init *i);
@@ -103,5 +116,12 @@ void watchdog_patroni_gone(struct init *i);
 void halt_begin(struct init *i);
 void halt_look(struct init *i);
 void halt_wanted(struct init *i, enum choice_stop stop); /* the operator's word */
+
+/* renewer.c */
+void renewer_setup(struct init *i);
+void renewer_wanted(struct init *i, const struct msg_renew *m);
+void renewer_look(struct init *i);                         /* on every tick and every death */
+void renewer_ended(struct init *i, pid_t pid, int status); /* reaped: the remover, or another */
+bool renewer_is_busy(const struct init *i);                /* Patroni may not start meanwhile */
 
 #endif

@@ -17,9 +17,11 @@
 #define WORK_DIR "/run/bestgres" /* an emptyDir: outlives a container, not the pod */
 #define WATCHDOG_PATH WORK_DIR "/watchdog"
 #define FENCES_PATH WORK_DIR "/fences"
+#define RENEWED_PATH WORK_DIR "/renewed" /* which renewal was done last in this pod */
 #define CONFIG_PATH WORK_DIR "/patroni.yml"
-#define PGPASS_PATH WORK_DIR "/pgpass"       /* Patroni's */
-#define PSQL_PASS_PATH WORK_DIR "/psql.pass" /* pgctl's */
+#define PGPASS_PATH WORK_DIR "/pgpass"           /* Patroni's */
+#define PSQL_PASS_PATH WORK_DIR "/psql.pass"     /* pgctl's */
+#define FOLLOW_PASS_PATH WORK_DIR "/follow.pass" /* pgctl's, for the leader's server */
 #define TASK_PASS_PATH WORK_DIR "/task.pass"     /* a task's: the superuser's */
 #define SCRIPT_PASS_PATH WORK_DIR "/script.pass" /* a script's: of whom it runs as */
 #define CHECK_DIR WORK_DIR "/check"
@@ -160,6 +162,67 @@ enum wal_state {
 enum wal_state wal_look(const char *mount, const char *wal, char text[IPC_TEXT_MAX + 1]);
 bool wal_is_empty(const char *wal); /* as initdb and pg_basebackup want it; true for NULL */
 const char *wal_mount(void);        /* PGWAL_MOUNT, or NULL where the pod has none */
+
+/* --- aside.c: a data directory, "data" in mount, that gives way to a clone. */
+#define ASIDE_UNFIT "data.unfit" /* of no use: to be removed */
+#define ASIDE_NAME_SIZE 64
+bool aside_is_standby(const char *mount); /* PostgreSQL would start from it as a standby */
+bool aside_is_left(const char *mount);    /* ASIDE_UNFIT is there */
+/* A name of its own for what is kept: "data.kept-<system identifier>-<n>". */
+int aside_name(
+    const char *mount, uint64_t system_identifier, char out[ASIDE_NAME_SIZE], struct err *e);
+int aside_move(const char *mount, const char *from, const char *to, struct err *e);
+/* The WAL of what was put aside, in its own volume or NULL, follows; nothing to do is fine. */
+int aside_finish(const char *mount, const char *wal, struct err *e);
+/*
+ * ASIDE_UNFIT, its WAL and its tablespaces in this volume. Takes its time; may be ended and done
+ * again.
+ */
+int aside_remove(const char *mount, const char *wal, struct err *e);
+void aside_find_kept(const char *mount, char out[ASIDE_NAME_SIZE]); /* one of them, or "" */
+bool aside_fits_twice(const char *mount);                           /* as much is free as is used */
+bool aside_is_in_the_way(const char *mount);                        /* the volume is almost full */
+
+/* --- renew.c: a data directory gives way. */
+enum renew_act {
+	RENEW_WAIT,
+	RENEW_STOPPING, /* not now: the instance is being stopped */
+	RENEW_LEADS,    /* never: it leads */
+	RENEW_KILL_PATRONI,
+	RENEW_QUIT,   /* SIGQUIT to the postmaster */
+	RENEW_KILL,   /* SIGKILL to all that is left */
+	RENEW_REMOVE, /* what is left of an earlier one */
+	RENEW_MOVE,   /* nothing runs, and nothing is in the way */
+};
+struct renew_seen {
+	bool stopping, armed;              /* armed: the fence, as on every leader */
+	bool patroni, postmaster, standby; /* standby: the data directory is one's */
+	bool left, removing;
+	struct msec quit_at; /* 0 = not yet */
+};
+enum renew_act renew_next(const struct renew_seen *s, struct msec now);
+
+/* --- follow.c: has the primary what a replica that does not stream needs? Pure. */
+/* How far this replica is, by its own word (patroni/api.py, get_postgresql_status). */
+struct follow_self {
+	uint64_t system_identifier, received, replayed;
+	uint32_t timeline;
+};
+/* For psql on the primary, as the rewind user; slot: this replica's there. */
+void follow_sql(const struct follow_self *self, struct str slot, struct buf *out);
+/* What that printed; slot_lost: it is of no use any more. */
+enum choice_follow follow_judge(
+    const struct follow_self *self, struct str printed, bool *slot_lost);
+/* As Patroni names it (patroni/dcs, slot_name_from_member_name). */
+void follow_slot(const char *pod, char out[64]);
+/* Since when the same was found, without a gap. */
+struct follow_track {
+	uint8_t finding; /* choice follow */
+	struct msec since;
+};
+void follow_note(struct follow_track *t, enum choice_follow finding, struct msec now);
+/* It has lasted: nothing will come of waiting. */
+bool follow_is_certain(const struct follow_track *t, struct msec now);
 
 /* --- procs.c: processes by /proc. */
 struct proc {

@@ -85,6 +85,8 @@ keeper_prepare(struct init *i)
 	struct err e = {0};
 
 	i->fresh = false;
+	if (aside_finish(PGDATA_MOUNT, i->wal, &e) == -1)
+		log_warn("renew", NULL, "%s", e.text);
 	switch (fresh_look(PGDATA_MOUNT, i->wal)) {
 	case FRESH_UNFINISHED:
 		init_kill_orphans(i);
@@ -130,7 +132,7 @@ may_start(const struct init *i)
 	return i->locked && i->configured && (i->released || i->keeper.ran) && i->keeper.pid == 0 &&
 	       i->owned_variable[0] == '\0' && i->stop.phase == STOP_OFF &&
 	       i->rest_wanted == CHOICE_stop_NONE && i->fence.phase == FENCE_WATCHING &&
-	       !ev_is_active(&i->keeper.again);
+	       !renewer_is_busy(i) && !ev_is_active(&i->keeper.again);
 }
 
 /*
@@ -195,7 +197,7 @@ keeper_ended(struct init *i, int status)
 	k->pid = 0;
 	describe(k->ended, status);
 	if (i->stop.phase != STOP_OFF || i->rest_wanted != CHOICE_stop_NONE ||
-	    i->fence.phase != FENCE_WATCHING) {
+	    i->fence.phase != FENCE_WATCHING || renewer_is_busy(i)) {
 		log_info("patroni", NULL, "%s", k->ended);
 		if (i->stop.phase == STOP_OFF)
 			init_changed(i);

@@ -62,6 +62,7 @@ pgctl_flush(struct pgctl *p)
 	struct ipc_msg checked = {.type = IPC_SPEC_CHECKED, .fds = {-1, -1}};
 	struct ipc_msg done = {.type = IPC_BOOTSTRAP_DONE, .fds = {-1, -1}};
 	struct ipc_msg checkpointed = {.type = IPC_CHECKPOINT_DONE, .fds = {-1, -1}};
+	struct ipc_msg followed = {.type = IPC_FOLLOWED, .fds = {-1, -1}};
 
 	if (p->config_due && child_tell(&p->self, &p->config))
 		p->config_due = false;
@@ -73,6 +74,8 @@ pgctl_flush(struct pgctl *p)
 	send_due(p, &done, &p->done_due);
 	checkpointed.checkpoint_done = p->checkpointed;
 	send_due(p, &checkpointed, &p->checkpointed_due);
+	followed.followed = p->followed;
+	send_due(p, &followed, &p->followed_due);
 	task_say(p->task);
 }
 
@@ -117,6 +120,9 @@ on_peer(struct self *c, struct ipc_msg *m)
 	case IPC_CHECKPOINT:
 		apply_checkpoint(p);
 		break;
+	case IPC_FOLLOW:
+		ask_begin(p, &m->follow);
+		break;
 	case IPC_TASK:
 	case IPC_TASK_NAME:
 	case IPC_TASK_SCRIPT:
@@ -147,7 +153,7 @@ on_edge(struct self *c)
 	p->password_said = false;
 	p->checked_due = p->checked_spec != NULL && p->checked_spec == p->spec;
 	p->done_due = false;
-	p->checkpointed_due = false;
+	p->checkpointed_due = p->followed_due = false;
 	task_edge_new(p->task);
 	pgctl_flush(p);
 }
@@ -181,6 +187,8 @@ on_space_timer(struct ev_loop *loop, ev_timer *w, int revents)
 	(void)revents;
 	if (!p->disk_known || !p->state.locked)
 		return;
+	aside_find_kept(PGDATA_MOUNT, p->disk.kept); /* somebody may have deleted it */
+	send_disk(p);
 	work_look_space(p);
 	if (p->disk.space != before)
 		pgctl_flush(p);

@@ -2,8 +2,8 @@
  * pgctl: the one process in the pod that runs PostgreSQL's tools and reads the credentials; it has
  * no token and opens no network socket. pgctl.c messages and the order of work; spec.c the spec as
  * it arrives; checks.c what the image and PGDATA are; params.c are the parameters good; patroni.c
- * renders Patroni's file; bootstrap.c and scram.c the application's role and database; disk.c how
- * full the volume is; run.c child processes.
+ * renders Patroni's file; bootstrap.c and scram.c the application's role and database; ask.c what
+ * the leader's server has for a replica; disk.c how full the volume is; run.c child processes.
  */
 #ifndef INSTANCE_PGCTL_H
 #define INSTANCE_PGCTL_H
@@ -32,6 +32,11 @@ struct run;
 struct run *run_start(struct ev_loop *loop, const struct run_spec *s,
     void (*done)(void *arg, const struct run_result *), void *arg);
 void run_stop(struct run *r); /* kills it and what it started; done follows */
+
+/* --- passfile.c */
+/* For libpq's PGPASSFILE: this user's password, for every host and database. */
+int passfile_write(
+    const char *path, const char *user, const struct secret *password, struct err *e);
 
 /* --- passfile.c */
 /* For libpq's PGPASSFILE: this user's password, for every host and database. */

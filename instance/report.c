@@ -2,6 +2,7 @@
  * From what init, pgctl and Patroni say to BGInstance.status, and when it is worth a write: in a
  * normal start once, when it serves, then on what matters to somebody. Pure; agent_api.c writes.
  */
+#include "instance/instance.h"
 #include "instance/view.h"
 
 #define MIB (1LL << 20)
@@ -27,6 +28,29 @@ lag_class(int64_t lag, int64_t max_lag)
 	return lag <= small ? CHOICE_lag_class_SMALL : CHOICE_lag_class_LARGE;
 }
 
+/* A replica that will not stream by itself. */
+static void
+make_cut_off(const struct report_input *in, struct report *out)
+{
+	trouble(out, out->state, REASON_CANNOT_FOLLOW,
+	    in->cannot_follow == CHOICE_follow_DIVERGED
+		? "It has rows that the primary has not, and pg_rewind did not help; its data is "
+		  "cloned anew."
+		: "The primary has no longer the WAL that it needs; its data is cloned anew.");
+}
+
+static void
+make_kept(const struct report_input *in, struct report *out)
+{
+	char text[IPC_TEXT_MAX + 1];
+
+	(void)snprintf(text, sizeof(text),
+	    "Its former data is kept. Not needed? kubectl exec %.63s -- rm -r " PGDATA_MOUNT
+	    "/%.63s",
+	    in->pod, in->kept);
+	trouble(out, out->state, REASON_FOREIGN_DATA, text);
+}
+
 /* Patroni answers and PostgreSQL runs. */
 static void
 make_running(const struct report_input *in, struct report *out)
@@ -49,10 +73,14 @@ make_running(const struct report_input *in, struct report *out)
 		trouble(out, out->state, in->bootstrap_reason, in->bootstrap_text);
 	else if (v->primary && in->sync_wanted && !v->has_sync)
 		trouble(out, out->state, REASON_NO_SYNCHRONOUS_STANDBY, "");
+	else if (!v->primary && !v->streaming && in->cannot_follow != CHOICE_follow_UNKNOWN)
+		make_cut_off(in, out);
 	else if (in->operation_phase == CHOICE_operation_phase_FAILED)
 		trouble(out, out->state, REASON_OPERATION_FAILED, in->operation_message);
 	else if (in->disk_reason == REASON_WAL_IN_PGDATA)
 		trouble(out, out->state, in->disk_reason, in->disk_text);
+	else if (in->kept != NULL && in->kept[0] != '\0')
+		make_kept(in, out);
 }
 
 static bool
@@ -81,6 +109,20 @@ make_resting(const struct report_input *in, struct report *out)
 		out->role = CHOICE_instance_role_REPLICA;
 }
 
+/* Patroni would end again and again: where the data goes, and how to be rid of it. */
+static void
+make_foreign(const struct report_input *in, struct report *out)
+{
+	char text[IPC_TEXT_MAX + 1];
+
+	(void)snprintf(text, sizeof(text),
+	    "Foreign data (system %llu, the cluster's is %llu): while another leads, kept "
+	    "as " PGDATA_MOUNT "/data.kept-%llu-* and cloned anew; rm -r it if not needed.",
+	    (unsigned long long)in->system_identifier, (unsigned long long)in->cluster_identifier,
+	    (unsigned long long)in->system_identifier);
+	trouble(out, CHOICE_instance_state_FAILED, REASON_FOREIGN_DATA, text);
+}
+
 /* Not serving: what is in its way, the first thing first. */
 static void
 make_waiting(const struct report_input *in, struct report *out)
@@ -100,6 +142,10 @@ make_waiting(const struct report_input *in, struct report *out)
 		trouble(out, CHOICE_instance_state_FAILED, in->spec_reason, in->spec_text);
 	else if (in->held && !in->patroni_running)
 		trouble(out, CHOICE_instance_state_HELD, REASON_HELD, "");
+	else if (in->reinitialising)
+		trouble(out, CHOICE_instance_state_STARTING, REASON_REINITIALISING, "");
+	else if (in->foreign)
+		make_foreign(in, out);
 	else if (in->view->known && !starts(in->view->state)) {
 		(void)snprintf(text, sizeof(text), "PostgreSQL: %s; see its log", in->view->state);
 		trouble(out, CHOICE_instance_state_FAILED, REASON_PATRONI_EXITED, text);
@@ -162,7 +208,7 @@ report_make(const struct report_input *in, struct report *out)
 		make_running(in, out);
 	else {
 		make_waiting(in, out);
-		if (in->locked && in->adopting && !in->detached)
+		if (in->locked && in->adopting && !in->detached && !in->foreign)
 			make_adopting(in, out);
 	}
 }

@@ -199,6 +199,9 @@ on_msg(void *arg, struct ipc_msg *m)
 		i->handover_done = true;
 		halt_look(i);
 		break;
+	case IPC_RENEW:
+		renewer_wanted(i, &m->renew);
+		break;
 	case IPC_CONFIG_WRITTEN:
 		keeper_configured(i, &m->config_written);
 		break;

@@ -28,6 +28,14 @@ u32_at(const struct json *j, int object, const char *key)
 	return (uint32_t)v;
 }
 
+static uint64_t
+position_at(const struct json *j, int object, const char *path)
+{
+	int64_t v;
+
+	return json_i64(j, json_path(j, object, path), &v) == 0 && v > 0 ? (uint64_t)v : 0;
+}
+
 /* 4.x says primary, 3.x master. */
 static bool
 is_primary(const struct json *j, int object)
@@ -83,6 +91,10 @@ view_read_patroni(struct view *v, const struct json *j, bool near, struct err *e
 	v->primary = v->running && is_primary(j, root);
 	v->streaming = v->running && !v->primary &&
 	               json_string_is(j, json_get(j, root, STR("replication_state")), "streaming");
+	v->restores =
+	    json_string_is(j, json_get(j, root, STR("replication_state")), "in archive recovery");
+	v->received = position_at(j, root, "xlog.received_location");
+	v->replayed = position_at(j, root, "xlog.replayed_location");
 	v->near = near && v->streaming;
 	v->paused = is_true(j, root, "pause");
 	v->pending_restart = is_true(j, root, "pending_restart");
@@ -118,6 +130,7 @@ read_member(struct view *v, const struct json *j, int member, const char *self)
 		v->has_leader = true;
 		json_copy_text(j, name, v->leader, sizeof(v->leader));
 		v->leader_timeline = u32_at(j, member, "timeline");
+		text_at(j, member, "host", v->leader_host, sizeof(v->leader_host));
 	}
 	if (json_string_is(j, name, self)) {
 		v->leads = leader;
@@ -184,6 +197,7 @@ view_read_cluster(
 	v->candidate[0] = v->leader[0] = '\0';
 	v->lowest_live = true;
 	v->leader_timeline = 0;
+	v->leader_host[0] = '\0';
 	v->lag = -1;
 	for (int k = json_first(j, members); k != JSON_NONE; k = json_next(j, k)) {
 		read_member(v, j, k, self);

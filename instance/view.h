@@ -19,9 +19,11 @@ struct view {
 	char state[40];
 	bool running, primary, streaming, paused, pending_restart, unlocked;
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
-	bool near; /* a replica within the lag that was asked for: fresher than /cluster's */
+	bool near;     /* a replica within the lag that was asked for: fresher than /cluster's */
+	bool restores; /* WAL may come from an archive */
 	uint32_t timeline;
 	uint64_t system_identifier;
+	uint64_t received, replayed; /* a replica's WAL positions; 0 = not known */
 	char patroni_version[17];
 	char started[48]; /* PostgreSQL, as Patroni writes it */
 	/* GET /cluster */
@@ -36,7 +38,8 @@ struct view {
 	char candidate[NAME_MAX_LABEL + 1];
 	bool candidate_sync;
 	uint32_t leader_timeline;
-	int64_t lag; /* of this member; -1 = unknown */
+	char leader_host[46]; /* empty = not known */
+	int64_t lag;          /* of this member; -1 = unknown */
 	unsigned members;
 	char leader[NAME_MAX_LABEL + 1];
 	struct view_member member[INSTANCES_MAX]; /* the first ones */
@@ -67,6 +70,19 @@ bool stale_is_idle(const struct json *j, struct arena *a, const struct uid *pod)
 int64_t stale_after_ms(int64_t loop_wait_s);
 void stale_patch(struct buf *out, const char *version);
 
+/*
+ * --- proof.c: does another instance lead? By Patroni's ConfigMaps, without our own Patroni.
+ *
+ * Of ConfigMap <cluster>-config: the identifier of the cluster's data; 0 = it has none.
+ */
+uint64_t proof_identifier(const struct json *j);
+/* What <cluster>-leader said. */
+struct proof {
+	char leader[NAME_MAX_LABEL + 1], renewed[40], version[24];
+};
+/* True once the same other instance was seen to have renewed its lock since an earlier look. */
+bool proof_look(struct proof *p, const struct json *j, const char *self);
+
 /* What stands in BGInstance.status. */
 struct report {
 	char pod_uid[UID_TEXT_SIZE], system_identifier[21], postgres_version[17],
@@ -81,7 +97,7 @@ struct report {
 	bool certain; /* not written: Patroni itself says so, rather than its silence */
 };
 struct report_input {
-	const char *pod_uid, *pod_inputs;
+	const char *pod, *pod_uid, *pod_inputs;
 	/* what the operator told this pod to do; an empty id: nothing */
 	const char *operation_id, *operation_message;
 	uint8_t operation_phase;
@@ -97,7 +113,13 @@ struct report_input {
 	uint32_t disk_timeline;
 	uint64_t system_identifier;
 	const char *postgres_version, *bin_dir;
+	const char *kept; /* a former data directory that is kept in the volume; empty = none */
 	struct uid anchor;
+	/* the volume's data is another cluster's; of this one; it can not follow, and why */
+	bool foreign;
+	uint64_t cluster_identifier;
+	uint8_t cannot_follow; /* choice follow; UNKNOWN = nothing says so */
+	bool reinitialising;
 	uint8_t space; /* choice disk_class */
 	uint8_t disk_reason, spec_reason, bootstrap_reason;
 	const char *disk_text, *spec_text, *bootstrap_text;

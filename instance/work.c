@@ -125,6 +125,7 @@ stage_look(struct pgctl *p)
 	if (checks_data_major(PGDATA_DIR, &p->data_major, &e) == -1)
 		problem(p, REASON_VERSION_MISMATCH, e.text);
 	p->found.pgdata_empty = p->data_major == 0 && fresh_is_empty(PGDATA_DIR);
+	aside_find_kept(PGDATA_MOUNT, p->found.kept);
 	look_wal(p, WAL_MISSING, WAL_ALONE, REASON_WAL_APART);
 	look_credentials(p);
 	if (p->candidates_n == 0)

@@ -1,6 +1,6 @@
 /*
- * pgctl's state: pgctl.c (messages), work.c (from image and spec to Patroni's file), apply.c (what
- * psql does). Only these include it.
+ * pgctl's state: pgctl.c (messages), work.c (from image and spec to Patroni's file), apply.c and
+ * ask.c (what psql does here, and at the leader). Only these include it.
  */
 #ifndef INSTANCE_WORK_H
 #define INSTANCE_WORK_H
@@ -50,6 +50,10 @@ struct pgctl {
 
 	bool checkpointing, checkpointed_due;
 	struct msg_checkpoint_done checkpointed;
+
+	struct msg_follow follow; /* the last question about the leader's server */
+	struct msg_followed followed;
+	bool asking, followed_due;
 };
 /* Does what was found keep Patroni from being started? */
 bool work_blocked(const struct pgctl *p);
@@ -57,6 +61,7 @@ void work_look_space(struct pgctl *p); /* disk.space of both volumes */
 void work_begin(struct pgctl *p);      /* look again at everything; harmless at any time */
 void apply_begin(struct pgctl *p);     /* BOOTSTRAP, if all that it needs is there */
 void apply_checkpoint(struct pgctl *p);
+void ask_begin(struct pgctl *p, const struct msg_follow *m);
 void pgctl_flush(struct pgctl *p); /* says what is due, as far as there is room */
 
 #endif

@@ -57,6 +57,7 @@ static const struct rule {
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
     {ALIVE, rule_template, "pods are made anew as before, unless there is nothing to wait for"},
     {ALIVE, rule_replace, "a pod that never started is replaced once the mistake is taken back"},
+    {ALIVE, rule_reinit, "a replica that can not follow is cloned anew while another one leads"},
     {ALIVE, rule_retire, "before the primary's pod goes with a smaller cluster another one leads"},
     {ALIVE, rule_roll, "pods older than the spec are replaced one by one, the primary last,"},
     {ALIVE, rule_restart, "and so are servers restarted whose parameters wait for that"},
@@ -129,6 +130,19 @@ forget_storage_events(struct plan_cluster *c, const struct plan_status *s)
 	}
 }
 
+/* And a replica that can not follow once more, after all of them did. */
+static void
+forget_replica_events(struct plan_cluster *c, bool ready)
+{
+	const uint64_t events = 1ULL << REASON_CANNOT_FOLLOW | 1ULL << REASON_FOREIGN_DATA |
+	                        1ULL << REASON_REINIT_FAILED;
+
+	if (!ready || (c->events & events) == 0)
+		return;
+	c->events &= ~events;
+	c->said.told = 0;
+}
+
 /* The stored status is as it should be: from it, not from this life's past, comes what is news. */
 static void
 remember_said(struct plan_cluster *c, const struct plan_at *a)
@@ -150,6 +164,7 @@ remember_said(struct plan_cluster *c, const struct plan_at *a)
 	if (a->out->status.n > 0 && a->out->status.at[0].reason != REASON_HIBERNATED)
 		c->said.hibernated = false;
 	forget_storage_events(c, &a->out->status);
+	forget_replica_events(c, ready);
 	if (c->said.primary == 0)
 		c->said.primary = a->primary;
 }

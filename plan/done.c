@@ -304,7 +304,7 @@ still_crashes(const struct plan_instance *p, const struct plan_answer *d)
 }
 
 static void
-on_told(const struct ctx *x) /* SWITCHOVER, RESTART */
+on_told(const struct ctx *x) /* SWITCHOVER, RESTART, REINIT */
 {
 	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
 
@@ -316,6 +316,7 @@ on_told(const struct ctx *x) /* SWITCHOVER, RESTART */
 	if (!uid_eq(&p->report.pod_uid, &x->sent->target))
 		return;
 	p->report.operation = x->sent->verb == CHOICE_verb_SWITCHOVER ? CHOICE_operation_SWITCHOVER
+	                      : x->sent->verb == CHOICE_verb_REINIT   ? CHOICE_operation_REINIT
 	                                                              : CHOICE_operation_RESTART;
 	p->report.operation_phase = CHOICE_operation_phase_NONE; /* until its pod says more */
 }
@@ -466,6 +467,7 @@ take_done(const struct ctx *x)
 	    [CHOICE_verb_UNREACHABLE] = on_unreachable,
 	    [CHOICE_verb_SWITCHOVER] = on_told,
 	    [CHOICE_verb_RESTART] = on_told,
+	    [CHOICE_verb_REINIT] = on_told,
 	    [CHOICE_verb_OBSERVE_PODS] = on_pods,
 	    [CHOICE_verb_OBSERVE_PVC] = on_pvc,
 	    [CHOICE_verb_OBSERVE_NAMESPACE] = on_namespace,

@@ -2,8 +2,9 @@
  * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) ->
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
- * of rules; children.c, storage.c, template.c, pods.c, roll.c, rest.c, delete.c, status.c (with
- * gist.c) are what its rows call; note.c takes in what the watcher saw, done.c what came of a step.
+ * of rules; children.c, storage.c, template.c, pods.c, roll.c, reinit.c, rest.c, delete.c, status.c
+ * (with gist.c) are what its rows call; note.c takes in what the watcher saw, done.c what came of a
+ * step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -46,9 +47,11 @@ struct plan_report {
 	uint64_t config_generation;
 	uint64_t pod_inputs; /* of the template that the pod was made from; 0 = not known */
 	uint32_t timeline;
+	uint32_t operation_generation; /* the BGCluster's for which attempts count; its low bits */
 	uint8_t state, role, lag, disk, reason;
 	uint8_t stop;                       /* choice stop: how far it is to rest */
 	uint8_t operation, operation_phase; /* what that pod was told to do, and how far it is */
+	uint8_t operation_attempt;          /* REINIT: the how manieth */
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
 	bool paused;         /* by `patronictl pause` */
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */

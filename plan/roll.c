@@ -234,7 +234,8 @@ rule_roll(struct plan_at *a)
 	if (serves(c, i) && c->unready_since.v != 0)
 		return PASS; /* who of them says so in vain is found out first */
 	/* A primary that hands over, or whose Patroni starts again, has no role for a while. */
-	if (is_busy(p) || (!serves(c, i) && n > 1 && !another_leads(c, i)))
+	if ((is_busy(p) && p->report.operation != CHOICE_operation_REINIT) ||
+	    (!serves(c, i) && n > 1 && !another_leads(c, i)))
 		return PASS;
 	/* From here on pods are told to end: what they come back as comes first. */
 	if (template_is_due(c))

@@ -132,6 +132,10 @@ enum verdict rule_template(struct plan_at *a);
 bool template_is_due(const struct plan_cluster *c);
 enum verdict template_write(struct plan_at *a);
 
+/* --- reinit.c */
+enum verdict rule_reinit(struct plan_at *a);
+bool reinit_has_failed(const struct plan_cluster *c, unsigned ordinal); /* too often */
+
 /* --- rest.c */
 enum verdict rule_rest(struct plan_at *a);
 enum verdict rule_rest_to_delete(struct plan_at *a);

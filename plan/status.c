@@ -116,6 +116,9 @@ status_failing(enum choice_reason r)
 	    [REASON_QUARANTINED] = true,
 	    [REASON_WINDOW_INVALID] = true,
 	    [REASON_DELETION_PROTECTED] = true,
+	    [REASON_CANNOT_FOLLOW] = true,
+	    [REASON_FOREIGN_DATA] = true,
+	    [REASON_REINIT_FAILED] = true,
 	};
 
 	return failing[r];
@@ -201,6 +204,10 @@ find_instances_trouble(const struct plan_cluster *c, unsigned i, bool failing, s
 {
 	const struct plan_instance *p = &c->instance[i];
 
+	if (failing && reinit_has_failed(c, i)) {
+		set_trouble(t, REASON_REINIT_FAILED, c->name, (int)i, NULL);
+		return true;
+	}
 	if (status_current(c, i) && p->report.reason != REASON_NONE &&
 	    p->report.reason != REASON_AS_WANTED && status_failing(p->report.reason) == failing) {
 		set_trouble(t, p->report.reason, c->name, (int)i, p->report_text);
@@ -450,7 +457,8 @@ is_making(const struct plan_at *a)
 static bool
 is_lasting(enum choice_reason r)
 {
-	return status_failing(r) || r == REASON_HIBERNATED || r == REASON_INSTANCES_FENCED;
+	return (status_failing(r) && r != REASON_CANNOT_FOLLOW && r != REASON_FOREIGN_DATA) ||
+	       r == REASON_HIBERNATED || r == REASON_INSTANCES_FENCED;
 }
 
 static void

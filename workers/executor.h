@@ -161,9 +161,9 @@ void patch_anchor_data(struct buf *out, const struct guard *g, const char *key, 
  */
 void patch_new_anchor(struct buf *out, struct str rendered, bool data_found);
 void patch_destroying(struct buf *out, const struct guard *g, const struct uid *destroyer);
-/* spec.operation: a new one, for that pod. */
-void patch_operation(
-    struct buf *out, const struct guard *g, enum choice_operation operation, const struct uid *pod);
+/* spec.operation: a new one, for that pod; of a REINIT attempt and generation as well. */
+void patch_operation(struct buf *out, const struct guard *g, enum choice_operation operation,
+    const struct uid *pod, unsigned attempt, uint64_t generation);
 /* spec.hold and spec.stop after HOLD, RELEASE or STOP_*: what they are, and as a patch. */
 void patch_held(enum choice_verb verb, const struct bginstance *now, bool *hold, uint8_t *stop);
 void patch_hold(struct buf *out, const struct guard *g, bool hold, enum choice_stop stop);

@@ -400,8 +400,8 @@ patch_hold(struct buf *out, const struct guard *g, bool hold, enum choice_stop s
 
 /* Each time a new id: the same again is another one. */
 void
-patch_operation(
-    struct buf *out, const struct guard *g, enum choice_operation operation, const struct uid *pod)
+patch_operation(struct buf *out, const struct guard *g, enum choice_operation operation,
+    const struct uid *pod, unsigned attempt, uint64_t generation)
 {
 	char id[UID_TEXT_SIZE], pod_text[UID_TEXT_SIZE];
 	struct uid random;
@@ -419,6 +419,16 @@ patch_operation(
 	jw_kv(&w, "id", id);
 	jw_kv(&w, "kind", choice_text(VOCAB_operation, operation));
 	jw_kv(&w, "podUID", pod_text);
+	jw_key(&w, "attempt");
+	if (operation == CHOICE_operation_REINIT)
+		jw_int(&w, attempt);
+	else
+		jw_null(&w);
+	jw_key(&w, "generation");
+	if (operation == CHOICE_operation_REINIT)
+		jw_int(&w, (int64_t)generation);
+	else
+		jw_null(&w);
 	jw_end(&w);
 	jw_end(&w);
 	jw_end(&w);

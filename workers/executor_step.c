@@ -36,6 +36,7 @@ static void (*const verbs[CHOICE_verb_COUNT])(struct step *s) = {
     [CHOICE_verb_DELETE_CONFIGMAPS] = verb_delete_configmaps,
     [CHOICE_verb_SWITCHOVER] = verb_operate,
     [CHOICE_verb_RESTART] = verb_operate,
+    [CHOICE_verb_REINIT] = verb_operate,
     [CHOICE_verb_UNREACHABLE] = verb_unreachable,
     [CHOICE_verb_STATUS] = verb_status,
     [CHOICE_verb_EVENT] = verb_event,

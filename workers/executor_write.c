@@ -267,13 +267,26 @@ verb_unreachable(struct step *s)
 	step_get(s, KIND_BGINSTANCE, s->name, on_lost_instance);
 }
 
-/* --- SWITCHOVER, RESTART: told to the pod, which does it once and reports. */
+/* --- SWITCHOVER, RESTART, REINIT: told to the pod, which does it once and reports. */
 
 static enum choice_operation
 operation_of(enum choice_verb verb)
 {
 	return verb == CHOICE_verb_SWITCHOVER ? CHOICE_operation_SWITCHOVER
+	       : verb == CHOICE_verb_REINIT   ? CHOICE_operation_REINIT
 	                                      : CHOICE_operation_RESTART;
+}
+
+/* In that pod and for that generation of the BGCluster, after those that failed one by one. */
+static unsigned
+attempt_of(const struct bginstance *i, enum choice_operation operation, uint64_t generation)
+{
+	bool again = i->operation == operation && str_eq(i->operation_pod, i->pod_uid) &&
+	             (uint64_t)i->operation_generation == generation &&
+	             str_eq(i->operation_id, i->done_id) &&
+	             i->done_phase == CHOICE_operation_phase_FAILED;
+
+	return again && i->operation_attempt < 255 ? (unsigned)i->operation_attempt + 1 : 1;
 }
 
 static void
@@ -287,6 +300,12 @@ on_instance_to_operate(struct step *s, const struct kube_reply *r)
 
 	if (!step_parse_instance(s, r, &j, &i) || !step_is_targets(s, &i))
 		return;
+	if (operation == CHOICE_operation_REINIT && i.reason != REASON_CANNOT_FOLLOW &&
+	    i.reason != REASON_FOREIGN_DATA) {
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "the instance does not say that it can not follow");
+		return;
+	}
 	if (i.operation == operation && str_eq(i.operation_pod, i.pod_uid) &&
 	    (!str_eq(i.done_id, i.operation_id) ||
 		i.done_phase == CHOICE_operation_phase_RUNNING)) {
@@ -295,7 +314,8 @@ on_instance_to_operate(struct step *s, const struct kube_reply *r)
 	}
 	guard = patch_guard(&i.meta);
 	buf_init(&body, HTTP_BODY_MAX);
-	patch_operation(&body, &guard, operation, &s->req.target);
+	patch_operation(&body, &guard, operation, &s->req.target,
+	    attempt_of(&i, operation, s->req.generation), s->req.generation);
 	step_patch(s, KIND_BGINSTANCE, s->name, NULL, &body, on_written);
 }
 

@@ -58,6 +58,9 @@ static const struct policy_row rows[] = {
     /* Patroni refuses a switchover that no replica is fit for. */
     {"switchover", CHOICE_verb_SWITCHOVER, 0, SHAPE_TARGET, NEED_LIVE | NEED_ACTIVE},
     {"restart", CHOICE_verb_RESTART, 0, SHAPE_TARGET, NEED_LIVE | NEED_MEMBER | NEED_ACTIVE},
+    /* Of whom the pod finds that no other instance leads, nothing is touched. */
+    {"reinit", CHOICE_verb_REINIT, 0, SHAPE_TARGET,
+	NEED_SPEC | NEED_LIVE | NEED_MEMBER | NEED_AWAKE | NEED_ACTIVE},
     {"unreachable", CHOICE_verb_UNREACHABLE, 0, SHAPE_TARGET, 0},
     /* Of a BGDbOps: executor_dbops*.c compare its status, and what the verb needs of the rest. */
     {"dbops tell", CHOICE_verb_DBOPS_TELL, 0, SHAPE_TARGET | SHAPE_DBOPS, NEED_SPEC},

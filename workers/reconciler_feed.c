@@ -155,6 +155,8 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	    .stop = r->stop,
 	    .operation = r->operation,
 	    .operation_phase = r->operation_phase,
+	    .operation_attempt = r->operation_attempt,
+	    .operation_generation = (uint32_t)r->operation_generation,
 	    .operation_id = r->operation_id,
 	    .system_identifier = r->system_identifier,
 	    .task = r->task,

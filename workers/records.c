@@ -182,6 +182,8 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 		(void)uid_parse(i.operation_id, &r->operation_id);
 		r->operation_phase =
 		    str_eq(i.operation_id, i.done_id) ? i.done_phase : CHOICE_operation_phase_NONE;
+		r->operation_attempt = (uint8_t)i.operation_attempt;
+		r->operation_generation = (uint64_t)i.operation_generation;
 	}
 	fill_task(&i, r);
 	/*

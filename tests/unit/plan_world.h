@@ -65,7 +65,9 @@ static struct world {
 	unsigned unsynced; /* records still to come before the lists are complete */
 
 	bool calm; /* no more faults, no more users */
-	unsigned steps, deletes_of_data, rolled, dropped, waited;
+	unsigned steps, deletes_of_data, rolled, dropped, waited, cloned;
+	bool cuts;            /* replicas may fall behind too far */
+	bool unfit[ORDINALS]; /* whose data can not follow */
 	const char *broken;
 } w;
 
@@ -365,6 +367,18 @@ rest(unsigned i, struct plan_report *r, unsigned leader)
 	return true;
 }
 
+/* From the leader; the pod makes sure that there is one. */
+static void
+clone(unsigned i, struct plan_report *r, unsigned leader)
+{
+	if (leader == ORDINALS || leader == i || (r->operation_attempt == 1 && chance(30))) {
+		r->operation_phase = CHOICE_operation_phase_FAILED;
+		return;
+	}
+	w.unfit[i] = false;
+	w.cloned++;
+}
+
 /* What it was told to do: it may take a while, and may fail. */
 static void
 operate(unsigned i, struct plan_report *r, unsigned *leader)
@@ -378,6 +392,10 @@ operate(unsigned i, struct plan_report *r, unsigned *leader)
 	if (chance(50))
 		return;
 	r->operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	if (r->operation == CHOICE_operation_REINIT) {
+		clone(i, r, *leader);
+		return;
+	}
 	if (r->operation == CHOICE_operation_RESTART)
 		w.restart_due[i] = false;
 	else if (*leader == i && next != i && w.pods[next].present && w.pods[next].ready)
@@ -395,6 +413,8 @@ run_agent(unsigned i)
 	    .stop = w.report[i].stop,
 	    .operation = w.report[i].operation,
 	    .operation_phase = w.report[i].operation_phase,
+	    .operation_attempt = w.report[i].operation_attempt,
+	    .operation_generation = w.report[i].operation_generation,
 	    .timeline = 1,
 	    .config_generation = w.cluster.generation,
 	    .bootstrapped = true};
@@ -403,7 +423,7 @@ run_agent(unsigned i)
 	if (!w.instance[i].present)
 		return;
 	if (!uid_eq(&w.told[i], &r.pod_uid))
-		r.operation = r.operation_phase = 0;
+		r.operation = r.operation_phase = r.operation_attempt = 0;
 	operate(i, &r, &leader);
 	if (rest(i, &r, leader)) {
 		r.reason = REASON_RESTING;
@@ -412,9 +432,18 @@ run_agent(unsigned i)
 		r.state = CHOICE_instance_state_HELD;
 		r.reason = REASON_HELD;
 		w.pods[i].ready = false;
+	} else if (w.unfit[i] && leader != ORDINALS && leader != i) {
+		r.role = CHOICE_instance_role_REPLICA;
+		r.state = CHOICE_instance_state_RUNNING;
+		r.reason = REASON_CANNOT_FOLLOW;
+		if (w.pods[i].ready)
+			touch(&w.child[CHILD_STATEFULSET], false);
+		w.pods[i].ready = false;
+		w.pods[i].runs = true;
 	} else {
 		bool primary = leader == ORDINALS || leader == i;
 
+		w.unfit[i] = false;
 		r.role = primary ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA;
 		r.state = primary ? CHOICE_instance_state_RUNNING : CHOICE_instance_state_STREAMING;
 		r.pending_restart = w.restart_due[i];

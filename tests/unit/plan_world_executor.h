@@ -262,22 +262,37 @@ do_replace(const struct plan_sent *s)
 	return answer(CHOICE_step_code_DONE);
 }
 
+static uint8_t
+attempt_of(const struct plan_report *r, uint8_t operation, bool same_pod)
+{
+	return operation == CHOICE_operation_REINIT && r->operation == operation && same_pod &&
+	               r->operation_generation == w.cluster.generation &&
+	               r->operation_phase == CHOICE_operation_phase_FAILED
+	           ? (uint8_t)(r->operation_attempt + 1)
+	           : 1;
+}
+
 static struct plan_answer
 do_operate(const struct plan_sent *s)
 {
 	struct plan_report *r = &w.report[s->ordinal];
-	uint8_t operation =
-	    s->verb == CHOICE_verb_RESTART ? CHOICE_operation_RESTART : CHOICE_operation_SWITCHOVER;
+	uint8_t operation = s->verb == CHOICE_verb_RESTART  ? CHOICE_operation_RESTART
+	                    : s->verb == CHOICE_verb_REINIT ? CHOICE_operation_REINIT
+	                                                    : CHOICE_operation_SWITCHOVER;
 
-	if (!uid_eq(&s->target, &r->pod_uid))
+	if (!uid_eq(&s->target, &r->pod_uid) ||
+	    (operation == CHOICE_operation_REINIT && r->reason != REASON_CANNOT_FOLLOW))
 		return answer(CHOICE_step_code_CONFLICT);
 	for (unsigned i = 0; i < w.instances; i++)
-		if (i != s->ordinal &&
+		if (i != s->ordinal && w.report[i].operation != CHOICE_operation_REINIT &&
 		    w.report[i].operation_phase == CHOICE_operation_phase_RUNNING &&
 		    uid_eq(&w.told[i], &w.report[i].pod_uid) && w.calm)
 			broken("two instances are disturbed at once");
 	if (r->operation != operation || !uid_eq(&w.told[s->ordinal], &r->pod_uid) ||
 	    r->operation_phase >= CHOICE_operation_phase_SUCCEEDED) {
+		r->operation_attempt =
+		    attempt_of(r, operation, uid_eq(&w.told[s->ordinal], &r->pod_uid));
+		r->operation_generation = (uint32_t)w.cluster.generation;
 		r->operation = operation;
 		r->operation_phase = CHOICE_operation_phase_NONE;
 		w.told[s->ordinal] = r->pod_uid;
@@ -305,7 +320,8 @@ do_instance(const struct plan_sent *s)
 		touch(o, false);
 		return saw(o, CHILD_INSTANCE);
 	}
-	if (s->verb == CHOICE_verb_SWITCHOVER || s->verb == CHOICE_verb_RESTART)
+	if (s->verb == CHOICE_verb_SWITCHOVER || s->verb == CHOICE_verb_RESTART ||
+	    s->verb == CHOICE_verb_REINIT)
 		return do_operate(s);
 	if (s->verb == CHOICE_verb_STOP_PATRONI || s->verb == CHOICE_verb_STOP_POSTGRESQL) {
 		if (!is_to_rest(s->ordinal))
@@ -396,6 +412,7 @@ execute(const struct plan_step *p, uint64_t generation)
 	case CHOICE_verb_STOP_POSTGRESQL:
 	case CHOICE_verb_SWITCHOVER:
 	case CHOICE_verb_RESTART:
+	case CHOICE_verb_REINIT:
 	case CHOICE_verb_UNREACHABLE:
 		return do_instance(s);
 	case CHOICE_verb_REPLACE_POD:
@@ -422,15 +439,39 @@ is_destructive(unsigned verb)
 	       verb == CHOICE_verb_DELETE_CONFIGMAPS;
 }
 
+/* As far as the plan knows, exactly one other instance leads. */
+static void
+check_reinit(const struct plan_sent *s)
+{
+	unsigned leaders = 0;
+
+	for (unsigned i = 0; i < w.plan.instances_n; i++) {
+		const struct plan_report *r = &w.plan.instance[i].report;
+
+		if (r->role != CHOICE_instance_role_PRIMARY ||
+		    r->state < CHOICE_instance_state_RUNNING || !status_current(&w.plan, i))
+			continue;
+		if (i == s->ordinal)
+			broken("a primary's data gives way");
+		leaders++;
+	}
+	if (leaders != 1)
+		broken("data gives way while nobody leads, or two do");
+	if (w.plan.wanted.deleting || w.plan.wanted.hibernated || !w.synced)
+		broken("data gives way in a cluster that goes or rests");
+}
+
 static void
 check_step(const struct plan_sent *s)
 {
+	if (s->verb == CHOICE_verb_REINIT)
+		check_reinit(s);
 	if (is_destructive(s->verb) && !w.synced)
 		broken("something is removed before every list was complete");
 	if ((s->verb == CHOICE_verb_DELETE || s->verb == CHOICE_verb_REPLACE_POD ||
 		s->verb == CHOICE_verb_SWITCHOVER || s->verb == CHOICE_verb_RESTART ||
-		s->verb == CHOICE_verb_TEMPLATE || s->verb == CHOICE_verb_REPLACE_PVC ||
-		s->verb == CHOICE_verb_ORPHAN_STATEFULSET) &&
+		s->verb == CHOICE_verb_TEMPLATE || s->verb == CHOICE_verb_REINIT ||
+		s->verb == CHOICE_verb_REPLACE_PVC || s->verb == CHOICE_verb_ORPHAN_STATEFULSET) &&
 	    uid_none(&s->target))
 		broken("a removal names no target");
 	if (w.plan.wanted.deleting &&

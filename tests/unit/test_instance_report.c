@@ -399,6 +399,64 @@ test_adopting(void)
 }
 
 static void
+test_cut_off(void)
+{
+	begin();
+	runs(false);
+	in.cannot_follow = CHOICE_follow_WAL_GONE;
+	CHECK(writes() && r.reason == REASON_CANNOT_FOLLOW &&
+		  r.state == CHOICE_instance_state_RUNNING && strstr(r.message, "WAL") != NULL,
+	    "a replica that can not follow says why");
+	CHECK(report_urgent(&stored, &r), "at once: it has lasted already");
+	in.cannot_follow = CHOICE_follow_DIVERGED;
+	report_make(&in, &r);
+	CHECK(strstr(r.message, "pg_rewind") != NULL, "and why else");
+	v.streaming = true;
+	report_make(&in, &r);
+	CHECK(r.reason == REASON_NONE, "not once it streams");
+	begin();
+	in.reinitialising = in.patroni_running = true;
+	v.known = true;
+	(void)snprintf(v.state, sizeof(v.state), "creating replica");
+	report_make(&in, &r);
+	CHECK(r.reason == REASON_REINITIALISING && r.state == CHOICE_instance_state_STARTING,
+	    "that it is cloned anew is said");
+}
+
+static void
+test_foreign(void)
+{
+	begin();
+	in.foreign = true;
+	in.pgdata_empty = false;
+	in.patroni_exits = 3;
+	in.system_identifier = UINT64_MAX;
+	in.cluster_identifier = UINT64_MAX - 1;
+	in.adopting = in.was_primary = true;
+	in.disk_timeline = 9;
+	CHECK(at_once() && r.reason == REASON_FOREIGN_DATA &&
+		  r.state == CHOICE_instance_state_FAILED &&
+		  strstr(r.message, "/pgdata/data.kept-18446744073709551615-") != NULL &&
+		  strstr(r.message, "18446744073709551614") != NULL,
+	    "another cluster's data: whose, where it goes, how to be rid of it");
+	CHECK(strcmp(r.message + strlen(r.message) - 14, "if not needed.") == 0, "in full");
+	CHECK(r.role == CHOICE_instance_role_NONE && r.timeline == 0,
+	    "what that was does not count here");
+	begin();
+	runs(false);
+	v.streaming = true;
+	in.pod = "demo-1";
+	in.kept = "data.kept-42-1";
+	report_make(&in, &r);
+	CHECK(r.reason == REASON_FOREIGN_DATA && report_serves(&r) &&
+		  strstr(r.message, "kubectl exec demo-1 -- rm -r /pgdata/data.kept-42-1") != NULL,
+	    "what is kept is named until it is deleted");
+	in.kept = "";
+	report_make(&in, &r);
+	CHECK(r.reason == REASON_NONE, "and no longer");
+}
+
+static void
 test_task(void)
 {
 	struct msg_task_state task = {.attempt = 1, .phase = CHOICE_task_phase_RUNNING};
@@ -428,6 +486,8 @@ test_task(void)
 int
 main(void)
 {
+	test_cut_off();
+	test_foreign();
 	test_task();
 	test_primary();
 	test_next_pod();

@@ -76,6 +76,30 @@ test_patroni(void)
 	    "a timeline out of range");
 }
 
+/* What a replica that does not stream needs next, and from whom. */
+static void
+test_positions(void)
+{
+	view_silent(&v);
+	CHECK(patroni("{\"state\":\"running\",\"role\":\"replica\",\"xlog\":{\"received_location\":"
+		      "50331648,\"replayed_location\":50331000,\"paused\":false}}",
+		  false) == 0 &&
+		  v.received == 50331648 && v.replayed == 50331000 && !v.restores,
+	    "its WAL positions");
+	CHECK(patroni("{\"state\":\"running\",\"role\":\"replica\",\"replication_state\":"
+		      "\"in archive recovery\",\"xlog\":{\"received_location\":null}}",
+		  false) == 0 &&
+		  v.received == 0 && v.replayed == 0 && v.restores && !v.streaming,
+	    "an archive may have what the leader has not");
+	CHECK(
+	    cluster("{\"members\":[{\"name\":\"demo-0\",\"role\":\"leader\",\"state\":\"running\","
+		    "\"host\":\"10.1.2.3\",\"port\":5432}]}",
+		"demo-1") == 0 &&
+		strcmp(v.leader_host, "10.1.2.3") == 0,
+	    "the leader's address");
+	CHECK(cluster("{\"members\":[]}", "demo-1") == 0 && v.leader_host[0] == '\0', "or none");
+}
+
 static void
 test_cluster(void)
 {
@@ -165,6 +189,7 @@ main(void)
 {
 	arena_init(&a, 1u << 20);
 	test_patroni();
+	test_positions();
 	test_cluster();
 	test_candidates();
 	test_reads();

@@ -201,6 +201,16 @@ change_windows(void)
 	touch(&w.cluster, true);
 }
 
+/* In every fifth run: the WAL that a replica needs is gone. */
+static void
+cut_off(void)
+{
+	unsigned i = (unsigned)rnd(ORDINALS);
+
+	if (w.cluster.present && w.pods[i].present && find_leader() != i)
+		w.unfit[i] = true;
+}
+
 static void
 break_child(void)
 {
@@ -270,6 +280,8 @@ tick(void)
 		be_a_user();
 	if (!w.calm)
 		change_windows();
+	if (!w.calm && w.cuts && chance(2))
+		cut_off();
 	if (!w.calm && chance(1))
 		forget_everything();
 	if (chance(60))
@@ -440,6 +452,7 @@ run(uint64_t seed, unsigned ticks)
 	w.seed = seed * 2654435761u + 88172645463325252ULL;
 	w.now = 1000;
 	w.windowed = seed % 4 == 2;
+	w.cuts = seed % 5 == 3;
 	for (unsigned g = 0; g < GROUP_COUNT; g++)
 		w.hash[g] = g + 1;
 	forget_everything();
@@ -456,16 +469,18 @@ run(uint64_t seed, unsigned ticks)
 int
 main(void)
 {
-	unsigned bad = 0, rolled = 0, dropped = 0, waited = 0;
+	unsigned bad = 0, rolled = 0, dropped = 0, waited = 0, cloned = 0;
 
 	for (uint64_t seed = 1; seed <= RUNS && bad < 5; seed++) {
 		bad += !run(seed, (unsigned)(seed % 400));
 		rolled += w.rolled;
 		dropped += w.dropped;
 		waited += w.waited;
+		cloned += w.cloned;
 	}
 	CHECK(rolled > 100, "running pods were replaced in some");
 	CHECK(dropped > 20, "volumes of smaller clusters were dropped in some");
+	CHECK(cloned > 100, "replicas that could not follow were cloned anew in some");
 	CHECK(waited > 100, "some waited for a maintenance window");
 	CHECK(bad == 0, "every run comes to the wanted end and rests there");
 	return tap_done();

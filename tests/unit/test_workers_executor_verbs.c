@@ -629,7 +629,7 @@ test_unreachable(void)
 	ends(CONFLICT, NONE, "the report of another pod than the lost one is not touched");
 }
 
-/* --- SWITCHOVER, RESTART */
+/* --- SWITCHOVER, RESTART, REINIT */
 
 static void
 operate(enum choice_verb verb, const char *pod, const char *more)
@@ -655,7 +655,8 @@ test_operate(void)
 	operate(CHOICE_verb_SWITCHOVER, UID_C, "");
 	body = asks("PATCH " OWN "bginstances/demo-1" WRITE);
 	CHECK(has(body, "\"metadata\":{\"uid\":\"" UID_B "\",\"resourceVersion\":\"55\"}") &&
-		  has(body, "\"kind\":\"Switchover\",\"podUID\":\"" UID_C "\"}"),
+		  has(body, "\"kind\":\"Switchover\",\"podUID\":\"" UID_C
+			    "\",\"attempt\":null,\"generation\":null}"),
 	    "the pod is told, by uid, and nothing else is");
 	answer(200, keep(owned("demo-1", UID_B, UID_A, "", ",\"spec\":{}")));
 	ends(DONE, NONE, "once");
@@ -677,6 +678,52 @@ test_operate(void)
 	ends(DONE, NONE, "at once");
 	operate(CHOICE_verb_RESTART, UID_A, "");
 	ends(CONFLICT, NONE, "another pod speaks for it now");
+}
+
+#define TOLD(pod, attempt, generation)                                                             \
+	"\"kind\":\"Reinit\",\"podUID\":\"" pod "\",\"attempt\":" attempt                          \
+	",\"generation\":" generation
+
+/* What was told before, how it ended, and what the instance says; take() names generation 3. */
+static void
+reinit(const char *told, const char *ended, const char *reason)
+{
+	take(CHOICE_verb_REINIT, 0, 1, UID_C);
+	answer_cluster();
+	asks("GET " OWN "bginstances/demo-1");
+	answer(200,
+	    keep(owned("demo-1", UID_B, UID_A, "",
+		fmt(",\"spec\":{\"cluster\":\"demo\",\"ordinal\":1,\"operation\":{\"id\":\"" UID_A
+		    "\",%s}},\"status\":{\"podUID\":\"" UID_C "\",\"reason\":\"%s\","
+		    "\"operation\":{\"id\":\"" UID_A "\",\"phase\":\"%s\"}}",
+		    told, reason, ended))));
+}
+
+static bool
+attempt_is(const char *text)
+{
+	bool is = has(asks("PATCH " OWN "bginstances/demo-1" WRITE), text);
+
+	answer(200, keep(owned("demo-1", UID_B, UID_A, "", ",\"spec\":{}")));
+	ends(DONE, NONE, "told");
+	return is;
+}
+
+static void
+test_reinit(void)
+{
+	reinit("\"kind\":\"Switchover\",\"podUID\":\"" UID_C "\"", "Succeeded", "CannotFollow");
+	CHECK(attempt_is("\"attempt\":1,\"generation\":3}"), "the first one");
+	reinit(TOLD(UID_C, "1", "3"), "Failed", "ForeignData");
+	CHECK(attempt_is("\"attempt\":2,"), "one that failed counts");
+	reinit(TOLD(UID_C, "1", "3"), "Succeeded", "CannotFollow");
+	CHECK(attempt_is("\"attempt\":1,"), "one that did not, not");
+	reinit(TOLD(UID_A, "4", "3"), "Failed", "CannotFollow");
+	CHECK(attempt_is("\"attempt\":1,"), "nor those of another pod");
+	reinit(TOLD(UID_C, "4", "2"), "Failed", "CannotFollow");
+	CHECK(attempt_is("\"attempt\":1,"), "or of another spec");
+	reinit(TOLD(UID_C, "1", "3"), "Failed", "PatroniExited");
+	ends(CONFLICT, NONE, "who does not say that it can not follow is not told");
 }
 
 int
@@ -701,5 +748,6 @@ main(void)
 	test_release();
 	test_unreachable();
 	test_operate();
+	test_reinit();
 	return case_done();
 }

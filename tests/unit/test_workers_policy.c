@@ -56,9 +56,9 @@ needs_target(uint8_t verb)
 	return verb == CHOICE_verb_DELETE || verb == CHOICE_verb_ORPHAN_STATEFULSET ||
 	       verb == CHOICE_verb_REPLACE_POD || verb == CHOICE_verb_REPLACE_PVC ||
 	       verb == CHOICE_verb_UNREACHABLE || verb == CHOICE_verb_SWITCHOVER ||
-	       verb == CHOICE_verb_RESTART || verb == CHOICE_verb_DELETE_PVC ||
-	       verb == CHOICE_verb_TEMPLATE || verb == CHOICE_verb_TRY_TEMPLATE ||
-	       verb == CHOICE_verb_DBOPS_TELL;
+	       verb == CHOICE_verb_RESTART || verb == CHOICE_verb_REINIT ||
+	       verb == CHOICE_verb_DELETE_PVC || verb == CHOICE_verb_TEMPLATE ||
+	       verb == CHOICE_verb_TRY_TEMPLATE || verb == CHOICE_verb_DBOPS_TELL;
 }
 
 struct state {
@@ -83,6 +83,7 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 	case CHOICE_verb_REPLACE_PVC:
 		return !st->deleting;
 	case CHOICE_verb_RESTART:
+	case CHOICE_verb_REINIT:
 	case CHOICE_verb_EXPAND_PVC:
 		return !st->deleting && st->ordinal < 3;
 	case CHOICE_verb_STOP_PATRONI:

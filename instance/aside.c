@@ -1,0 +1,258 @@
+/*
+ * A data directory that gives way to a clone of the leader's (renewer.c says when). Patroni's own
+ * reinitialisation empties it file by file, and a kill in the middle would leave what can still be
+ * started as a database. Here it gets another name in one go: before, all of it is there; after,
+ * PGDATA is empty, as Patroni wants it for a clone, and fresh.c's mark tells what a killed clone
+ * leaves. What was a standby of this cluster is removed under its new name, whenever that is
+ * resumed; anything else is kept. Where the WAL has a volume of its own, that follows: a kill in
+ * between leaves WAL without PGDATA, and the link in what was put aside says whose it is. For init,
+ * which holds the lock, while nothing else runs.
+ */
+#include "instance/instance.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define KEPT "data.kept-"
+#define KEPT_MAX 1000
+#define TREE_FDS 16
+
+static int
+join(char out[512], const char *dir, const char *name, struct err *e)
+{
+	if (snprintf(out, 512, "%s/%s", dir, name) >= 512)
+		return err_set(e, ERR_LIMIT, "a path in the volume is too long");
+	return 0;
+}
+
+static bool
+is_there(const char *dir, const char *name)
+{
+	char path[512];
+	struct stat st;
+
+	return join(path, dir, name, NULL) == -1 || lstat(path, &st) == 0 ||
+	       errno != ENOENT; /* in doubt it is */
+}
+
+bool
+aside_is_standby(const char *mount)
+{
+	char path[512];
+	struct stat st;
+
+	return join(path, mount, "data/standby.signal", NULL) == 0 && stat(path, &st) == 0;
+}
+
+bool
+aside_is_left(const char *mount)
+{
+	return is_there(mount, ASIDE_UNFIT);
+}
+
+int
+aside_name(const char *mount, uint64_t system_identifier, char out[ASIDE_NAME_SIZE], struct err *e)
+{
+	for (unsigned n = 1; n <= KEPT_MAX; n++) {
+		(void)snprintf(
+		    out, ASIDE_NAME_SIZE, KEPT "%llu-%u", (unsigned long long)system_identifier, n);
+		if (!is_there(mount, out))
+			return 0;
+	}
+	return err_set(
+	    e, ERR_LIMIT, "%s holds %u data directories put aside; delete some", mount, KEPT_MAX);
+}
+
+int
+aside_move(const char *mount, const char *from, const char *to, struct err *e)
+{
+	char a[512], b[512];
+	int fd;
+
+	if (join(a, mount, from, e) == -1 || join(b, mount, to, e) == -1)
+		return -1;
+	/* An empty directory in its place would give way without a word: there must be none. */
+	if (is_there(mount, to))
+		return err_set(e, ERR_RETRY, "%s is there already", b);
+	fd = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1 || rename(a, b) == -1 || fsync(fd) == -1) {
+		(void)err_set(e, ERR_RETRY, "rename %s to %s: %s", a, b, strerror(errno));
+		fd_close(&fd);
+		return -1;
+	}
+	fd_close(&fd);
+	return 0;
+}
+
+/* --- Its WAL, in a volume of its own. */
+
+/* "data.unfit": "pg_wal.unfit" */
+static int
+join_wal(char out[512], const char *wal, const char *name, struct err *e)
+{
+	if (snprintf(out, 512, "%s/pg_wal%s", wal, name + strlen("data")) >= 512)
+		return err_set(e, ERR_LIMIT, "a path in the volume is too long");
+	return 0;
+}
+
+/* Is the WAL that is in its place that of what was put aside under this name? */
+static bool
+is_its_wal(const char *mount, const char *wal, const char *name)
+{
+	char link[512], place[512], moved[512];
+	struct stat there, its;
+
+	return snprintf(link, sizeof(link), "%s/%s/pg_wal", mount, name) < (int)sizeof(link) &&
+	       join(place, wal, "pg_wal", NULL) == 0 && join_wal(moved, wal, name, NULL) == 0 &&
+	       lstat(link, &its) == 0 && S_ISLNK(its.st_mode) && stat(link, &its) == 0 &&
+	       stat(place, &there) == 0 && its.st_ino == there.st_ino &&
+	       its.st_dev == there.st_dev && lstat(moved, &its) == -1 && errno == ENOENT;
+}
+
+static int
+move_wal(const char *wal, const char *name, struct err *e)
+{
+	char to[64];
+
+	(void)snprintf(to, sizeof(to), "pg_wal%.50s", name + strlen("data"));
+	return aside_move(wal, "pg_wal", to, e);
+}
+
+int
+aside_finish(const char *mount, const char *wal, struct err *e)
+{
+	char data[512];
+	struct dirent *d;
+	DIR *dir;
+	int r = 0;
+
+	if (join(data, mount, "data", e) == -1)
+		return -1;
+	if (wal == NULL || !fresh_is_empty(data) || wal_is_empty(wal) ||
+	    (dir = opendir(mount)) == NULL)
+		return 0;
+	while (r == 0 && (d = readdir(dir)) != NULL)
+		if ((strcmp(d->d_name, ASIDE_UNFIT) == 0 ||
+			strncmp(d->d_name, KEPT, strlen(KEPT)) == 0) &&
+		    is_its_wal(mount, wal, d->d_name))
+			r = move_wal(wal, d->d_name, e);
+	(void)closedir(dir);
+	return r;
+}
+
+/* --- Removal. */
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)at;
+	return type == FTW_DP ? rmdir(path) : unlink(path);
+}
+
+static int
+remove_tree(const char *path)
+{
+	return nftw(path, remove_one, TREE_FDS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 ||
+	               errno == ENOENT
+	           ? 0
+	           : -1;
+}
+
+/* PGDATA, what was put aside, or within them. */
+static bool
+is_data(const char *path)
+{
+	return strncmp(path, "data", 4) == 0 &&
+	       (path[4] == '\0' || path[4] == '/' || path[4] == '.');
+}
+
+/* A tablespace of it, where that lies in the same volume: a clone wants that place empty too. */
+static void
+remove_tablespace(const char *mount, const char *link)
+{
+	char target[512];
+	ssize_t n = readlink(link, target, sizeof(target) - 1);
+	size_t len = strlen(mount);
+
+	if (n <= 0 || (size_t)n == sizeof(target) - 1)
+		return;
+	target[n] = '\0';
+	if (strncmp(target, mount, len) != 0 || target[len] != '/' || target[len + 1] == '\0' ||
+	    strstr(target, "/.") != NULL || is_data(target + len + 1))
+		return;
+	if (remove_tree(target) == -1)
+		log_warn("aside", NULL, "remove %s: %s", target, strerror(errno));
+}
+
+static void
+remove_tablespaces(const char *mount, const char *pgdata)
+{
+	char path[512], link[1024];
+	struct dirent *d;
+	DIR *dir;
+
+	if (join(path, pgdata, "pg_tblspc", NULL) == -1 || (dir = opendir(path)) == NULL)
+		return;
+	while ((d = readdir(dir)) != NULL)
+		if (d->d_name[0] != '.' &&
+		    snprintf(link, sizeof(link), "%s/%s", path, d->d_name) < (int)sizeof(link))
+			remove_tablespace(mount, link);
+	(void)closedir(dir);
+}
+
+int
+aside_remove(const char *mount, const char *wal, struct err *e)
+{
+	char path[512];
+
+	/* The directory last: it is what says that something is left. */
+	if (wal != NULL && (join_wal(path, wal, ASIDE_UNFIT, e) == -1 || remove_tree(path) == -1))
+		return err_set(e, ERR_RETRY, "remove %s: %s", path, strerror(errno));
+	if (join(path, mount, ASIDE_UNFIT, e) == -1)
+		return -1;
+	remove_tablespaces(mount, path);
+	if (remove_tree(path) == -1)
+		return err_set(e, ERR_RETRY, "remove %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* --- What it looks like. */
+
+void
+aside_find_kept(const char *mount, char out[ASIDE_NAME_SIZE])
+{
+	DIR *dir = opendir(mount);
+	struct dirent *d;
+
+	memset(out, 0, ASIDE_NAME_SIZE);
+	if (dir == NULL)
+		return;
+	while ((d = readdir(dir)) != NULL)
+		if (strncmp(d->d_name, KEPT, strlen(KEPT)) == 0 &&
+		    (out[0] == '\0' || strcmp(d->d_name, out) < 0))
+			str_copy_text(out, ASIDE_NAME_SIZE, str_of(d->d_name));
+	(void)closedir(dir);
+}
+
+bool
+aside_fits_twice(const char *mount)
+{
+	struct statvfs fs;
+
+	return statvfs(mount, &fs) == 0 && fs.f_bavail >= fs.f_blocks - fs.f_bfree;
+}
+
+bool
+aside_is_in_the_way(const char *mount)
+{
+	struct statvfs fs;
+
+	return statvfs(mount, &fs) == 0 &&
+	       fs.f_bavail * 100 < (fs.f_blocks - fs.f_bfree + fs.f_bavail) * DISK_LOW_PERCENT;
+}

@@ -1,0 +1,185 @@
+"""A replica that can not follow is cloned anew while another instance leads; data that is not this cluster's is kept aside."""
+import time
+
+import pytest
+
+from cluster import STATE, Writer, apply, bgcluster, condition, delete, get, kill, kubectl, patch, pod_pids, pod_process, primary, sql, superuser_sql, wait, wait_ready, worker_pid
+
+SMALL = {"wal_keep_size": "0", "max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB", "min_wal_size": "32MB"}
+
+
+def cluster(**spec):
+    return bgcluster(instances=2, postgres={"parameters": SMALL}, **spec)
+
+
+def instance(name, ns):
+    return get("bgi", name, ns).get("status", {})
+
+
+def fence(ns, *names):
+    patch("bgc", "demo", ns, {"spec": {"fencedInstances": list(names)}})
+    for name in names:
+        wait(f"{name} to stop", lambda: instance(name, ns).get("state") == "Stopped", 120)
+
+
+def in_pod(ns, pod, script, check=True):
+    return kubectl("-n", ns, "exec", pod, "-c", "postgres", "--", "sh", "-ec", script, check=check, timeout=120)
+
+
+def pgdata(ns, pod):
+    """Which directory it is, as long as its inode is not given to another one."""
+    return in_pod(ns, pod, "stat -c %i:%W /pgdata/data").strip()
+
+
+def other(ns):
+    leader = primary("demo", ns)
+    return leader, "demo-1" if leader == "demo-0" else "demo-0"
+
+
+def lose_wal(ns, leader, replica):
+    """What the stopped replica needs next is removed from the leader."""
+    slot = replica.replace("-", "_")
+
+    def lost():
+        superuser_sql("demo", ns, "CREATE TABLE IF NOT EXISTS waste (t text); INSERT INTO waste SELECT repeat('x', 1000) FROM generate_series(1, 2000);"
+                      "SELECT pg_switch_wal(); CHECKPOINT", leader)
+        return superuser_sql("demo", ns, f"SELECT coalesce(max(wal_status), 'none') FROM pg_replication_slots WHERE slot_name = '{slot}'", leader) in ("lost", "none")
+    wait("the replica's WAL to go", lost, 120)
+    superuser_sql("demo", ns, "SELECT pg_switch_wal(); CHECKPOINT; SELECT pg_switch_wal(); CHECKPOINT", leader)
+
+
+def events(ns, reason):
+    return [e for e in get("events", ns=ns) if e["reason"] == reason]
+
+
+def reinits(name, ns):
+    """The operation that it was told, and how far that is."""
+    obj = get("bgi", name, ns)
+    told, done = obj["spec"].get("operation", {}), obj.get("status", {}).get("operation", {})
+    return done.get("phase") if told.get("kind") == "Reinit" and told.get("id") == done.get("id") else None
+
+
+@pytest.mark.parametrize("volumes", [{}, {"walStorage": {"size": "1Gi"}}], ids=["one-volume", "two-volumes"])
+def test_a_replica_whose_wal_is_gone_is_cloned_anew(ns, volumes):
+    apply(cluster(**volumes), ns)
+    wait_ready("demo", ns)
+    leader, replica = other(ns)
+    before = pgdata(ns, replica)
+    uid = get("pod", replica, ns)["metadata"]["uid"]
+    with Writer("demo", ns) as w:
+        fence(ns, replica)
+        lose_wal(ns, leader, replica)
+        patch("bgc", "demo", ns, {"spec": {"fencedInstances": []}})
+        wait("the replica to stream again", lambda: instance(replica, ns).get("state") == "Streaming", 180)
+        w.wait_for_writes()
+    wait_ready("demo", ns)
+    assert pgdata(ns, replica) != before
+    assert reinits(replica, ns) == "Succeeded"
+    assert get("pod", replica, ns)["metadata"]["uid"] == uid, "in the same pod"
+    assert w.lost() == []
+    assert w.longest_gap() < 5, "the leader took writes all the time"
+    rows = f"SELECT count(*) >= {len(w.acked)} FROM written"
+    wait("all rows on the replica", lambda: superuser_sql("demo", ns, rows, replica) == "t", 60)
+    wait("the old data to be removed", lambda: "unfit" not in in_pod(ns, replica, "ls -a /pgdata /pgwal 2>/dev/null || true"), 60)
+    told = wait("an Event", lambda: events(ns, "CannotFollow"), 30)
+    assert len(told) == 1 and told[0].get("count", 1) == 1 and replica in told[0]["message"]
+    slots = superuser_sql("demo", ns, "SELECT wal_status FROM pg_replication_slots", leader)
+    assert slots in ("reserved", "extended"), "its slot holds back WAL for it again"
+
+
+def test_foreign_data_is_kept_aside(ns):
+    apply(cluster(), ns)
+    wait_ready("demo", ns)
+    leader, replica = other(ns)
+    sql("demo", ns, "CREATE TABLE mine AS SELECT 42 AS n")
+    fence(ns, replica)
+    in_pod(ns, replica, "mv /pgdata/data /pgdata/was && $(ls -d /usr/lib/postgresql/*/bin | tail -1)/initdb -D /pgdata/data >/dev/null && touch /pgdata/data/somebodys"
+                        " && rm -r /pgdata/was")
+    patch("bgc", "demo", ns, {"spec": {"fencedInstances": []}})
+    wait("the replica to stream again", lambda: instance(replica, ns).get("state") == "Streaming", 180)
+    wait_ready("demo", ns)
+    kept = in_pod(ns, replica, "ls -d /pgdata/data.kept-*").split()
+    assert len(kept) == 1 and in_pod(ns, replica, f"ls {kept[0]}/somebodys {kept[0]}/PG_VERSION")
+    assert superuser_sql("demo", ns, "SELECT n FROM mine", replica) == "42"
+    told = wait("an Event", lambda: events(ns, "ForeignData"), 30)
+    assert len(told) == 1 and "data.kept-" in told[0]["message"]
+    said = wait("it says what is kept, and how to be rid of it",
+                lambda: (lambda s: s.get("reason") == "ForeignData" and s["message"])(instance(replica, ns)), 60)
+    assert kept[0] in said and "rm -r" in said
+    in_pod(ns, replica, f"rm -r {kept[0]}")
+
+
+def cloning(ns, pod):
+    return any("pg_basebackup" in c for c in pod_pids(ns, pod).values())
+
+
+def volume(ns, pod):
+    """Where the node has it."""
+    return STATE / "pv" / get("pvc", f"pgdata-{pod}", ns)["spec"]["volumeName"]
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("victim", ["pod", "init", "agent", "operator", "init-at-once"])
+def test_killed_in_the_middle_of_the_clone(ns, victim):
+    apply(cluster(), ns)
+    wait_ready("demo", ns)
+    leader, replica = other(ns)
+    superuser_sql("demo", ns, "CREATE TABLE big AS SELECT n, md5(n::text) AS t FROM generate_series(1, 3000000) n; CHECKPOINT")
+    fence(ns, replica)
+    lose_wal(ns, leader, replica)
+    patch("bgc", "demo", ns, {"spec": {"fencedInstances": []}})
+    if victim == "init-at-once":
+        init, path = pod_process(ns, replica, "init"), volume(ns, replica)
+        wait("the data directory to give way", lambda: (path / "data.unfit").exists() or not (path / "data").exists(), 180, every=0.001)
+        kill(init)
+    else:
+        wait("the clone to begin", lambda: cloning(ns, replica), 180, every=0.02)
+    if victim == "pod":
+        kubectl("-n", ns, "delete", "pod", replica, "--grace-period=0", "--force", "--wait=false")
+    elif victim == "operator":
+        for role in ("reconciler", "executor", "watcher"):
+            kill(wait(role, lambda: worker_pid(role)))
+    elif victim != "init-at-once":
+        kill(pod_process(ns, replica, victim))
+    wait("the replica to stream again", lambda: instance(replica, ns).get("state") == "Streaming", 180)
+    wait_ready("demo", ns)
+    assert superuser_sql("demo", ns, "SELECT count(*), min(t), max(t) FROM big", replica) == \
+        superuser_sql("demo", ns, "SELECT count(*), min(t), max(t) FROM big", leader)
+    assert reinits(replica, ns) in ("Succeeded", None), "None: another pod was not told"
+    wait("the old data to be removed", lambda: "unfit" not in in_pod(ns, replica, "ls -a /pgdata"), 60)
+
+
+def test_never_without_a_leader(ns):
+    apply(cluster(), ns)
+    wait_ready("demo", ns)
+    leader, replica = other(ns)
+    before = pgdata(ns, replica)
+    fence(ns, replica)
+    lose_wal(ns, leader, replica)
+    fence(ns, leader, replica)
+    patch("bgc", "demo", ns, {"spec": {"fencedInstances": [leader]}})
+    wait("PostgreSQL to run", lambda: pod_process(ns, replica, "postmaster"), 60)
+    uid = get("pod", replica, ns)["metadata"]["uid"]
+    told = "6d2b2b5e-0000-4000-8000-000000000001"
+    patch("bgi", replica, ns, {"spec": {"operation": {"id": told, "kind": "Reinit", "podUID": uid}}})
+    done = wait("it to be refused", lambda: (lambda o: o if o.get("id") == told and o["phase"] == "Failed" else None)(
+        instance(replica, ns).get("operation", {})), 120)
+    assert "lead" in done["message"]
+    assert pgdata(ns, replica) == before, "what may be the last data is not touched"
+    patch("bgc", "demo", ns, {"spec": {"fencedInstances": []}})
+    wait_ready("demo", ns, 240)
+    assert primary("demo", ns) == leader
+
+
+def test_a_leader_is_not_reinitialised(ns):
+    apply(cluster(), ns)
+    wait_ready("demo", ns)
+    leader, _ = other(ns)
+    before, uid = pgdata(ns, leader), get("pod", leader, ns)["metadata"]["uid"]
+    told = "6d2b2b5e-0000-4000-8000-000000000002"
+    patch("bgi", leader, ns, {"spec": {"operation": {"id": told, "kind": "Reinit", "podUID": uid}}})
+    done = wait("it to be refused", lambda: (lambda o: o if o.get("id") == told and o["phase"] == "Failed" else None)(
+        instance(leader, ns).get("operation", {})), 60)
+    assert "leads" in done["message"]
+    time.sleep(2)
+    assert pgdata(ns, leader) == before and primary("demo", ns) == leader

@@ -1,0 +1,230 @@
+/* A data directory gives way in one go, keeps its content where it is asked to, and never else. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "instance/instance.h"
+#include "tests/unit/tap.h"
+
+static char dir[] = "/tmp/test_aside.XXXXXX";
+static char path[512];
+static struct err e;
+
+static const char *
+at(const char *name)
+{
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return path;
+}
+
+static bool
+there(const char *name)
+{
+	struct stat st;
+
+	return lstat(at(name), &st) == 0;
+}
+
+static void
+make_dir(const char *name)
+{
+	if (mkdir(at(name), 0700) == -1 && errno != EEXIST)
+		die("mkdir %s", path);
+}
+
+static void
+make_file(const char *name)
+{
+	int fd = open(at(name), O_WRONLY | O_CREAT, 0600);
+
+	if (fd == -1)
+		die("create %s", path);
+	(void)close(fd);
+}
+
+static void
+make_link(const char *name, const char *to)
+{
+	char target[512];
+
+	(void)snprintf(target, sizeof(target), "%s", to);
+	if (symlink(target, at(name)) == -1 && errno != EEXIST)
+		die("symlink %s", path);
+}
+
+static void
+make_data(void)
+{
+	make_dir("data");
+	make_dir("data/global");
+	make_dir("data/pg_tblspc");
+	make_file("data/PG_VERSION");
+	make_file("data/global/pg_control");
+}
+
+static void
+test_standby(void)
+{
+	make_data();
+	CHECK(!aside_is_standby(dir), "a primary's has no standby.signal");
+	make_file("data/standby.signal");
+	CHECK(aside_is_standby(dir), "a standby's has");
+}
+
+static void
+test_unfit(void)
+{
+	CHECK(!aside_is_left(dir), "nothing was put aside yet");
+	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == 0 && !there("data") &&
+		  there(ASIDE_UNFIT "/global/pg_control") && aside_is_left(dir),
+	    "all of it has another name");
+	make_data();
+	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == -1 && there("data/PG_VERSION") &&
+		  there(ASIDE_UNFIT "/standby.signal"),
+	    "what was put aside before is not overwritten");
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && there("data/PG_VERSION"),
+	    "only that is removed");
+	CHECK(aside_remove(dir, NULL, &e) == 0, "and once is enough");
+}
+
+/* What a half finished removal left is not refused, nor is an empty directory replaced. */
+static void
+test_half(void)
+{
+	make_dir(ASIDE_UNFIT);
+	CHECK(aside_is_left(dir) && aside_move(dir, "data", ASIDE_UNFIT, &e) == -1,
+	    "an empty one counts too");
+	CHECK(aside_remove(dir, NULL, &e) == 0 && aside_move(dir, "data", ASIDE_UNFIT, &e) == 0,
+	    "the removal is resumed first");
+}
+
+static void
+test_tablespaces(void)
+{
+	char inside[512], outside[] = "/tmp/test_aside_out.XXXXXX", file[600];
+	int fd;
+
+	if (mkdtemp(outside) == NULL)
+		die("mkdtemp");
+	(void)snprintf(file, sizeof(file), "%s/precious", outside);
+	fd = open(file, O_WRONLY | O_CREAT, 0600);
+	(void)close(fd);
+	make_dir("space");
+	make_file("space/rows");
+	make_dir("data");
+	make_file("data/mine");
+	(void)snprintf(inside, sizeof(inside), "%s/space", dir);
+	make_link(ASIDE_UNFIT "/pg_tblspc/1", inside);
+	make_link(ASIDE_UNFIT "/pg_tblspc/2", outside);
+	(void)snprintf(inside, sizeof(inside), "%s/data", dir);
+	make_link(ASIDE_UNFIT "/pg_tblspc/3", inside);
+	(void)snprintf(inside, sizeof(inside), "%s/space/../data", dir);
+	make_link(ASIDE_UNFIT "/pg_tblspc/4", inside);
+	make_link(ASIDE_UNFIT "/pg_tblspc/5", dir);
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && !there("space"),
+	    "a tablespace in the volume goes with it");
+	CHECK(access(file, F_OK) == 0, "none elsewhere");
+	CHECK(there("data/mine"), "and never what is a data directory now");
+	(void)unlink(file);
+	(void)rmdir(outside);
+}
+
+static void
+test_kept(void)
+{
+	char name[ASIDE_NAME_SIZE], second[ASIDE_NAME_SIZE];
+
+	aside_find_kept(dir, name);
+	CHECK(name[0] == '\0', "nothing is kept");
+	make_data();
+	CHECK(aside_name(dir, 7460000000000000001u, name, &e) == 0 &&
+		  strcmp(name, "data.kept-7460000000000000001-1") == 0 &&
+		  aside_move(dir, "data", name, &e) == 0,
+	    "kept under its own name");
+	make_data();
+	CHECK(aside_name(dir, 7460000000000000001u, second, &e) == 0 &&
+		  strcmp(second, "data.kept-7460000000000000001-2") == 0,
+	    "the next one beside it");
+	CHECK(aside_remove(dir, NULL, &e) == 0 && there(name), "what is kept is not removed");
+	aside_find_kept(dir, second);
+	CHECK(strcmp(name, second) == 0, "it is found");
+	aside_find_kept("/nowhere", second);
+	CHECK(second[0] == '\0', "elsewhere nothing is");
+}
+
+/* The WAL's volume is beside it here, as "wal". */
+static void
+test_wal(void)
+{
+	char wal[300], target[400], name[ASIDE_NAME_SIZE];
+
+	(void)snprintf(wal, sizeof(wal), "%s/wal", dir);
+	(void)snprintf(target, sizeof(target), "%s/wal/pg_wal", dir);
+	make_dir("wal");
+	make_dir("wal/pg_wal");
+	make_file("wal/pg_wal/000000010000000000000001");
+	make_data();
+	make_link("data/pg_wal", target);
+	CHECK(aside_finish(dir, wal, &e) == 0 && there("wal/pg_wal/000000010000000000000001"),
+	    "WAL stays with its PGDATA");
+	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == 0 &&
+		  there("wal/pg_wal/000000010000000000000001"),
+	    "killed in between: WAL without PGDATA");
+	CHECK(aside_finish(dir, wal, &e) == 0 && !there("wal/pg_wal") &&
+		  there("wal/pg_wal.unfit/000000010000000000000001"),
+	    "the link says whose it is, and it follows");
+	make_dir("wal/pg_wal");
+	make_file("wal/pg_wal/000000010000000000000002");
+	CHECK(aside_finish(dir, wal, &e) == 0 && there("wal/pg_wal/000000010000000000000002"),
+	    "a clone's is not taken for it");
+	CHECK(aside_remove(dir, wal, &e) == 0 && !aside_is_left(dir) &&
+		  !there("wal/pg_wal.unfit") && there("wal/pg_wal/000000010000000000000002"),
+	    "only its own is removed with it");
+	CHECK(aside_finish(dir, wal, &e) == 0 && there("wal/pg_wal/000000010000000000000002"),
+	    "nobody's WAL is left alone");
+	make_data();
+	make_link("data/pg_wal", target);
+	CHECK(aside_name(dir, 7, name, &e) == 0 && aside_move(dir, "data", name, &e) == 0 &&
+		  aside_finish(dir, wal, &e) == 0 &&
+		  there("wal/pg_wal.kept-7-1/000000010000000000000002") &&
+		  aside_remove(dir, wal, &e) == 0 && there("wal/pg_wal.kept-7-1") && there(name),
+	    "what is kept is kept with its WAL");
+	CHECK(aside_move(dir, name, ASIDE_UNFIT, &e) == 0 &&
+		  aside_move(wal, "pg_wal.kept-7-1", "pg_wal.unfit", &e) == 0 &&
+		  aside_remove(dir, wal, &e) == 0 && rmdir(wal) == 0,
+	    "that was all");
+}
+
+static void
+test_trouble(void)
+{
+	CHECK(aside_move("/nowhere", "data", ASIDE_UNFIT, &e) == -1 && e.code == ERR_RETRY,
+	    "no volume");
+	CHECK(aside_move(dir, "absent", ASIDE_UNFIT, &e) == -1 && !aside_is_left(dir),
+	    "nothing to put aside");
+	CHECK(!aside_fits_twice("/nowhere") && !aside_is_in_the_way("/nowhere"),
+	    "what can not be asked for its room");
+}
+
+int
+main(void)
+{
+	static const char *const left[] = {"data", "data.kept-7460000000000000001-1"};
+
+	if (mkdtemp(dir) == NULL)
+		return 1;
+	test_standby();
+	test_unfit();
+	test_half();
+	test_tablespaces();
+	test_kept();
+	test_trouble();
+	test_wal();
+	for (unsigned i = 0; i < 2; i++)
+		if (there(left[i]) && (aside_move(dir, left[i], ASIDE_UNFIT, &e) == -1 ||
+					  aside_remove(dir, NULL, &e) == -1))
+			printf("# %s\n", e.text);
+	CHECK(rmdir(dir) == 0, "nothing else is left");
+	return tap_done();
+}
