@@ -104,7 +104,7 @@ static void
 check_volumes(void)
 {
 	for (unsigned i = 0; i < w.instances; i++)
-		if (w.pvcs[i].bound &&
+		if (w.pvcs[i].present && w.pvcs[i].bound &&
 		    (w.pvcs[i].size < w.hash[GROUP_STORAGE] / 100 || w.pvcs[i].grows) &&
 		    w.pvcs[i].storage % 100 != NO_GROWTH)
 			broken("a volume is smaller than the spec asks");
