@@ -52,10 +52,10 @@ struct plan_report {
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
 	bool paused;         /* by `patronictl pause` */
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
+	uint32_t task_step;  /* what it says of its step, as a hash */
 	uint64_t system_identifier;
-	struct uid operation_id;
-	struct uid task; /* spec.task, for this pod: whose it is */
-	uint64_t task_step;
+	uint64_t operation_id; /* plan_owner_key of it, as of: */
+	uint64_t task;         /* spec.task, for this pod: whose it is; 0 = there is none */
 	uint16_t task_attempt;
 	uint8_t task_phase, task_percent;
 	bool task_cancel, task_interrupted;
@@ -269,7 +269,7 @@ struct plan_sent {
 	 * EXPAND_PVC: group STORAGE's
 	 */
 	uint64_t key;
-	uint64_t gist; /* STATUS */
+	uint64_t gist;    /* STATUS */
 	struct uid dbops; /* DBOPS_*: whose */
 	uint16_t attempt;
 	bool cleanup; /* DBOPS_TELL */

@@ -67,27 +67,25 @@ def later(seconds):
     return f"{datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
 
 
-@pytest.fixture(autouse=True)
-def no_dbops(request):
+@pytest.fixture
+def own(ns):
     """What a test left goes before its namespace is used again."""
-    yield
-    if "ns" in request.fixturenames:
-        ns = request.getfixturevalue("ns")
-        kubectl("delete", "bgdo", "-n", ns, "--all", "--timeout=90s", check=False, timeout=100)
+    yield ns
+    kubectl("delete", "bgdo", "-n", ns, "--all", "--timeout=90s", check=False, timeout=100)
 
 
 @pytest.fixture
-def one(ns):
-    apply(bgcluster(), ns)
-    wait_ready("demo", ns)
-    return ns
+def one(own):
+    apply(bgcluster(), own)
+    wait_ready("demo", own)
+    return own
 
 
 @pytest.fixture
-def three(ns):
-    apply(bgcluster(instances=3, patroni={"synchronousMode": "on"}), ns)
-    wait_ready("demo", ns)
-    return ns
+def three(own):
+    apply(bgcluster(instances=3, patroni={"synchronousMode": "on"}), own)
+    wait_ready("demo", own)
+    return own
 
 
 def test_tasks_with_real_data(one):
@@ -194,8 +192,9 @@ def test_restart_under_a_writing_client(three):
     assert "instances" not in s and "no server" in s["message"]
 
 
-def test_switchover_failover_reinit_under_a_writing_client(ns):
+def test_switchover_failover_reinit_under_a_writing_client(own):
     """In asynchronous mode any replica may be the candidate; the old primary hands over to the last row."""
+    ns = own
     apply(bgcluster(instances=3), ns)
     wait_ready("demo", ns)
     old = primary("demo", ns)
