@@ -96,12 +96,14 @@ note_report(unsigned ordinal)
 	r.restart_lowers = flags >> 7;
 	r.stop = byte() % CHOICE_stop_COUNT;
 	if (flags & 128 && c.dbops_n > 0) {
-		r.task = ops[0].uid;
+		struct uid id = model_operation_id(&ops[1].uid, byte() & 3, ordinal);
+
+		r.task = plan_owner_key(&ops[0].uid);
 		r.task_attempt = (uint16_t)(byte() & 3);
 		r.task_phase = (uint8_t)(byte() % CHOICE_task_phase_COUNT);
 		r.task_cancel = r.task_phase & 1;
 		r.task_interrupted = byte() & 1;
-		r.operation_id = model_operation_id(&ops[1].uid, byte() & 3, ordinal);
+		r.operation_id = plan_owner_key(&id);
 	}
 	plan_note_report(&c, ordinal, &r);
 }

@@ -187,7 +187,7 @@ dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned
 		    choice_text(VOCAB_dbops_op, e->op), c->name, ordinal);
 		return false;
 	}
-	if (task ? !uid_none(&r->task) && r->task_phase <= CHOICE_task_phase_RUNNING
+	if (task ? r->task != 0 && r->task_phase <= CHOICE_task_phase_RUNNING
 		 : roll_is_busy(c, ordinal)) {
 		snprintf(
 		    why, size, "waits for %s-%u to end what it was told before", c->name, ordinal);

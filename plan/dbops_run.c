@@ -55,7 +55,7 @@ standing_of_task(const struct plan_report *r, const struct plan_dbops *d)
 	    [CHOICE_task_phase_CANCELLED] = ENDED_BY_US,
 	};
 
-	if (!uid_eq(&r->task, &d->uid) || r->task_attempt != d->attempt)
+	if (r->task != plan_owner_key(&d->uid) || r->task_attempt != d->attempt)
 		return UNTOLD;
 	return phases[r->task_phase];
 }
@@ -71,7 +71,7 @@ standing_of_operation(const struct plan_report *r, const struct plan_dbops *d)
 	};
 	struct uid id = model_operation_id(&d->uid, d->attempt, d->ordinal - 1u);
 
-	return uid_eq(&r->operation_id, &id) ? phases[r->operation_phase] : UNTOLD;
+	return r->operation_id == plan_owner_key(&id) ? phases[r->operation_phase] : UNTOLD;
 }
 
 static bool
@@ -173,7 +173,7 @@ watch(struct plan_at *a, const struct plan_dbops *d)
 	const struct plan_report *r = &instance_of(a->c, d)->report;
 
 	if (!is_task(d) || r->task_phase != CHOICE_task_phase_RUNNING ||
-	    (r->task_percent == d->percent && r->task_step == d->step) ||
+	    (r->task_percent == d->percent && r->task_step == (uint32_t)d->step) ||
 	    (d->progress_at.v != 0 &&
 		rule_waits_until(a, (struct msec){d->progress_at.v + PROGRESS_MS})))
 		return PASS;

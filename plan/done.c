@@ -640,6 +640,7 @@ dbops_of(const struct ctx *x)
 static void
 on_dbops_told(const struct ctx *x, const struct plan_dbops *d)
 {
+	struct uid id = model_operation_id(&d->uid, x->sent->attempt, x->sent->ordinal);
 	struct plan_report *r;
 
 	if (x->sent->ordinal >= x->c->instances_n)
@@ -649,14 +650,14 @@ on_dbops_told(const struct ctx *x, const struct plan_dbops *d)
 	if (!uid_eq(&r->pod_uid, &x->sent->target))
 		return;
 	if (dbops_info[d->op].operation == CHOICE_operation_NONE || x->sent->cleanup) {
-		r->task = d->uid;
+		r->task = plan_owner_key(&d->uid);
 		r->task_attempt = x->sent->attempt;
 		r->task_phase = CHOICE_task_phase_NONE;
 		r->task_cancel = false;
 		return;
 	}
 	r->operation = dbops_info[d->op].operation;
-	r->operation_id = model_operation_id(&d->uid, x->sent->attempt, x->sent->ordinal);
+	r->operation_id = plan_owner_key(&id);
 	r->operation_phase = CHOICE_operation_phase_NONE;
 }
 

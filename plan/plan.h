@@ -58,10 +58,10 @@ struct plan_report {
 	bool task_cancel, task_interrupted;
 	uint8_t task_phase, task_percent;
 	uint16_t task_attempt;
+	uint32_t task_step; /* what it says of its step, as a hash */
 	uint64_t system_identifier;
-	struct uid operation_id;
-	struct uid task; /* spec.task, for this pod: whose it is */
-	uint64_t task_step;
+	uint64_t operation_id; /* plan_owner_key of it, as of: */
+	uint64_t task;         /* spec.task, for this pod: whose it is; 0 = there is none */
 };
 
 struct plan_instance {

@@ -67,16 +67,17 @@ static inline void
 tell_pod(const struct plan_dbops *d)
 {
 	const struct plan_sent *s = &step.sent;
+	struct uid id = model_operation_id(&d->uid, s->attempt, s->ordinal);
 	struct plan_report *r = &reports[s->ordinal];
 
 	if (dbops_info[d->op].task != CHOICE_task_kind_NONE) {
-		r->task = d->uid;
+		r->task = plan_owner_key(&d->uid);
 		r->task_attempt = s->attempt;
 		r->task_phase = CHOICE_task_phase_NONE;
 		r->task_cancel = r->task_interrupted = false;
 	} else {
 		r->operation = dbops_info[d->op].operation;
-		r->operation_id = model_operation_id(&d->uid, s->attempt, s->ordinal);
+		r->operation_id = plan_owner_key(&id);
 		r->operation_phase = CHOICE_operation_phase_NONE;
 	}
 }
@@ -239,7 +240,7 @@ static inline void
 lose_pod(unsigned i, enum choice_instance_role role, enum choice_instance_state state)
 {
 	reports[i].pod_uid = uid(300u + ++versions);
-	reports[i].task = reports[i].operation_id = (struct uid){{0}};
+	reports[i].task = reports[i].operation_id = 0;
 	reports[i].operation = reports[i].operation_phase = 0;
 	reports[i].role = (uint8_t)role;
 	reports[i].state = (uint8_t)state;

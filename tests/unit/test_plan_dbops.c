@@ -48,7 +48,7 @@ test_claim_without_telling(void)
 	d = add(CHOICE_dbops_op_SQL);
 	run();
 	/* As if the executor had died between the two. */
-	reports[0].task = (struct uid){{0}};
+	reports[0].task = 0;
 	says(0);
 	is(run(), "op0 tell 0; ", "who was claimed but not told is told, as the same attempt");
 	CHECK(d->attempt == 1 && d->retries == 0, "which is no repetition");
