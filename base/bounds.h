@@ -53,6 +53,8 @@
 #define WATCH_BACKOFF_MS 100	 /* first, doubled up to the next line */
 #define WATCH_BACKOFF_MAX_MS 10000
 #define WATCH_SETTLED_MS 5000	 /* a stream that lived so long was sound: connect again at once */
+/* A stream that stands so long after failures shows the server well, and others follow within. */
+#define WATCH_WAKE_MS 1000
 #define WATCH_PENDING_MAX 32768	 /* bytes read and not yet fed, a watch; then TCP pushes back */
 #define WATCH_TROUBLE_MS 30000	 /* between two reports of one watch */
 

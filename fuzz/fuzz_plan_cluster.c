@@ -31,6 +31,9 @@ static struct windows windows[2] = {
     {1, {{.to_min = 720, .days = WINDOW_EVERY_DAY, .zone = "Europe/Berln"}}},
 };
 
+#define OPS 3
+static struct plan_dbops ops[OPS], *list[OPS];
+
 static unsigned
 byte(void)
 {
@@ -92,6 +95,14 @@ note_report(unsigned ordinal)
 	r.paused = flags >> 6 & 1;
 	r.restart_lowers = flags >> 7;
 	r.stop = byte() % CHOICE_stop_COUNT;
+	if (flags & 128 && c.dbops_n > 0) {
+		r.task = ops[0].uid;
+		r.task_attempt = (uint16_t)(byte() & 3);
+		r.task_phase = (uint8_t)(byte() % CHOICE_task_phase_COUNT);
+		r.task_cancel = r.task_phase & 1;
+		r.task_interrupted = byte() & 1;
+		r.operation_id = model_operation_id(&ops[1].uid, byte() & 3, ordinal);
+	}
 	plan_note_report(&c, ordinal, &r);
 }
 
@@ -123,6 +134,51 @@ note_child(enum child child)
 		plan_note_statefulset(&c, &s, world.now);
 	if (child == CHILD_INSTANCE)
 		note_report(ordinal);
+}
+
+/* One of three BGDbOps, as a record may tell of it. */
+static void
+note_dbops(void)
+{
+	unsigned i = byte() % OPS, flags = byte();
+	struct plan_dbops *d = &ops[i],
+			  now = {.uid = {{(uint8_t)(i + 1), 9}},
+			      .generation = byte() & 3,
+			      .version = byte(),
+			      .created_s = 1,
+			      .op = (uint8_t)(byte() % CHOICE_dbops_op_COUNT),
+			      .phase = (uint8_t)(byte() % CHOICE_dbops_phase_COUNT),
+			      .cleanup = (uint8_t)(byte() % CHOICE_dbops_cleanup_COUNT),
+			      .ordinal = (uint8_t)(byte() % (INSTANCES + 3)),
+			      .wanted = (uint8_t)(byte() % (INSTANCES + 3)),
+			      .attempt = (uint16_t)(byte() & 3),
+			      .retries = byte() & 7,
+			      .restarted = byte() & 15,
+			      .max_retries = (uint8_t)byte(),
+			      .pod = uid(),
+			      .instance = uid(),
+			      .timeout_s = byte(),
+			      .ttl = byte(),
+			      .next_s = byte(),
+			      .started_s = byte(),
+			      .finished_s = byte(),
+			      .run_at_s = byte()};
+
+	now.instance.b[1] = 2;
+	now.deleted_s = flags & 1 ? 1 + byte() : 0;
+	now.finalizer = flags & 2;
+	now.only_pending = flags & 4;
+	now.locks = flags & 8;
+	now.replica = flags & 16;
+	now.scheduled = flags & 32;
+	now.suspend = flags & 64;
+	if (now.scheduled)
+		now.bad_cron = cron_parse(STR("*/7 3 * * *"), &now.cron) == -1;
+	snprintf(now.zone, sizeof(now.zone), flags & 128 ? "Europe/Berlin" : "UTC");
+	snprintf(now.name, sizeof(now.name), "op%u", i);
+	plan_note_dbops(d, &now, byte() & 1);
+	d->invalid = byte() == 7 ? text : NULL;
+	c.dbops_n = OPS;
 }
 
 static bool
@@ -194,10 +250,29 @@ check_removal(const struct plan_sent *s)
 		     s->child == CHILD_INSTANCE);
 }
 
+/* Nothing is told to nobody, and nothing is begun anew that runs, or may not be. */
 static void
-check_step(void)
+check_dbops(void)
 {
+	const struct plan_dbops *d = step.dbops;
 	const struct plan_sent *s = &step.sent;
+
+	MUST(d != NULL && uid_eq(&s->dbops, &d->uid) && s->ordinal < INSTANCES + 3);
+	MUST(charset_ok(CHARS_TEXT, str_of(step.text)) && strlen(step.text) <= IPC_TEXT_MAX);
+	MUST(s->verb != CHOICE_verb_DBOPS_SAY || step.text[0] != '\0');
+	MUST(s->verb != CHOICE_verb_DBOPS_RETRY || dbops_info[d->op].repeatable);
+	if (s->verb != CHOICE_verb_DBOPS_TELL)
+		return;
+	MUST(!uid_none(&s->target) && s->ordinal < INSTANCES && s->attempt != 0);
+	if (s->attempt == d->attempt)
+		return;
+	MUST(c.present && world.synced && !c.wanted.deleting && !c.wanted.paused);
+	MUST(s->cleanup || (d->phase != CHOICE_dbops_phase_RUNNING && !c.wanted.hibernated));
+}
+
+static void
+check_other_step(const struct plan_sent *s)
+{
 	bool says = s->verb == CHOICE_verb_STATUS || s->verb == CHOICE_verb_EVENT;
 
 	MUST(c.present && uid_eq(&s->uid, &c.wanted.uid));
@@ -209,8 +284,9 @@ check_step(void)
 	if (c.wanted.invalid && !c.wanted.deleting)
 		MUST(says);
 	if (c.wanted.deleting)
-		MUST(s->verb != CHOICE_verb_ENSURE && s->verb != CHOICE_verb_ADD_FINALIZER &&
-		     s->verb != CHOICE_verb_RELEASE && s->verb != CHOICE_verb_HOLD);
+		MUST(s->verb != CHOICE_verb_ENSURE && s->verb != CHOICE_verb_TEMPLATE &&
+		     s->verb != CHOICE_verb_ADD_FINALIZER && s->verb != CHOICE_verb_RELEASE &&
+		     s->verb != CHOICE_verb_HOLD);
 	else if (!c.namespace_ends)
 		MUST(s->verb != CHOICE_verb_REMOVE_FINALIZER);
 	if (s->verb == CHOICE_verb_ENSURE && s->child != CHILD_INSTANCE)
@@ -224,6 +300,18 @@ check_step(void)
 	if (s->verb == CHOICE_verb_EVENT)
 		MUST(step.text[0] != '\0' && charset_ok(CHARS_TEXT, str_of(step.text)));
 	check_removal(s);
+}
+
+static void
+check_step(void)
+{
+	const struct plan_sent *s = &step.sent;
+
+	if (s->verb >= CHOICE_verb_DBOPS_TELL && s->verb <= CHOICE_verb_DBOPS_DELETE) {
+		check_dbops();
+		return;
+	}
+	check_other_step(s);
 }
 
 static void
@@ -298,6 +386,14 @@ act(void)
 	case 7:
 		plan();
 		break;
+	case 8:
+		if (op >= 128) {
+			note_dbops();
+			break;
+		}
+		plan();
+		answer();
+		break;
 	default:
 		plan();
 		answer();
@@ -315,6 +411,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c.name = "demo";
 	c.instance = memory;
 	c.instances_n = INSTANCES;
+	memset(ops, 0, sizeof(ops));
+	for (unsigned i = 0; i < OPS; i++)
+		list[i] = &ops[i];
+	c.dbops = list;
 	world = (struct plan_world){.now = {10000}, .sweep_ms = 600000};
 	note_cluster();
 	for (unsigned i = 0; i < 400 && at < end; i++)

@@ -44,7 +44,10 @@ struct stale_job {
 	struct msec since, next;
 };
 
-/* What the operator told this pod to do once, by way of Patroni. */
+/*
+ * What the operator told this pod to do once, by way of Patroni. It is noted in status when it has
+ * ended, and before it begins unless that makes no difference (agent_operate.c says for which).
+ */
 struct operate_job {
 	char id[UID_TEXT_SIZE]; /* empty: nothing yet */
 	char candidate[NAME_MAX_LABEL + 1];
@@ -52,7 +55,9 @@ struct operate_job {
 	bool begun, posted;  /* by this agent; and Patroni was asked */
 	bool led;            /* this instance was the primary when it began */
 	bool resumed;        /* a former agent of this pod had noted it */
+	unsigned number;     /* of the operation, in this agent's life */
 	unsigned polls;      /* how many there were when it came */
+	unsigned seen_at;    /* the poll that shows what has come of it */
 	struct msec next;    /* not before */
 	struct msec down;    /* since then this primary takes no connections; 0 = it does */
 	uint32_t outage_ms;
@@ -184,16 +189,17 @@ void patroni_wake(struct agent *a);       /* once, when it has come to lead */
 void patroni_post_switchover(struct agent *a, const char *candidate,
     void (*done)(struct agent *a, bool ok, struct str text));
 /*
- * One at a time. status 0: no answer, or one is under way. /restart answers when PostgreSQL is
- * up.
+ * One at a time: false if another is under way. status 0: no answer. /restart answers when
+ * PostgreSQL is up.
  */
-void patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
+bool patroni_post(struct agent *a, const char *path, struct str body, int timeout_ms,
     void (*done)(struct agent *a, int status, struct str text));
 
 /* agent_operate.c */
 /* Of our BGInstance: spec.operation, and what status says of it. */
 void operate_take(struct agent *a, const struct bginstance *i);
 void operate_look(struct agent *a);
+bool operate_is_quiet(const struct agent *a); /* its end, and what has come of it, are one write */
 void operate_edge_new(struct agent *a);
 void operate_accepts(struct agent *a, bool accepts);
 bool operate_eager(const struct agent *a); /* it waits for a look at the cluster */

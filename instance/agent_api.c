@@ -229,12 +229,13 @@ make_report(const struct agent *a, struct report *out)
 {
 	const struct bgcluster *c = a->spec;
 	bool checked = a->checked_known && a->checked.generation == a->spec_generation;
+	bool quiet = operate_is_quiet(a);
 	struct report_input in = {.pod = a->pod,
 	    .pod_uid = a->pod_uid,
 	    .pod_inputs = a->pod_inputs,
-	    .operation_id = a->operate.id,
-	    .operation_message = a->operate.text,
-	    .operation_phase = a->operate.phase,
+	    .operation_id = quiet ? a->stored.operation_id : a->operate.id,
+	    .operation_message = quiet ? a->stored.operation_message : a->operate.text,
+	    .operation_phase = quiet ? a->stored.operation_phase : a->operate.phase,
 	    .outage_ms = a->operate.outage_ms,
 	    .task_id = a->task.id,
 	    .task = &a->task.state,
@@ -279,6 +280,9 @@ make_report(const struct agent *a, struct report *out)
 		in.config_generation = (int64_t)a->spec_generation;
 	reinit_report(a, &in);
 	report_make(&in, out);
+	/* What it was told to leave it comes back to, or another one leads, in a moment. */
+	if (quiet)
+		out->certain = false;
 }
 
 static void
@@ -481,8 +485,8 @@ look_at_status(struct agent *a)
 	foreign = a->sent.pod_uid[0] != '\0' && !report_differs(&a->sent, &r);
 	if (a->now.v < w->next.v)
 		return;
-	if ((foreign || !report_urgent(&a->stored, &r)) &&
-	    a->now.v - w->differs_since.v < REPORT_DAMP_MS)
+	if (a->now.v - w->differs_since.v <
+	    (foreign ? REPORT_DAMP_MS : report_damp_ms(&a->stored, &r)))
 		return;
 	w->wait_ms = foreign ? longer(w->wait_ms, FOREIGN_FIRST_MS, FOREIGN_MAX_MS) : 0;
 	w->next.v = a->now.v + w->wait_ms;
@@ -563,10 +567,10 @@ look_at_label(struct agent *a)
 {
 	char path[HTTP_PATH_MAX];
 	const struct kube_request get = {.method = KUBE_GET, .path = path};
-	bool wanted =
-	    a->spec != NULL && !a->state.stopping && view_serves_reads(&a->view, a->spec->max_lag);
+	bool wanted = a->spec != NULL && view_serves_reads(&a->view, a->spec->max_lag);
 
-	if (a->label.busy || (a->label_known && wanted == a->label_is))
+	/* No Service sends anything to a pod that ends, whatever it bears. */
+	if (a->state.stopping || a->label.busy || (a->label_known && wanted == a->label_is))
 		return;
 	if (a->now.v < a->label.next.v && (wanted || !a->label_known || a->label.wait_ms > 0))
 		return;

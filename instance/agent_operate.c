@@ -30,6 +30,9 @@ finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 	struct operate_job *job = &a->operate;
 
 	job->phase = (uint8_t)phase;
+	/* One that is under way may have been answered before. */
+	job->seen_at = a->polls + (a->polling ? 2 : 1);
+	a->poll_next.v = 0;
 	if (job->led && job->begun && phase == CHOICE_operation_phase_SUCCEEDED &&
 	    job->kind != CHOICE_operation_RELOAD)
 		job->outage_ms = outage(job);
@@ -64,6 +67,32 @@ succeed(struct agent *a, const char *text)
 	finish(a, CHOICE_operation_phase_SUCCEEDED, str_of(text));
 }
 
+/*
+ * Whose the request under way is: an answer that comes when the operator has put another operation
+ * in its place says nothing of that.
+ */
+static unsigned asked_for;
+
+static void
+ask(struct agent *a, const char *path, struct str body, int timeout_ms,
+    void (*done)(struct agent *a, int status, struct str text))
+{
+	a->operate.begun = patroni_post(a, path, body, timeout_ms, done);
+	if (a->operate.begun)
+		asked_for = a->operate.number;
+	else
+		a->operate.next.v = clock_boot().v + AGAIN_MS;
+}
+
+static bool
+is_late(struct agent *a)
+{
+	if (asked_for == a->operate.number && a->operate.phase == CHOICE_operation_phase_RUNNING)
+		return false;
+	agent_look(a);
+	return true;
+}
+
 static bool
 candidate_leads(const struct agent *a)
 {
@@ -75,6 +104,8 @@ candidate_leads(const struct agent *a)
 static void
 on_switched(struct agent *a, bool ok, struct str text)
 {
+	if (is_late(a))
+		return;
 	/* Refused, or the answer was lost with the leadership: what is so now decides. */
 	if (!ok)
 		ok = a->operate.candidate[0] != '\0' ? candidate_leads(a) : !agent_leads(a);
@@ -91,6 +122,7 @@ operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m)
 	    a->operate.phase != CHOICE_operation_phase_RUNNING)
 		return;
 	a->operate.posted = true;
+	asked_for = a->operate.number;
 	patroni_post_switchover(a, a->operate.candidate, on_switched);
 }
 
@@ -149,6 +181,8 @@ on_restarted_pending(struct agent *a, int status, struct str text)
 {
 	bool ok = status == 200 || (a->view.known && !a->view.pending_restart);
 
+	if (is_late(a))
+		return;
 	finish(a, ok ? CHOICE_operation_phase_SUCCEEDED : CHOICE_operation_phase_FAILED, text);
 }
 
@@ -159,9 +193,7 @@ begin_restart(struct agent *a)
 		succeed(a, "nothing waits for a restart");
 		return;
 	}
-	a->operate.begun = true;
-	patroni_post(
-	    a, "/restart", STR("{\"restart_pending\":true}"), RESTART_MS, on_restarted_pending);
+	ask(a, "/restart", STR("{\"restart_pending\":true}"), RESTART_MS, on_restarted_pending);
 }
 
 /* --- Restart, always: the note names the server that is to go. */
@@ -177,6 +209,8 @@ put_note(const struct agent *a, char note[IPC_TEXT_MAX + 1])
 static void
 on_restarted(struct agent *a, int status, struct str text)
 {
+	if (is_late(a))
+		return;
 	if (status == 200) {
 		succeed(a, "");
 	} else if (status == 0 ||
@@ -200,8 +234,7 @@ begin_restart_always(struct agent *a)
 		succeed(a, "");
 		return;
 	}
-	a->operate.begun = true;
-	patroni_post(a, "/restart", STR("{}"), RESTART_MS, on_restarted);
+	ask(a, "/restart", STR("{}"), RESTART_MS, on_restarted);
 }
 
 /* --- Reload */
@@ -209,6 +242,8 @@ begin_restart_always(struct agent *a)
 static void
 on_reloaded(struct agent *a, int status, struct str text)
 {
+	if (is_late(a))
+		return;
 	if (status == 202 || status == 200)
 		succeed(a, "");
 	else
@@ -218,8 +253,7 @@ on_reloaded(struct agent *a, int status, struct str text)
 static void
 begin_reload(struct agent *a)
 {
-	a->operate.begun = true;
-	patroni_post(a, "/reload", STR("{}"), RELOAD_MS, on_reloaded);
+	ask(a, "/reload", STR("{}"), RELOAD_MS, on_reloaded);
 }
 
 /* --- Failover: may lose what the candidate has not got, so it is asked for once or not at all. */
@@ -227,6 +261,8 @@ begin_reload(struct agent *a)
 static void
 on_failed_over(struct agent *a, int status, struct str text)
 {
+	if (is_late(a))
+		return;
 	if (status == 200 || candidate_leads(a))
 		finish(a, CHOICE_operation_phase_SUCCEEDED, text);
 	else
@@ -246,25 +282,37 @@ begin_failover(struct agent *a)
 		fail(a, "interrupted: whether Patroni was asked is not known");
 		return;
 	}
-	a->operate.begun = true;
 	/* the decoder has let only a DNS label through */
 	(void)snprintf(body, sizeof(body), "{\"candidate\":\"%s\"}", a->operate.candidate);
-	patroni_post(a, "/failover", str_of(body), FAILOVER_MS, on_failed_over);
+	ask(a, "/failover", str_of(body), FAILOVER_MS, on_failed_over);
 }
 
 /* --- All of them. */
 
 static const struct {
 	void (*begin)(struct agent *);
-	bool noted; /* in status, before it begins */
+	/*
+	 * In status, before it begins; else it may be begun again by whoever does not know of it.
+	 */
+	bool noted;
 } operations[CHOICE_operation_COUNT] = {
-    [CHOICE_operation_SWITCHOVER] = {begin_switchover, true},
-    [CHOICE_operation_RESTART] = {begin_restart, true},
+    [CHOICE_operation_SWITCHOVER] = {begin_switchover, false},
+    [CHOICE_operation_RESTART] = {begin_restart, false},
     [CHOICE_operation_RESTART_ALWAYS] = {begin_restart_always, true},
     [CHOICE_operation_RELOAD] = {begin_reload, false},
     [CHOICE_operation_FAILOVER] = {begin_failover, true},
     [CHOICE_operation_REINIT] = {NULL, true},
 };
+
+bool
+operate_is_quiet(const struct agent *a)
+{
+	const struct operate_job *job = &a->operate;
+
+	return !operations[job->kind].noted && strcmp(a->stored.operation_id, job->id) != 0 &&
+	       (job->phase == CHOICE_operation_phase_RUNNING ||
+		   (job->phase == CHOICE_operation_phase_SUCCEEDED && a->polls < job->seen_at));
+}
 
 /* The cluster as it was after the operation came, where a candidate is judged by it. */
 static bool

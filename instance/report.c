@@ -1,6 +1,6 @@
 /*
  * From what init, pgctl and Patroni say to BGInstance.status, and when it is worth a write: in a
- * normal start twice, then on what matters to somebody. Pure; agent_api.c writes.
+ * normal start once, when it serves, then on what matters to somebody. Pure; agent_api.c writes.
  */
 #include "instance/instance.h"
 #include "instance/view.h"
@@ -233,7 +233,10 @@ facts_differ(const struct report *a, const struct report *b)
 	       a->timeline != b->timeline || a->lag != b->lag ||
 	       a->pending_restart != b->pending_restart || a->restart_lowers != b->restart_lowers ||
 	       a->patroni_paused != b->patroni_paused || a->pgdata_empty != b->pgdata_empty ||
-	       a->bootstrapped != b->bootstrapped || a->config_generation != b->config_generation;
+	       a->bootstrapped != b->bootstrapped ||
+	       /* Of a replica nobody asks for it: it goes along with what else there is to say. */
+	       (b->role == CHOICE_instance_role_PRIMARY &&
+		   a->config_generation != b->config_generation);
 }
 
 static bool
@@ -290,29 +293,51 @@ fleeting(uint8_t reason)
 	       reason == REASON_NO_SYNCHRONOUS_STANDBY || reason == REASON_BOOTSTRAP_SQL_FAILED;
 }
 
+static bool
+starts_to_lead(const struct report *stored, const struct report *now)
+{
+	return stored->role == CHOICE_instance_role_REPLICA &&
+	       now->role == CHOICE_instance_role_PRIMARY;
+}
+
 bool
 report_urgent(const struct report *stored, const struct report *now)
 {
-	if (strcmp(stored->pod_uid, now->pod_uid) != 0)
-		return now->state !=
-		       CHOICE_instance_state_WAITING_FOR_LOCK; /* the first word of this pod */
-	if (operation_differs(stored, now) || task_turned(stored, now) ||
-	    now->disk > stored->disk ||
+	bool other = strcmp(stored->pod_uid, now->pod_uid) != 0;
+	/* What another pod was told and did is history. */
+	bool told = operation_differs(stored, now) && (!other || now->operation_id[0] != '\0');
+
+	if (other && (now->state == CHOICE_instance_state_WAITING_FOR_LOCK ||
+			 now->state == CHOICE_instance_state_UNKNOWN))
+		return false;
+	if ((told && now->operation_phase != CHOICE_operation_phase_SUCCEEDED) ||
+	    task_turned(stored, now) || now->disk > stored->disk ||
 	    (now->reason == REASON_RESTING && now->state != stored->state))
 		return true;
 	if (stored->role == CHOICE_instance_role_PRIMARY &&
-	    now->role != CHOICE_instance_role_PRIMARY && now->certain)
-		return true;
-	if (stored->role == CHOICE_instance_role_REPLICA &&
-	    now->role == CHOICE_instance_role_PRIMARY)
+	    now->role != CHOICE_instance_role_PRIMARY && now->certain && !told)
 		return true;
 	if (!fleeting(now->reason) &&
-	    (stored->reason != now->reason || strcmp(stored->message, now->message) != 0))
+	    (other || stored->reason != now->reason || strcmp(stored->message, now->message) != 0))
 		return true;
-	if (!report_serves(now) || report_serves(stored))
+	if (!report_serves(now) ||
+	    (!other && !told && report_serves(stored) && !starts_to_lead(stored, now)))
 		return false;
-	/* it serves now: with all that is about to be known, so that it is one write */
-	return now->config_generation != 0 &&
+	/* it serves now, again: with all that is about to be known, so that it is one write */
+	return now->config_generation != 0 && !(told && now->pending_restart) &&
 	       (now->role == CHOICE_instance_role_PRIMARY ||
 		   (now->lag == CHOICE_lag_class_NONE && now->timeline != 0));
+}
+
+int64_t
+report_damp_ms(const struct report *stored, const struct report *now)
+{
+	if (report_urgent(stored, now))
+		return 0;
+	if (starts_to_lead(stored, now))
+		return REPORT_LEADS_MS;
+	if (strcmp(stored->pod_uid, now->pod_uid) != 0 &&
+	    now->state == CHOICE_instance_state_STARTING)
+		return REPORT_START_MS;
+	return REPORT_DAMP_MS;
 }

@@ -31,8 +31,12 @@ struct view {
 	/* a replica that Patroni would let take over in synchronous mode */
 	bool has_sync;
 	bool lowest_live; /* no live member has a lower name */
-	/* who may lead where this instance may not stay: streaming, and among the spec's */
+	/*
+	 * Who may lead next: streaming, and among the spec's; candidate_sync: in synchronous mode,
+	 * where only such may.
+	 */
 	char candidate[NAME_MAX_LABEL + 1];
+	bool candidate_sync;
 	uint32_t leader_timeline;
 	char leader_host[46]; /* empty = not known */
 	int64_t lag;          /* of this member; -1 = unknown */
@@ -130,8 +134,12 @@ void report_make(const struct report_input *in, struct report *out);
 bool report_serves(const struct report *r);
 /* Does now say what stored does not? What only moves while an instance starts does not count. */
 bool report_differs(const struct report *stored, const struct report *now);
-/* Must that be written at once, rather than when it has lasted REPORT_DAMP_MS? */
+/* Must that be written at once? */
 bool report_urgent(const struct report *stored, const struct report *now);
+/* When it has lasted so long. */
+int64_t report_damp_ms(const struct report *stored, const struct report *now);
 #define REPORT_DAMP_MS 5000
+#define REPORT_LEADS_MS 2000  /* a new primary: what is still missing comes in a moment, mostly */
+#define REPORT_START_MS 10000 /* a new pod that starts: it may serve by then */
 
 #endif

@@ -88,6 +88,7 @@ struct kube {
 	unsigned requests_n;
 	struct kube_watch *watches;
 	unsigned watches_n;
+	struct msec woken; /* when one watch's success last woke the others; 0 = never */
 	bool no_watchlist; /* the server refused sendInitialEvents */
 };
 
@@ -106,7 +107,7 @@ void tls_alloc_init(void);
 
 /* The times of a watch; tests shorten them. */
 struct watch_times {
-	int64_t idle_ms, backoff_ms, backoff_max_ms, settled_ms;
+	int64_t idle_ms, backoff_ms, backoff_max_ms, settled_ms, wake_ms;
 };
 #ifdef TESTING
 extern struct watch_times watch_times;

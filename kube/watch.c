@@ -43,7 +43,9 @@ struct kube_watch {
 	bool verdict_relist;
 
 	ev_timer idle, retry;
+	ev_timer stands; /* after a failure: does the new stream stand? */
 	unsigned failures;
+	bool told_when; /* the server said when to come again */
 	int last_status;
 	struct msec troubled;
 	bool paused, dead, restart;
@@ -53,7 +55,8 @@ struct kube_watch {
 
 #define WATCH_TIMES                                                                                \
 	{                                                                                          \
-		WATCH_IDLE_MS, WATCH_BACKOFF_MS, WATCH_BACKOFF_MAX_MS, WATCH_SETTLED_MS            \
+		WATCH_IDLE_MS, WATCH_BACKOFF_MS, WATCH_BACKOFF_MAX_MS, WATCH_SETTLED_MS,           \
+		    WATCH_WAKE_MS                                                                  \
 	}
 #ifdef TESTING
 struct watch_times watch_times = WATCH_TIMES;
@@ -80,6 +83,7 @@ watch_free(struct kube_watch *w)
 	http_abort(&w->t);
 	ev_timer_stop(k->loop, &w->idle);
 	ev_timer_stop(k->loop, &w->retry);
+	ev_timer_stop(k->loop, &w->stands);
 	*(w->prev != NULL ? &w->prev->next : &k->watches) = w->next;
 	if (w->next != NULL)
 		w->next->prev = w->prev;
@@ -97,6 +101,7 @@ stream_drop(struct kube_watch *w)
 	http_abort(&w->t);
 	ev_timer_stop(w->k->loop, &w->idle);
 	ev_timer_stop(w->k->loop, &w->retry);
+	ev_timer_stop(w->k->loop, &w->stands);
 	buf_free(&w->in);
 	w->over = false;
 	w->verdict.code = ERR_NONE;
@@ -143,6 +148,38 @@ say_trouble(struct kube_watch *w, const struct err *e)
 }
 
 static void
+retry_in(struct kube_watch *w, int64_t ms)
+{
+	ev_timer_stop(w->k->loop, &w->retry);
+	ev_timer_set(&w->retry, (double)ms / 1000., 0.);
+	ev_timer_start(w->k->loop, &w->retry);
+}
+
+/*
+ * A server that is well again for one watch is so for the others: they need not sit out their long
+ * waits, whose first end was the probe for all. Spread over a while, and not twice within the
+ * longest wait: a server that is well for moments only gets twice the load at most. Who was told
+ * when to come comes then. Failures count on until a stream has settled.
+ */
+static void
+wake_others(struct kube_watch *w)
+{
+	struct kube *k = w->k;
+	struct msec now = clock_mono();
+
+	if (w->failures == 0 ||
+	    (k->woken.v != 0 && now.v - k->woken.v < watch_times.backoff_max_ms))
+		return;
+	k->woken = now;
+	for (struct kube_watch *o = k->watches; o != NULL; o = o->next) {
+		int64_t ms = random_below((unsigned)watch_times.wake_ms + 1);
+		if (o != w && !o->told_when && ev_is_active(&o->retry) &&
+		    ev_timer_remaining(k->loop, &o->retry) * 1000. > (double)ms)
+			retry_in(o, ms);
+	}
+}
+
+static void
 say_synced(struct kube_watch *w, uint64_t version)
 {
 	struct err e;
@@ -156,6 +193,7 @@ say_synced(struct kube_watch *w, uint64_t version)
 	w->version = w->newest = version;
 	w->phase = WATCHING;
 	w->relist = w->begun = false;
+	wake_others(w);
 	if (!w->dead)
 		w->ops.on_synced(w->arg);
 }
@@ -208,14 +246,6 @@ make_path(struct kube_watch *w)
 	return fits ? 0 : -1;
 }
 
-static void
-retry_in(struct kube_watch *w, int64_t ms)
-{
-	ev_timer_stop(w->k->loop, &w->retry);
-	ev_timer_set(&w->retry, (double)ms / 1000., 0.);
-	ev_timer_start(w->k->loop, &w->retry);
-}
-
 static int64_t
 backoff_ms(struct kube_watch *w)
 {
@@ -265,6 +295,10 @@ connect_now(struct kube_watch *w)
 	w->idle.repeat = (double)watch_times.idle_ms / 1000.;
 	if (!w->paused)
 		ev_timer_again(w->k->loop, &w->idle);
+	if (w->failures > 0) {
+		ev_timer_set(&w->stands, (double)watch_times.wake_ms / 1000., 0.);
+		ev_timer_start(w->k->loop, &w->stands);
+	}
 	http_start(&w->t);
 }
 
@@ -279,6 +313,7 @@ connect_again(struct kube_watch *w, const struct err *why, bool relist, int retr
 	w->page[0] = '\0';
 	if (settled)
 		w->failures = 0;
+	w->told_when = retry_after_ms > 0;
 	int64_t ms = settled ? 0 : backoff_ms(w);
 	retry_in(w, ms > retry_after_ms ? ms : retry_after_ms);
 	bool ordinary = settled && (why == NULL || why->code == ERR_RETRY || why->code == ERR_GONE);
@@ -559,6 +594,16 @@ on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 	connect_now(timer->data);
 }
 
+/* Nothing need come over a watch that goes on: that it stands is all there is to see. */
+static void
+on_stands(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct kube_watch *w = timer->data;
+	(void)loop, (void)revents;
+	if (w->phase == WATCHING && w->t.state == HTTP_ACTIVE && w->t.status == 200)
+		wake_others(w);
+}
+
 /* --- What the owner may do. */
 
 static void
@@ -604,7 +649,8 @@ kube_watch_start(
 	feed_start(w, FEED_WATCH);
 	ev_init(&w->idle, on_idle);
 	ev_init(&w->retry, on_retry);
-	w->idle.data = w->retry.data = w;
+	ev_init(&w->stands, on_stands);
+	w->idle.data = w->retry.data = w->stands.data = w;
 	w->next = k->watches;
 	if (w->next != NULL)
 		w->next->prev = w;

@@ -1,8 +1,8 @@
 /*
  * metadata of everything we make: names, our labels and annotations, the user's inheritedMetadata,
  * owners. What the user took out of inheritedMetadata must go from the stored object too, but what
- * others wrote there must stay: so each object lists, in an annotation of its own, which keys it
- * inherited.
+ * others wrote there must stay: so each object, and the pod template by itself, lists in an
+ * annotation of its own which keys it inherited.
  */
 #include "objects/render.h"
 
@@ -13,6 +13,7 @@
 #define ANNOTATION_INHERITED "bestgres.io/inherited"
 #define INHERITED_MAX 65536
 #define OURS "bestgres.io/"
+#define TEMPLATE_META "spec.template.metadata"
 
 /* Where user keys come from: inheritedMetadata, and one service's annotations, which win. */
 struct sources {
@@ -73,11 +74,14 @@ seen_string(struct render *r, int node)
 	return s;
 }
 
+/* The list of what was inherited; at: where the metadata is that lists it. */
 static int
-seen_annotation(struct render *r, const char *key)
+seen_inherited(const struct render *r, const char *at)
 {
+	int metadata = json_path(&r->seen, r->seen_root, at);
+
 	return json_get(
-	    &r->seen, json_path(&r->seen, r->seen_root, "metadata.annotations"), str_of(key));
+	    &r->seen, json_path(&r->seen, metadata, "annotations"), STR(ANNOTATION_INHERITED));
 }
 
 static bool
@@ -103,9 +107,11 @@ list_has(struct str list, const char *prefix, struct str key)
  * map).
  */
 static void
-drop_user_keys(struct render *r, const struct sources *s, int seen)
+drop_user_keys(struct render *r, const struct sources *s, const char *at)
 {
-	struct str list = seen_string(r, seen_annotation(r, ANNOTATION_INHERITED));
+	struct str list = seen_string(r, seen_inherited(r, at));
+	int seen = json_path(
+	    &r->seen, json_path(&r->seen, r->seen_root, at), s->labels ? "labels" : "annotations");
 
 	if (list.len > INHERITED_MAX || json_type(&r->seen, seen) != JSON_T_OBJECT)
 		return;
@@ -138,7 +144,8 @@ list_user_keys(struct buf *b, const struct sources *s)
 }
 
 static void
-put_inherited(struct render *r, const struct sources *labels, const struct sources *annotations)
+put_inherited(struct render *r, const struct sources *labels, const struct sources *annotations,
+    const char *at)
 {
 	struct buf list;
 
@@ -147,7 +154,7 @@ put_inherited(struct render *r, const struct sources *labels, const struct sourc
 	list_user_keys(&list, annotations);
 	if (list.len > 0)
 		jw_kv_str(&r->w, ANNOTATION_INHERITED, buf_view(&list));
-	else if (seen_annotation(r, ANNOTATION_INHERITED) != JSON_NONE) {
+	else if (seen_inherited(r, at) != JSON_NONE) {
 		jw_key(&r->w, ANNOTATION_INHERITED);
 		jw_null(&r->w);
 	}
@@ -161,7 +168,7 @@ inherits(const struct render *r)
 }
 
 static void
-put_labels(struct render *r, const struct sources *s, bool patroni, const char *seen_path)
+put_labels(struct render *r, const struct sources *s, bool patroni, const char *at)
 {
 	jw_key(&r->w, "labels");
 	jw_object(&r->w);
@@ -171,7 +178,7 @@ put_labels(struct render *r, const struct sources *s, bool patroni, const char *
 		jw_kv(&r->w, LABEL_SCOPE, r->cluster);
 	}
 	put_user_keys(r, s);
-	drop_user_keys(r, s, json_path(&r->seen, r->seen_root, seen_path));
+	drop_user_keys(r, s, at);
 	jw_end(&r->w);
 }
 
@@ -198,9 +205,9 @@ put_annotations(struct render *r, const struct meta_extra *extra, const struct s
 	jw_printf(&r->w, "%u:%016llx", child_info[r->child].revision, (unsigned long long)inputs);
 	if (extra->key != NULL)
 		jw_kv(&r->w, extra->key, extra->value);
-	put_inherited(r, labels, &s);
+	put_inherited(r, labels, &s, "metadata");
 	put_user_keys(r, &s);
-	drop_user_keys(r, &s, json_path(&r->seen, r->seen_root, "metadata.annotations"));
+	drop_user_keys(r, &s, "metadata");
 	jw_end(&r->w);
 }
 
@@ -257,7 +264,7 @@ objects_put_meta(struct render *r, const struct meta_extra *extra)
 	model_child_name(name, r->child, r->cluster, r->ordinal);
 	jw_kv(&r->w, "name", name);
 	jw_kv_str(&r->w, "namespace", r->c->meta.namespace);
-	put_labels(r, &labels, false, "metadata.labels");
+	put_labels(r, &labels, false, "metadata");
 	put_annotations(r, extra, &labels);
 	put_owner(r, extra->owner);
 	jw_end(&r->w);
@@ -271,15 +278,15 @@ objects_put_pod_meta(struct render *r)
 
 	jw_key(&r->w, "metadata");
 	jw_object(&r->w);
-	put_labels(r, &labels, true, "spec.template.metadata.labels");
+	put_labels(r, &labels, true, TEMPLATE_META);
 	jw_key(&r->w, "annotations");
 	jw_object(&r->w);
 	put_owner_uid(r);
 	jw_key(&r->w, ANNOTATION_POD_INPUTS);
 	jw_printf(&r->w, "%016llx", (unsigned long long)model_pod_inputs(r->c->hash));
+	put_inherited(r, &labels, &annotations, TEMPLATE_META);
 	put_user_keys(r, &annotations);
-	drop_user_keys(r, &annotations,
-	    json_path(&r->seen, r->seen_root, "spec.template.metadata.annotations"));
+	drop_user_keys(r, &annotations, TEMPLATE_META);
 	jw_end(&r->w);
 	jw_end(&r->w);
 }

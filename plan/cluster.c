@@ -19,6 +19,7 @@ enum situation {
 };
 #define SAY 64u /* asked even when a row above stopped */
 
+static enum verdict rule_first_status(struct plan_at *a);
 static enum verdict rule_finalizer(struct plan_at *a);
 
 static const struct rule {
@@ -41,6 +42,8 @@ static const struct rule {
     {DELETING, rule_destroy_data, "then the data, only if deletionPolicy is Delete,"},
     {DELETING, rule_remove_finalizer, "and at last our finalizer"},
 
+    {ALIVE, rule_first_status,
+	"a new cluster is not left without a word, however much is to be made"},
     {ALIVE, rule_rights,
 	"the rights of running instances heal before all else: one 403 demotes a primary"},
     {ALIVE | SAY, rule_dbops, "a BGDbOps begins, goes on or ends"},
@@ -52,6 +55,7 @@ static const struct rule {
     {ALIVE, rule_rest, "who is hibernated or fenced is stopped, a whole cluster in order"},
     {ALIVE, rule_release, "on adopted data the last primary starts first, once all have reported"},
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
+    {ALIVE, rule_template, "pods are made anew as before, unless there is nothing to wait for"},
     {ALIVE, rule_replace, "a pod that never started is replaced once the mistake is taken back"},
     {ALIVE, rule_reinit, "a replica that can not follow is cloned anew while another one leads"},
     {ALIVE, rule_retire, "before the primary's pod goes with a smaller cluster another one leads"},
@@ -214,6 +218,21 @@ bool
 rule_waits(struct plan_at *a, const struct plan_try *t)
 {
 	return rule_waits_until(a, t->until);
+}
+
+/* Else it is said when nothing is left to do, or something is in the way. */
+static enum verdict
+rule_first_status(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (!c->fresh || c->wanted.status != 0 ||
+	    rule_waits_until(a, (struct msec){c->seen.v + STATUS_FIRST_MS}))
+		return PASS;
+	if (rule_status(a) == STEP)
+		return STEP;
+	a->out->sent.key = 0;
+	return PASS;
 }
 
 static enum verdict

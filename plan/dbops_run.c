@@ -35,8 +35,9 @@ instance_of(const struct plan_cluster *c, const struct plan_dbops *d)
 static bool
 is_lost(const struct plan_cluster *c, const struct plan_dbops *d, const struct plan_instance *p)
 {
-	return !c->present || p == NULL || !p->child.present || !p->known ||
-	       !uid_eq(&p->report.pod_uid, &d->pod) || !uid_eq(&p->child.uid, &d->instance) ||
+	return !c->present || p == NULL || !p->child.present || !p->known || uid_none(&d->pod) ||
+	       d->attempt == 0 || !uid_eq(&p->report.pod_uid, &d->pod) ||
+	       !uid_eq(&p->child.uid, &d->instance) ||
 	       /* a lost node's pod: its role and state were taken from it */
 	       p->unreachable ||
 	       (p->report.role == CHOICE_instance_role_NONE &&

@@ -178,6 +178,28 @@ on_ensured(const struct ctx *x)
 }
 
 static void
+on_tried(const struct ctx *x)
+{
+	succeed(&child_of(x)->try);
+	x->c->tried = x->sent->key;
+}
+
+/* What else there is of the StatefulSet was not compared. */
+static void
+on_template(const struct ctx *x)
+{
+	struct plan_child *s = child_of(x);
+	uint8_t verify = s->verify;
+
+	learn(x);
+	s->verify = verify;
+	settle(x->c, &s->try, x->now);
+	/* A record that came meanwhile may tell that someone has undone it. */
+	if (uid_eq(&s->uid, &x->answer->child_uid) && s->version <= x->answer->version)
+		x->c->statefulset.pod_inputs = x->sent->key;
+}
+
+static void
 on_unreachable(const struct ctx *x)
 {
 	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
@@ -193,8 +215,15 @@ on_held(const struct ctx *x) /* HOLD, RELEASE, STOP_PATRONI, STOP_POSTGRESQL */
 	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
 
 	learn(x);
-	/* Not settled: it may be stopped and released within seconds, each time for a reason. */
-	succeed(&p->child.try);
+	/*
+	 * It may be stopped and released within seconds, each time for a reason. The same again:
+	 * someone has undone it.
+	 */
+	if (p->held == x->sent->verb)
+		settle(x->c, &p->child.try, x->now);
+	else
+		succeed(&p->child.try);
+	p->held = x->sent->verb;
 	if (!uid_eq(&p->child.uid, &x->answer->child_uid))
 		return;
 	switch (x->sent->verb) {
@@ -282,6 +311,8 @@ on_told(const struct ctx *x) /* SWITCHOVER, RESTART, REINIT */
 	learn(x);
 	settle(x->c, &p->child.try, x->now);
 	p->told = x->now;
+	if (p->tells < UINT8_MAX)
+		p->tells++;
 	if (!uid_eq(&p->report.pod_uid, &x->sent->target))
 		return;
 	p->report.operation = x->sent->verb == CHOICE_verb_SWITCHOVER ? CHOICE_operation_SWITCHOVER
@@ -340,6 +371,7 @@ on_replaced(const struct ctx *x) /* REPLACE_POD, REPLACE_PVC */
 	if (x->sent->verb == CHOICE_verb_REPLACE_POD) {
 		p->pod_terminating = true;
 		p->replaced = x->sent->target;
+		p->replaced_at = x->now;
 	} else {
 		p->pvc_terminating = true;
 	}
@@ -389,6 +421,7 @@ on_status(const struct ctx *x)
 	if (x->answer->version > c->wanted.version)
 		c->wanted.version = x->answer->version;
 	c->status_sent = x->sent->key;
+	c->status_gist = x->sent->gist;
 	c->status_at = x->now;
 	c->status_ready = x->sent->ready;
 	if (x->sent->ready)
@@ -423,6 +456,8 @@ take_done(const struct ctx *x)
 	    [CHOICE_verb_ADD_FINALIZER] = on_finalizer,
 	    [CHOICE_verb_REMOVE_FINALIZER] = on_finalizer,
 	    [CHOICE_verb_ENSURE] = on_ensured,
+	    [CHOICE_verb_TEMPLATE] = on_template,
+	    [CHOICE_verb_TRY_TEMPLATE] = on_tried,
 	    [CHOICE_verb_DELETE] = on_deleted,
 	    [CHOICE_verb_ORPHAN_STATEFULSET] = on_deleted,
 	    [CHOICE_verb_HOLD] = on_held,

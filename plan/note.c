@@ -50,8 +50,10 @@ forget_tries(struct plan_cluster *c)
 	each_try(c, forget_try);
 	forget_try(&c->say);
 	c->trouble = 0;
-	for (unsigned i = 0; i < c->instances_n; i++)
+	for (unsigned i = 0; i < c->instances_n; i++) {
 		look_again(&c->instance[i]);
+		c->instance[i].tells = 0;
+	}
 }
 
 /*
@@ -117,8 +119,10 @@ plan_note_cluster(
 		return;
 	if (w->instances > c->instances_n)
 		die("no room for %u instances", w->instances);
-	if (!same)
+	if (!same) {
 		start_over(c);
+		c->seen = now;
+	}
 	if (!same || !c->present)
 		c->fresh = w->status == 0;
 	if (!same && c->fresh)
@@ -267,7 +271,10 @@ plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_rep
 {
 	struct plan_instance *p = &c->instance[ordinal];
 
+	if (r->operation_phase >= CHOICE_operation_phase_SUCCEEDED)
+		p->tells = 0;
 	if (!uid_eq(&r->pod_uid, &p->report.pod_uid)) {
+		p->tells = 0;
 		p->reports++;
 		p->unreachable = false;
 		p->volume.until.v = 0; /* it may have another volume */

@@ -2,8 +2,9 @@
  * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) ->
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
- * of rules; children.c, storage.c, pods.c, roll.c, reinit.c, rest.c, delete.c, status.c are what
- * its rows call; note.c takes in what the watcher saw, done.c what came of a step.
+ * of rules; children.c, storage.c, template.c, pods.c, roll.c, reinit.c, rest.c, delete.c, status.c
+ * (with gist.c) are what its rows call; note.c takes in what the watcher saw, done.c what came of a
+ * step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -78,8 +79,11 @@ struct plan_instance {
 	bool known;          /* a record of this very object was seen */
 	bool unreachable;    /* UNREACHABLE was done for this report's pod */
 	bool restarted;      /* since a parameter began to wait for that */
-	struct uid replaced; /* the pod that was told to end */
-	struct msec told;    /* when its operation was given last */
+	struct uid replaced; /* the pod that was told to end, and when */
+	struct msec replaced_at;
+	struct msec told; /* when its operation was given last */
+	uint8_t tells;    /* how often in a row it has not ended, well or badly */
+	uint8_t held;     /* the verb that wrote its hold or stop last */
 
 	/* The pod and its volume, when somebody looked. */
 	struct plan_try look; /* until: when to look again */
@@ -183,10 +187,12 @@ struct plan_cluster {
 	struct plan_wanted wanted;
 	bool present; /* there is a BGCluster of this name */
 	bool fresh;   /* its status was empty when it was first seen: nothing was said of it yet */
+	struct msec seen; /* when it was first seen, in this life */
 	char *invalid_text;
 	struct windows *windows;    /* the caller's; NULL: disruption may begin at any time */
 	uint64_t quarantined;       /* this generation crashed a worker: leave it alone; 0 = none */
 	uint64_t config_generation; /* the first one with the wanted CONFIG group, 0 = not known */
+	uint64_t tried;             /* the template that the API server would take, by its inputs */
 	uint64_t orphaned; /* the generation whose storage change re-made the StatefulSet */
 
 	struct plan_child child[CHILD_COUNT]; /* [CHILD_INSTANCE] is not used */
@@ -212,7 +218,8 @@ struct plan_cluster {
 	struct msec pods_at; /* when to list the pods again */
 	uint8_t destruction;
 
-	uint64_t status_sent; /* hash of the last status written, and when */
+	uint64_t status_sent; /* hash of the last status written, of its gist, and when */
+	uint64_t status_gist;
 	struct msec status_at;
 	bool status_ready;
 	uint64_t events; /* bit per failing reason that an Event told of */
@@ -260,8 +267,12 @@ struct plan_sent {
 	    /* STATUS: what it said; EVENT of PRIMARY_CHANGED and READY: ordinal is the primary's */
 	    ready;
 	struct uid uid, target;
-	/* ENSURE: inputs; STATUS: the hash; OBSERVE_POD: .reports; EXPAND_PVC: group STORAGE's */
+	/*
+	 * ENSURE, TEMPLATE, TRY_TEMPLATE: inputs; STATUS: the hash; OBSERVE_POD: .reports;
+	 * EXPAND_PVC: group STORAGE's
+	 */
 	uint64_t key;
+	uint64_t gist; /* STATUS */
 	struct uid dbops; /* DBOPS_*: whose */
 	uint16_t attempt;
 	bool cleanup; /* DBOPS_TELL */

@@ -127,6 +127,16 @@ is_lost(const struct plan_instance *p)
 	return p->pod_terminating && !p->pod_ready && p->looks >= 3;
 }
 
+/* A replica that we replace is back in a moment, with its own word. */
+static bool
+is_being_replaced(struct plan_at *a, unsigned i)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+
+	return roll_is_ending(a->c, i) && p->report.role != CHOICE_instance_role_PRIMARY &&
+	       rule_waits_until(a, (struct msec){p->replaced_at.v + REPLACED_MS});
+}
+
 enum verdict
 rule_unreachable(struct plan_at *a)
 {
@@ -139,7 +149,8 @@ rule_unreachable(struct plan_at *a)
 		if (!p->child.present || p->child.deleting || p->unreachable || !is_lost(p) ||
 		    p->report.state == CHOICE_instance_state_STOPPED ||
 		    (p->report.role == CHOICE_instance_role_NONE &&
-			p->report.state == CHOICE_instance_state_UNKNOWN))
+			p->report.state == CHOICE_instance_state_UNKNOWN) ||
+		    is_being_replaced(a, i))
 			continue;
 		if (!rule_waits(a, &p->child.try))
 			return rule_step(
@@ -204,7 +215,7 @@ rule_replace(struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 
 	if (!a->w->synced || !is_unready(a) || !is_settled(a, CHILD_STATEFULSET) ||
-	    !c->statefulset.known || c->statefulset.pod_inputs != model_pod_inputs(c->wanted.hash))
+	    !c->statefulset.known || template_is_due(c))
 		return PASS;
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		const struct plan_instance *p = &c->instance[i];

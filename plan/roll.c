@@ -6,7 +6,8 @@
  */
 #include "plan/rule.h"
 
-#define OPERATE_AGAIN_MS 30000 /* what a pod could not do is not asked of it sooner than this */
+#define OPERATE_AGAIN_MS 30000 /* what a pod could not do is not asked of it sooner than this, */
+#define OPERATE_DOUBLED 4 /* then twice that, so often: whatever undoes it may go on doing so */
 #define HANDED_OVER_MS 1800000 /* so long a former primary's pod goes with the handing over */
 
 static bool
@@ -15,11 +16,12 @@ is_primary(const struct plan_instance *p)
 	return p->report.role == CHOICE_instance_role_PRIMARY;
 }
 
-/* It was told to end, and its last words are still those of a pod that runs. */
-static bool
-is_ending(const struct plan_instance *p)
+bool
+roll_is_ending(const struct plan_cluster *c, unsigned ordinal)
 {
-	return uid_eq(&p->replaced, &p->report.pod_uid);
+	const struct plan_instance *p = &c->instance[ordinal];
+
+	return !uid_none(&p->replaced) && uid_eq(&p->replaced, &p->report.pod_uid);
 }
 
 /* It was told to do something that has not ended. */
@@ -33,7 +35,7 @@ is_busy(const struct plan_instance *p)
 static bool
 serves(const struct plan_cluster *c, unsigned i)
 {
-	return status_serves(c, i) && !is_ending(&c->instance[i]) && !is_busy(&c->instance[i]);
+	return status_serves(c, i) && !is_busy(&c->instance[i]);
 }
 
 bool
@@ -46,14 +48,14 @@ bool
 roll_is_busy(const struct plan_cluster *c, unsigned ordinal)
 {
 	return status_current(c, ordinal) &&
-	       (is_busy(&c->instance[ordinal]) || is_ending(&c->instance[ordinal]));
+	       (is_busy(&c->instance[ordinal]) || roll_is_ending(c, ordinal));
 }
 
 bool
 roll_is_changing(const struct plan_cluster *c, unsigned ordinal)
 {
 	return roll_outdated(c, ordinal) ||
-	       (status_current(c, ordinal) && is_ending(&c->instance[ordinal]));
+	       (status_current(c, ordinal) && roll_is_ending(c, ordinal));
 }
 
 bool
@@ -61,7 +63,8 @@ roll_outdated(const struct plan_cluster *c, unsigned ordinal)
 {
 	const struct plan_instance *p = &c->instance[ordinal];
 
-	return status_current(c, ordinal) && !is_ending(p) && p->report.pod_inputs != 0 &&
+	return status_current(c, ordinal) && !roll_is_ending(c, ordinal) &&
+	       p->report.pod_inputs != 0 &&
 	       p->report.pod_inputs != model_pod_inputs(c->wanted.hash);
 }
 
@@ -83,8 +86,7 @@ is_settled(const struct plan_at *a)
 
 	return a->w->synced && !roll_patroni_paused(c) &&
 	       (is == IS_SETTLED || is == IS_UNVERIFIED) && c->statefulset.known &&
-	       c->statefulset.replicas == rule_instances(c) &&
-	       c->statefulset.pod_inputs == model_pod_inputs(c->wanted.hash);
+	       c->statefulset.replicas == rule_instances(c);
 }
 
 /* A primary that takes writes, but for want of a synchronous standby. */
@@ -93,7 +95,7 @@ wants_standby(const struct plan_cluster *c, unsigned i)
 {
 	const struct plan_instance *p = &c->instance[i];
 
-	return status_current(c, i) && is_primary(p) && !is_ending(p) && !is_busy(p) &&
+	return status_current(c, i) && is_primary(p) && !roll_is_ending(c, i) && !is_busy(p) &&
 	       p->report.state >= CHOICE_instance_state_RUNNING && p->report.bootstrapped &&
 	       p->report.reason == REASON_NO_SYNCHRONOUS_STANDBY;
 }
@@ -145,13 +147,23 @@ pick(const struct plan_cluster *c, bool (*due)(const struct plan_cluster *, unsi
 
 /* --- What a pod is told to do. */
 
+static struct msec
+tell_again(const struct plan_instance *p)
+{
+	unsigned times = p->tells > 1 ? p->tells - 1u : 0;
+
+	if (times > OPERATE_DOUBLED)
+		times = OPERATE_DOUBLED;
+	return (struct msec){p->told.v + ((int64_t)OPERATE_AGAIN_MS << times)};
+}
+
 static enum verdict
 tell(struct plan_at *a, unsigned i, enum choice_verb verb)
 {
 	const struct plan_instance *p = &a->c->instance[i];
 
 	if (is_busy(p) || dbops_holds(a->c, i) || rule_waits(a, &p->child.try) ||
-	    (p->told.v != 0 && rule_waits_until(a, (struct msec){p->told.v + OPERATE_AGAIN_MS})))
+	    (p->told.v != 0 && rule_waits_until(a, tell_again(p))))
 		return PASS;
 	return rule_step(a, verb, CHILD_INSTANCE, i, &p->report.pod_uid);
 }
@@ -225,6 +237,9 @@ rule_roll(struct plan_at *a)
 	if ((is_busy(p) && p->report.operation != CHOICE_operation_REINIT) ||
 	    (!serves(c, i) && n > 1 && !another_leads(c, i)))
 		return PASS;
+	/* From here on pods are told to end: what they come back as comes first. */
+	if (template_is_due(c))
+		return template_write(a);
 	if (is_primary(p) && n > 1)
 		return tell(a, i, CHOICE_verb_SWITCHOVER);
 	if (p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look))
@@ -274,7 +289,7 @@ rule_restart(struct plan_at *a)
 	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = primary;
 
 	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
-	    !a->window.open || dbops_disrupts(c))
+	    template_is_due(c) || !a->window.open || dbops_disrupts(c))
 		return PASS;
 	if (primary == n)
 		i = pick(c, awaits_restart);

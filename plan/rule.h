@@ -12,9 +12,12 @@
 #define LOOK_FIRST_MS 2000 /* then twice that each time */
 #define LOOK_MAX_MS 30000
 #define LOOK_FRESH_MS 1000         /* nothing is replaced on older knowledge */
+#define REPLACED_MS 20000          /* so long a pod that we replace may take to be back */
 #define NAMESPACE_MS 10000         /* how often a cluster that loses pods asks for its namespace */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
 #define STATUS_MS 3000             /* between two writes of status, unless Ready changes */
+#define STATUS_TEXT_MS 15000       /* or nothing but texts that only go on counting */
+#define STATUS_FIRST_MS 1000       /* so long at most a new cluster is built without a word */
 #define STATUS_AGAIN_MS 60000      /* the same status twice: someone undid it */
 #define PODS_FIRST_MS 500          /* while pods end */
 #define PODS_MAX_MS 5000
@@ -112,7 +115,22 @@ unsigned roll_going_primary(const struct plan_cluster *c);
 bool roll_outdated(const struct plan_cluster *c, unsigned ordinal);
 /* Is it, or was it just told to end for that? */
 bool roll_is_changing(const struct plan_cluster *c, unsigned ordinal);
+/* It was told to end, and its last words are still those of a pod that runs. */
+bool roll_is_ending(const struct plan_cluster *c, unsigned ordinal);
 bool roll_patroni_paused(const struct plan_cluster *c);
+
+/* --- gist.c */
+/* Equal: nothing but texts differ that nobody has to act on. */
+uint64_t status_gist(const struct plan_at *a, const struct plan_status *s);
+/* When that in a->out may be written; ready: what it says. */
+struct msec status_due(const struct plan_at *a, bool ready);
+
+/* --- template.c */
+/* Where there is nothing to wait for. */
+enum verdict rule_template(struct plan_at *a);
+/* Are pods made from another template than the spec asks for? */
+bool template_is_due(const struct plan_cluster *c);
+enum verdict template_write(struct plan_at *a);
 
 /* --- reinit.c */
 enum verdict rule_reinit(struct plan_at *a);

@@ -37,7 +37,8 @@ is_streaming(const struct plan_cluster *c, unsigned ordinal)
 {
 	const struct plan_instance *p = &c->instance[ordinal];
 
-	return status_current(c, ordinal) && p->report.role != CHOICE_instance_role_PRIMARY &&
+	return status_current(c, ordinal) && !roll_is_ending(c, ordinal) &&
+	       p->report.role != CHOICE_instance_role_PRIMARY &&
 	       p->report.state == CHOICE_instance_state_STREAMING;
 }
 
@@ -45,7 +46,8 @@ bool
 status_serves(const struct plan_cluster *c, unsigned ordinal)
 {
 	return is_streaming(c, ordinal) ||
-	       (is_primary(c, ordinal) && c->instance[ordinal].report.bootstrapped &&
+	       (is_primary(c, ordinal) && !roll_is_ending(c, ordinal) &&
+		   c->instance[ordinal].report.bootstrapped &&
 		   c->instance[ordinal].report.reason != REASON_NO_SYNCHRONOUS_STANDBY);
 }
 
@@ -723,8 +725,8 @@ rule_status(struct plan_at *a)
 	if (look_before_saying(a) == STEP)
 		return STEP;
 	out->sent.key = plan_status_hash(&out->status, c->wanted.generation);
-	if (c->status_sent != 0 && ready == c->status_ready &&
-	    rule_waits_until(a, (struct msec){c->status_at.v + STATUS_MS}))
+	out->sent.gist = status_gist(a, &out->status);
+	if (rule_waits_until(a, status_due(a, ready)))
 		return PASS;
 	out->sent.ready = ready;
 	return rule_step(a, CHOICE_verb_STATUS, CHILD_ANCHOR, 0, NULL);

@@ -138,13 +138,15 @@ void patch_delete_options(struct buf *out, const struct guard *g, const char *pr
  */
 void patch_finalizers(
     struct buf *out, const struct guard *g, const struct json *j, int finalizers, bool add);
+/* Which part of a StatefulSet is patched; of other children always the whole. */
+enum patch_part { PATCH_WHOLE, PATCH_BUT_TEMPLATE, PATCH_TEMPLATE };
 /*
  * rendered against seen: 1 = out is a guarded merge patch, 0 = nothing differs, -1 = error. Leaves
  * out what can not be changed in a StatefulSet; its storage-inputs annotation goes on to say which
- * templates it has.
+ * volume templates it has.
  */
-int patch_child(struct buf *out, enum child c, const struct guard *g, struct str rendered,
-    struct str seen, struct arena *a, struct err *e);
+int patch_child(struct buf *out, enum child c, enum patch_part part, const struct guard *g,
+    struct str rendered, struct str seen, struct arena *a, struct err *e);
 /* Likewise for an anchor, without its data; but adopt adds `adopted`. */
 int patch_anchor(struct buf *out, const struct guard *g, struct str rendered, struct str seen,
     bool adopt, struct arena *a, struct err *e);
@@ -334,6 +336,7 @@ void step_end_foreign(struct step *s, enum kind k, const char *name);
 
 /* ============ Verbs ============ */
 void verb_ensure(struct step *s);        /* executor_ensure.c */
+void verb_template(struct step *s);      /* likewise: TEMPLATE and TRY_TEMPLATE */
 void verb_ensure_anchor(struct step *s); /* executor_anchor.c */
 void verb_destroy_anchor(struct step *s);
 /*

@@ -210,6 +210,13 @@ goes_on(const struct step *s)
 	       d->attempt == s->op.attempt && d->instance.len == 0;
 }
 
+/* The run that goes on is repeated: another one has an end. */
+static bool
+is_repeated(const struct bgdbops *d)
+{
+	return d->retries > 0 && d->finished_at.len == 0;
+}
+
 static bool
 may_claim(const struct step *s)
 {
@@ -221,7 +228,7 @@ may_claim(const struct step *s)
 		return d->cleanup == CHOICE_dbops_cleanup_DUE ||
 		       d->cleanup == CHOICE_dbops_cleanup_RUNNING;
 	return !d->meta.deleting && d->phase <= CHOICE_dbops_phase_SCHEDULED &&
-	       (dbops_info[d->op].repeatable || d->phase != CHOICE_dbops_phase_PENDING);
+	       (dbops_info[d->op].repeatable || !is_repeated(d));
 }
 
 static void
@@ -303,7 +310,7 @@ claim_run(struct step *s, struct dbops_status *st)
 	st->message = st->step = st->next_run = STR("");
 	if (s->dbops.cron.len > 0)
 		st->next_run = s->dbops.next_run;
-	s->fresh = s->dbops.phase != CHOICE_dbops_phase_PENDING;
+	s->fresh = !is_repeated(&s->dbops);
 	if (!s->fresh)
 		return;
 	st->started_at = str_of(st->now);
@@ -332,7 +339,9 @@ claim(struct step *s)
 		st.cleanup = CHOICE_dbops_cleanup_RUNNING;
 	else if (!goes_on(s))
 		claim_run(s, &st);
-	else if (all > 0)
+	else
+		st.message = STR("");
+	if (goes_on(s) && all > 0)
 		st.percent = done >= all ? 100 : done * 100 / all;
 	st.attempt = s->op.attempt;
 	st.instance = str_of(s->name);

@@ -246,8 +246,11 @@ report_end(struct step *s, const struct bginstance *i, struct dbops_status *st)
 	st->reason = s->op.reason;
 	st->finished_at = str_of(st->now);
 	st->step = st->next_run = STR("");
-	if (s->op.phase == CHOICE_dbops_phase_SUCCEEDED)
+	if (s->op.phase == CHOICE_dbops_phase_SUCCEEDED) {
 		st->percent = 100;
+		if (!runs) /* nothing was due */
+			st->started_at = st->finished_at;
+	}
 	if (runs)
 		st->results = results_of(s, i);
 	if (runs && s->op.cleanup)

@@ -1,8 +1,8 @@
 /*
- * ENSURE of what a cluster runs with: POST what is believed absent, else GET, compare, and patch a
- * difference. Nothing is written when nothing differs. The anchor and the Secrets have their own
- * files. An object of that name without our label and owner annotation is foreign and left alone;
- * one of an earlier cluster of this name, which is gone, is taken over.
+ * ENSURE of what a cluster runs with, and TEMPLATE: POST what is believed absent, else GET,
+ * compare, and patch a difference. Nothing is written when nothing differs. The anchor and the
+ * Secrets have their own files. An object of that name without our label and owner annotation is
+ * foreign and left alone; one of an earlier cluster of this name, which is gone, is taken over.
  */
 #include "objects/objects.h"
 #include "workers/executor.h"
@@ -49,24 +49,54 @@ on_written(struct step *s, const struct kube_reply *r)
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s went away", s->sent.what,
 		    s->name);
 	else if (step_parse_object(s, r, s->name, &j, &m)) {
-		step_saw(s, &m);
+		if (s->req.verb != CHOICE_verb_TRY_TEMPLATE) /* else it is as it was */
+			step_saw(s, &m);
 		step_end_done(s);
 	}
 }
 
+/*
+ * Pods that are there were made from the stored template. As long as the spec asks for another one,
+ * ENSURE leaves it to them, so that one that is lost comes back as it was: TEMPLATE is for the
+ * moment when pods are to be replaced (DESIGN 8). False: the step has ended.
+ */
+static bool
+choose_part(struct step *s, const struct json *j, enum patch_part *part)
+{
+	struct statefulset_view v;
+	struct err e;
+
+	*part = PATCH_WHOLE;
+	if (s->req.child != CHILD_STATEFULSET)
+		return true;
+	if (s->req.verb != CHOICE_verb_ENSURE) {
+		*part = PATCH_TEMPLATE;
+		return true;
+	}
+	if (decode_statefulset(j, json_root(j), &s->arena, &v, &e) == -1) {
+		step_end_err(s, &e);
+		return false;
+	}
+	if (v.replicas > 0 && model_replicas(&s->cluster) > 0 &&
+	    v.pod_inputs != model_pod_inputs(s->cluster.hash))
+		*part = PATCH_BUT_TEMPLATE;
+	return true;
+}
+
 static void
-compare(struct step *s, const struct object_meta *m, struct str seen)
+compare(struct step *s, const struct json *j, const struct object_meta *m, struct str seen)
 {
 	struct guard guard = patch_guard(m);
 	struct buf rendered, body;
+	enum patch_part part;
 	struct err e;
 	int changed;
 
-	if (!render(s, false, seen, &rendered))
+	if (!choose_part(s, j, &part) || !render(s, false, seen, &rendered))
 		return;
 	buf_init(&body, HTTP_BODY_MAX);
-	changed =
-	    patch_child(&body, s->req.child, &guard, buf_view(&rendered), seen, &s->arena, &e);
+	changed = patch_child(
+	    &body, s->req.child, part, &guard, buf_view(&rendered), seen, &s->arena, &e);
 	buf_free(&rendered);
 	if (changed == 1) {
 		step_patch(s, child_kind(s), s->name, NULL, &body, on_written);
@@ -86,7 +116,10 @@ on_seen(struct step *s, const struct kube_reply *r)
 	struct json j;
 
 	if (step_replied(r, 404)) {
-		if (s->posted)
+		if (s->req.verb != CHOICE_verb_ENSURE)
+			step_end(s, CHOICE_step_code_GONE, REASON_NONE, "%s %s is not there",
+			    s->sent.what, s->name);
+		else if (s->posted)
 			step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s comes and goes",
 			    s->sent.what, s->name);
 		else
@@ -101,8 +134,11 @@ on_seen(struct step *s, const struct kube_reply *r)
 	else if (m.deleting)
 		step_end(s, CHOICE_step_code_RETRY, REASON_NONE, "%s %s is being deleted",
 		    s->sent.what, s->name);
+	else if (s->req.verb != CHOICE_verb_ENSURE && !uid_eq(&m.uid, &s->req.target))
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s is another one now",
+		    s->sent.what, s->name);
 	else
-		compare(s, &m, r->body);
+		compare(s, &j, &m, r->body);
 }
 
 static void
@@ -155,4 +191,13 @@ verb_ensure(struct step *s)
 		step_get(s, child_kind(s), s->name, on_seen);
 	else
 		make(s);
+}
+
+/* Nothing else of the StatefulSet: how many pods it has is ENSURE's, in the order of the plan. */
+void
+verb_template(struct step *s)
+{
+	s->req.child = CHILD_STATEFULSET;
+	model_child_name(s->name, CHILD_STATEFULSET, s->req.name, 0);
+	step_get(s, KIND_STATEFULSET, s->name, on_seen);
 }

@@ -100,13 +100,14 @@ patch_dbops_finalizers(
 
 /* --- What of a difference may be patched. */
 
-static const char *const statefulset_fixed[] = {
-    "spec.volumeClaimTemplates",
-    "spec.serviceName",
-    "spec.selector",
-    "spec.podManagementPolicy",
-    "metadata.annotations." ANNOTATION_STORAGE_INPUTS,
-    NULL,
+#define STATEFULSET_FIXED                                                                          \
+	"spec.volumeClaimTemplates", "spec.serviceName", "spec.selector",                          \
+	    "spec.podManagementPolicy", "metadata.annotations." ANNOTATION_STORAGE_INPUTS
+static const char *const statefulset_fixed[][10] = {
+    [PATCH_WHOLE] = {STATEFULSET_FIXED, NULL},
+    [PATCH_BUT_TEMPLATE] = {STATEFULSET_FIXED, "spec.template", NULL},
+    [PATCH_TEMPLATE] = {STATEFULSET_FIXED, "metadata", "spec.replicas", "spec.updateStrategy",
+	"spec.persistentVolumeClaimRetentionPolicy", NULL},
 };
 /* Its data is written key by key, by the verbs that know what it means. */
 static const char *const anchor_fixed[] = {"data", NULL};
@@ -213,7 +214,7 @@ cut_and_guard(struct cut *c, struct buf *out, const struct guard *g)
 		return 0;
 	metadata = json_get(c->j, root, STR("metadata"));
 	open_patch(&w, out, g);
-	if (json_type(c->j, metadata) == JSON_T_OBJECT)
+	if (json_type(c->j, metadata) == JSON_T_OBJECT && !is_fixed(c, "metadata"))
 		put_members(c, &w, metadata, "metadata");
 	jw_end(&w);
 	for (int k = json_first(c->j, root); k != JSON_NONE; k = json_next(c->j, k))
@@ -268,11 +269,12 @@ diff_and_cut(
 }
 
 int
-patch_child(struct buf *out, enum child c, const struct guard *g, struct str rendered,
-    struct str seen, struct arena *a, struct err *e)
+patch_child(struct buf *out, enum child c, enum patch_part part, const struct guard *g,
+    struct str rendered, struct str seen, struct arena *a, struct err *e)
 {
-	struct cut cut = {
-	    .fixed = c == CHILD_STATEFULSET ? statefulset_fixed : nothing_fixed, .a = a, .e = e};
+	struct cut cut = {.fixed = c == CHILD_STATEFULSET ? statefulset_fixed[part] : nothing_fixed,
+	    .a = a,
+	    .e = e};
 
 	return diff_and_cut(&cut, out, g, rendered, seen);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define WRITE_QUERY "fieldValidation=Strict&fieldManager=bestgres"
+#define DRY_RUN "&dryRun=All"
 
 static void
 drop_body(struct buf *body)
@@ -100,8 +101,8 @@ step_post(
 {
 	char path[HTTP_PATH_MAX];
 
-	kube_path(path, k, s->req.namespace, NULL, NULL,
-	    dry_run ? WRITE_QUERY "&dryRun=All" : WRITE_QUERY);
+	kube_path(
+	    path, k, s->req.namespace, NULL, NULL, dry_run ? WRITE_QUERY DRY_RUN : WRITE_QUERY);
 	remember(s, kind_info[k].name, name);
 	send_request(s, KUBE_POST, path, KUBE_JSON, body, next);
 }
@@ -112,7 +113,8 @@ step_patch(struct step *s, enum kind k, const char *name, const char *sub, struc
 {
 	char path[HTTP_PATH_MAX];
 
-	kube_path(path, k, s->req.namespace, name, sub, WRITE_QUERY);
+	kube_path(path, k, s->req.namespace, name, sub,
+	    s->req.verb == CHOICE_verb_TRY_TEMPLATE ? WRITE_QUERY DRY_RUN : WRITE_QUERY);
 	remember(s, kind_info[k].name, name);
 	send_request(s, KUBE_PATCH, path, KUBE_MERGE_PATCH, body, next);
 }

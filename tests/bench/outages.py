@@ -2,6 +2,7 @@
 rows lost over random disruptions; requests per change. Both in synchronous mode. For bench.py.
 """
 import base64
+import collections
 import http.client
 import json
 import random
@@ -10,7 +11,7 @@ import time
 
 from cluster import Writer, apply, audit, audit_position, bgcluster, get, kill, kubectl, patch, pod_pids, pod_process, secret, wait, wait_ready, worker_pid
 
-SWITCHOVERS, DEATHS, ROLLS, DISRUPTIONS = 20, 5, 3, 100
+SWITCHOVERS, DEATHS, ROLLS, DISRUPTIONS = 20, 10, 20, 100
 
 
 class Side:
@@ -191,6 +192,12 @@ def bench_disruptions(row, ns, install, remove_ours):
     remove_ours()
 
 
+def describe(r):
+    """Who did what to which object."""
+    ref = r["objectRef"]
+    return (r["userAgent"].split("/")[0], r["verb"], ref["resource"] + ("/" + ref["subresource"] if "subresource" in ref else ""), ref.get("name", ""))
+
+
 def bench_changes(row, ns, install, is_write, remove_ours):
     """Requests that change anything, for one changed field; Patroni's own and Events not counted."""
     install([ns])
@@ -213,4 +220,6 @@ def bench_changes(row, ns, install, is_write, remove_ours):
         writes = [r for r in audit(start)[0] if is_write(r)]
         must = objects + pods + 2 * 3 + 6
         row(f"mutating requests to change {what}", str(len(writes)), f"<= {must}", met=len(writes) <= must)
+        for (agent, verb, resource, name), n in sorted(collections.Counter(map(describe, writes)).items()):
+            print(f"      {n} {agent} {verb} {resource} {name}", flush=True)
     remove_ours()

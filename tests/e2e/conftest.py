@@ -1,29 +1,25 @@
 """Fixtures: the operator installed once, a namespace of its own for each test that wants one, evidence when a test fails."""
 import os
-import subprocess
+import pathlib
+import re
 import time
 
 import pytest
 import yaml
 
-from cluster import ENV, KUBECTL, ROOT, STATE, SYSTEM, delete, get, kubectl, wait
+from clean import clean, delete_clusters, evidence_or_why_not, mend_namespace, namespace_objects, render
+from cluster import ROOT, STATE, SYSTEM, again, kubectl
 
 NAMESPACES = [f"e2e-{n}" for n in range(8)]  # what the operator serves; each test takes the next free one
+EVIDENCE = ROOT / "build/log/evidence"
 
 
-def render(path):
-    return subprocess.run([KUBECTL, "kustomize", str(path)], env=ENV, capture_output=True, text=True, check=True).stdout
+# In a group that runs in parallel what is short comes last, so that no process is left alone with something long.
+SHORT = ("test_create", "test_heal", "test_mistakes", "test_security", "test_schema")
 
 
-def namespace_objects(ns):
-    """A data namespace with the tenant's Roles, PSA restricted."""
-    objs = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns, "labels": {
-        "pod-security.kubernetes.io/enforce": "restricted"}}}]
-    for o in yaml.safe_load_all(render(ROOT / "deploy/tenant")):
-        if o["kind"] in ("Role", "RoleBinding"):
-            o["metadata"]["namespace"] = ns
-            objs.append(o)
-    return objs
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: SHORT.index(item.path.stem) if item.path.stem in SHORT else -1)
 
 
 def pytest_configure(config):
@@ -33,9 +29,10 @@ def pytest_configure(config):
 
 
 def install():
+    crds = list(yaml.safe_load_all(render(ROOT / "crds")))
     kubectl("apply", "-k", str(ROOT / "crds"))
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/bgclusters.bestgres.io", "crd/bginstances.bestgres.io", "crd/bgdbops.bestgres.io")
-    subprocess.run([str(ROOT / "tests/cluster/images.sh"), str(STATE), str(ROOT / "build/bestgres.tar")], check=True)
+    kubectl("wait", "--for=condition=Established", "--timeout=100s", *(f"crd/{c['metadata']['name']}" for c in crds))
+    again([str(ROOT / "tests/cluster/images.sh"), str(STATE), str(ROOT / "build/bestgres.tar")])
     objs = list(yaml.safe_load_all(render(ROOT / "deploy/operator")))
     for o in objs:
         if o["kind"] == "Deployment":
@@ -46,16 +43,7 @@ def install():
     for ns in NAMESPACES:
         objs += namespace_objects(ns)
     kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objs))
-    kubectl("-n", SYSTEM, "rollout", "status", "deployment/bestgres-operator", "--timeout=120s", timeout=130)
-
-
-def clean(ns):
-    for o in get("bgc", ns=ns) or []:
-        delete("bgc", o["metadata"]["name"], ns)
-    wait(f"the BGClusters of {ns} to go", lambda: not get("bgc", ns=ns), 120)
-    for kind in ("pod", "pvc", "configmap", "secret", "service"):
-        kubectl("delete", kind, "-n", ns, "--all", "--wait=false", "--grace-period=1", check=False)
-    wait(f"the pods of {ns} to go", lambda: not get("pods", ns=ns), 120)
+    kubectl("-n", SYSTEM, "rollout", "status", "deployment/bestgres-operator", "--timeout=300s", timeout=310)
 
 
 @pytest.fixture(scope="session")
@@ -68,50 +56,91 @@ def ns_shared():
 
 
 _next = iter(range(10 ** 6))
+_taken = None  # the namespace of the test that runs: evidence is of it
+_used = {}  # namespace: None, or the test that failed in it last
+_forced = []  # what clusters had to be ended by force, though their test had passed
 
 
 def next_namespace():
     """Parallel workers take different ones: worker k of n every n-th."""
+    global _taken
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     mine = NAMESPACES[worker::int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
-    return mine[next(_next) % len(mine)]
+    _taken = mine[next(_next) % len(mine)]
+    return _taken
+
+
+def empty(name):
+    """Waits until a namespace is empty. What a failed test left that had to be ended by force is that test's error, and was said there."""
+    try:
+        clean(name)
+    except AssertionError as e:
+        if not str(e).startswith("ended by force"):
+            raise
+        if _used.get(name) is None:
+            _forced.append(str(e))
+    _used.pop(name, None)
+
+
+def served_namespace():
+    """Of the last test in a namespace, the clusters go while other tests run in other namespaces; before the next test in it, all is gone."""
+    name = next_namespace()
+    mend_namespace(name)
+    empty(name)
+    _used[name] = None
+    yield name
+    delete_clusters(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emptied():
+    """Clusters that do not go when they are deleted fail the run, whichever test made them."""
+    yield
+    for name in list(_used):
+        empty(name)
+    assert not _forced, "\n".join(_forced)
 
 
 @pytest.fixture
-def ns(request):
+def ns():
     """A data namespace without clusters in it."""
-    name = next_namespace()
-    clean(name)
-    yield name
-    report = getattr(request.node, "report_call", None)
-    if report is not None and report.failed:
-        evidence(name)
-    clean(name)
+    yield from served_namespace()
 
 
 @pytest.fixture(scope="module")
 def ns_module():
     """A data namespace for all tests of a module."""
-    name = next_namespace()
-    clean(name)
-    yield name
-    clean(name)
+    yield from served_namespace()
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
+    """Before anything is cleaned up; it goes with the report, from a parallel worker as well."""
     outcome = yield
-    setattr(item, f"report_{call.when}", outcome.get_result())
+    report = outcome.get_result()
+    if report.failed and _taken and call.excinfo.type is not KeyboardInterrupt:
+        _used[_taken] = item.nodeid
+        report.user_properties.append(("evidence", evidence_or_why_not(_taken)))
 
 
-def evidence(ns):
-    """What a person would look at first."""
-    for args in (["-n", ns, "get", "bgc,bgi,sts,pods,pvc,svc", "-o", "wide"], ["-n", ns, "get", "bgc,bgi", "-o", "yaml"],
-                 ["-n", ns, "get", "events", "--sort-by=.lastTimestamp"],
-                 ["-n", SYSTEM, "logs", "deployment/bestgres-operator", "--tail=80"]):
-        print("$ kubectl", " ".join(args))
-        print(kubectl(*args, check=False).stdout[-6000:])
-    for pod in get("pods", ns=ns) or []:
-        name = pod["metadata"]["name"]
-        print("$ kubectl logs", name)
-        print(kubectl("-n", ns, "logs", name, "--tail=40", check=False).stdout[-4000:])
+def failed_reports(terminalreporter):
+    return terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
+
+
+def first_error(report):
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash else str(report.longrepr)
+    return " ".join(text.split("\n", 1)[0].split())[:300]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Evidence at the end, where it survives in a log that is cut, and in a file of its own; for run.sh, what failed, a line each."""
+    for report in failed_reports(terminalreporter):
+        for text in [v for k, v in report.user_properties if k == "evidence"][-1:]:
+            terminalreporter.section(f"evidence: {report.nodeid} ({report.when})")
+            terminalreporter.write_line(text)
+            EVIDENCE.mkdir(parents=True, exist_ok=True)
+            (EVIDENCE / (re.sub(r"[^\w.-]+", "_", report.nodeid.split("/")[-1]) + f".{report.when}.log")).write_text(text)
+    if "E2E_FAILED" in os.environ:
+        lines = {report.nodeid: first_error(report) for report in reversed(failed_reports(terminalreporter))}
+        pathlib.Path(os.environ["E2E_FAILED"]).write_text("".join(f"{name}\t{error}\n" for name, error in sorted(lines.items())))

@@ -1,5 +1,5 @@
 """Deletion in order: data kept or destroyed as deletionPolicy says; a deleted namespace ends by itself."""
-from conftest import namespace_objects
+from clean import namespace_objects
 from cluster import apply, bgcluster, delete, get, kubectl, patch, sql, wait, wait_ready
 
 DATA = [("pvc", "pgdata-demo-0"), ("secret", "demo-credentials"), ("secret", "demo-app"), ("configmap", "demo-data"), ("configmap", "demo-config")]

@@ -16,8 +16,8 @@ ROLES = ["broker", "watcher", "reconciler", "executor"]
 pytestmark = pytest.mark.alone
 
 
-def wait_worker(role, old=None, seconds=10):
-    return wait(f"the {role} to be back", lambda: (lambda p: p if p and p != old else None)(worker_pid(role)), seconds, 0.02)
+def wait_worker(role, old=None, seconds=20):
+    return wait(f"the {role} to be back", lambda: (lambda p: p if p and p != old else None)(worker_pid(role)), seconds, 0.02, measured=True)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -48,13 +48,13 @@ def test_worker_is_back_and_acts_on_what_changed_meanwhile(ns):
         kill(pid, signal.SIGSTOP)
         patch("bgc", "demo", ns, {"spec": {"services": {"readWrite": {"annotations": {"role": role}}}}})
         kill(pid)
-        wait(f"the change, after {role} was killed", lambda: get("service", "demo-rw", ns)["metadata"]["annotations"].get("role") == role, 10)
+        wait(f"the change, after {role} was killed", lambda: get("service", "demo-rw", ns)["metadata"]["annotations"].get("role") == role, 30, measured=True)
 
 
 def test_hung_worker_is_noticed(ns):
     pid = worker_pid("reconciler")
     kill(pid, signal.SIGSTOP)
-    wait_worker("reconciler", pid, 20)
+    wait_worker("reconciler", pid, 45)
     apply(bgcluster(), ns)
     wait_ready("demo", ns)
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from cluster import ROOT, STATE, SYSTEM, apply, get, kubectl, wait
-from conftest import render
+from clean import render
 
 pytestmark = pytest.mark.alone
 

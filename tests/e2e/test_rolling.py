@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cluster import (Writer, apply, bgcluster, condition, connect, get, kill, patch, primary, wait, wait_ready, worker_pid)
+from cluster import (Writer, apply, bgcluster, condition, connect, delete, get, kill, patch, primary, wait, wait_ready, worker_pid)
 
 
 def three(ns, **spec):
@@ -56,7 +56,8 @@ def test_resources_replicas_first_then_switchover_then_the_old_primary(ns):
     assert all(made[name] <= made[old] for name in made), f"the old primary {old} was last: {made}"
     assert primary("demo", ns) != old
     assert w.lost() == []
-    events = [e for e in get("events", ns=ns) if e["reason"] == "PrimaryChanged"]
+    uid = get("bgc", "demo", ns)["metadata"]["uid"]
+    events = [e for e in get("events", ns=ns) if e["reason"] == "PrimaryChanged" and e["involvedObject"]["uid"] == uid]
     assert len(events) == 1, "one switchover, not one a pod"
 
 
@@ -125,6 +126,45 @@ def test_window_is_waited_for(ns):
     patch("bgc", "demo", ns, {"spec": {"maintenanceWindows": [far, window(-2, 4)[0]]}})
     wait_rolled(ns, "20m")
     assert not set(before.values()) & set(uids(ns).values())
+
+
+def template_cpu(ns):
+    return get("sts", "demo", ns)["spec"]["template"]["spec"]["containers"][0]["resources"].get("requests", {}).get("cpu")
+
+
+def test_pod_that_is_lost_outside_the_windows_comes_back_as_it_was(ns):
+    far, _ = window(6)
+    three(ns, maintenanceWindows=[far], resources={"requests": {"cpu": "10m"}})
+    before = uids(ns)
+    patch("bgc", "demo", ns, {"spec": {"resources": {"requests": {"cpu": "20m"}}, "inheritedMetadata": {"labels": {"team": "x"}}}})
+    wait("it is said", lambda: condition("demo", ns, "Progressing").get("reason") == "RolloutPending", 60)
+    wait("other objects to follow at once", lambda: get("sts", "demo", ns)["metadata"]["labels"].get("team") == "x", 60)
+    assert template_cpu(ns) == "10m"
+    lost = next(name for name in before if name != primary("demo", ns))
+    delete("pod", lost, ns, wait=True)
+    wait("another pod", lambda: uids(ns).get(lost, before[lost]) != before[lost], 120)
+    wait_ready("demo", ns, 180)
+    assert set(cpu(ns).values()) == {"10m"} and template_cpu(ns) == "10m"
+    assert [name for name, uid in uids(ns).items() if before[name] != uid] == [lost], "the others stay"
+    assert not any("team" in p["metadata"]["labels"] for p in pods(ns).values())
+    lost = primary("demo", ns)
+    delete("pod", lost, ns, wait=True)
+    wait("three pods again", lambda: len(cpu(ns)) == 3 and before[lost] not in uids(ns).values(), 120)
+    wait_ready("demo", ns, 180)
+    assert set(cpu(ns).values()) == {"10m"} and template_cpu(ns) == "10m", "the primary too"
+    patch("bgc", "demo", ns, {"spec": {"maintenanceWindows": [far, window(-2, 4)[0]]}})
+    wait_rolled(ns, "20m", 240)
+    assert all(p["metadata"]["labels"].get("team") == "x" for p in pods(ns).values())
+    patch("bgc", "demo", ns, {"spec": {"inheritedMetadata": None, "maintenanceWindows": [far]}})
+    wait("the label to go where no pod is needed for it", lambda: "team" not in get("sts", "demo", ns)["metadata"]["labels"], 60)
+    assert get("sts", "demo", ns)["spec"]["template"]["metadata"]["labels"].get("team") == "x"
+    patch("bgc", "demo", ns, {"spec": {"updateStrategy": "OnDemand"}})
+    wait("the template to lose it as well", lambda: "team" not in get("sts", "demo", ns)["spec"]["template"]["metadata"]["labels"], 60)
+    lost = next(name for name in before if name != primary("demo", ns))
+    old = uids(ns)[lost]
+    delete("pod", lost, ns, wait=True)
+    wait("what the user deletes to come back new", lambda: uids(ns).get(lost, old) != old and "team" not in pods(ns)[lost]["metadata"]["labels"], 120)
+    wait_ready("demo", ns, 180)
 
 
 def test_parameters_that_need_a_restart_in_the_right_order(ns):

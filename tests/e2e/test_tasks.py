@@ -342,9 +342,11 @@ def test_cleanup_removes_what_a_run_left(shop):
 
 
 def test_repack(shop):
+    psql(shop, "app", "DROP EXTENSION IF EXISTS pg_repack")
     fails(shop, "Repack", "extension pg_repack is not in database", databases=["app"], tables=["x"])
-    psql(shop, "app", "CREATE EXTENSION pg_repack; CREATE TABLE loose (i int); DELETE FROM x WHERE id % 4 = 0")
-    s = works(shop, "Repack", databases=["app"], tables=["x"])
+    psql(shop, "app", "CREATE EXTENSION pg_repack; CREATE TABLE loose (i int); CREATE TABLE bloated (id int PRIMARY KEY, t text); "
+                      "INSERT INTO bloated SELECT g, repeat('x', 500) FROM generate_series(1, 5000) g; DELETE FROM bloated WHERE id % 2 = 0")
+    s = works(shop, "Repack", databases=["app"], tables=["bloated"])
     assert s["sizeAfter"] < s["sizeBefore"], s
     fails(shop, "Repack", "public.loose as it was", databases=["app"], tables=["loose"])
 
@@ -356,7 +358,7 @@ def repack_left(ns):
 
 def test_killed_repack_leaves_nothing(shop):
     """pg_repack has made its log and trigger when it waits for the transactions that were there before."""
-    psql(shop, "app", "CREATE TABLE IF NOT EXISTS big (id int PRIMARY KEY, t text); "
+    psql(shop, "app", "CREATE EXTENSION IF NOT EXISTS pg_repack; CREATE TABLE IF NOT EXISTS big (id int PRIMARY KEY, t text); "
                       "INSERT INTO big SELECT g, repeat('x', 500) FROM generate_series(1, 300000) g ON CONFLICT DO NOTHING")
     id = tell(shop, "Repack", databases=["app"], tables=["big"])
     wait("its log", lambda: "1" in repack_left(shop), 60, every=0.05)

@@ -89,7 +89,7 @@ claim(struct plan_dbops *d)
 	if (s->cleanup)
 		d->cleanup = CHOICE_dbops_cleanup_RUNNING;
 	else if (d->phase != CHOICE_dbops_phase_RUNNING) {
-		if (d->phase != CHOICE_dbops_phase_PENDING) {
+		if (d->retries == 0 || d->finished_s != 0) {
 			d->started_s = world.unix_s;
 			d->finished_s = 0;
 			d->restarted = d->retries = 0;

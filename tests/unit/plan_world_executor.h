@@ -67,10 +67,32 @@ render(enum child c, struct object *o, unsigned ordinal)
 	o->owner = w.cluster.uid;
 	o->inputs = wanted_inputs(c);
 	if (c == CHILD_STATEFULSET) {
+		if (created || w.replicas == 0 || replicas_wanted() == 0)
+			w.pod_inputs = model_pod_inputs(w.hash);
 		w.replicas = replicas_wanted();
-		w.pod_inputs = model_pod_inputs(w.hash);
 	}
 	touch(o, true);
+}
+
+/* Pods that are lost come back from it. */
+static struct plan_answer
+do_template(const struct plan_sent *s)
+{
+	struct object *o = &w.child[CHILD_STATEFULSET];
+
+	if (w.cluster.deleting || !w.finalizer)
+		return answer(CHOICE_step_code_DENIED);
+	if (!o->present)
+		return answer(CHOICE_step_code_GONE);
+	if (!uid_eq(&o->uid, &s->target))
+		return answer(CHOICE_step_code_CONFLICT);
+	if (o->deleting)
+		return answer(CHOICE_step_code_RETRY);
+	if (s->verb == CHOICE_verb_TEMPLATE && w.pod_inputs != model_pod_inputs(w.hash)) {
+		w.pod_inputs = model_pod_inputs(w.hash);
+		touch(o, true);
+	}
+	return saw(o, CHILD_STATEFULSET);
 }
 
 static bool
@@ -232,6 +254,8 @@ do_replace(const struct plan_sent *s)
 		if (p->inputs == model_pod_inputs(w.hash) || ready_pods() < w.instances ||
 		    (w.instances > 1 && find_leader() == s->ordinal))
 			return answer(CHOICE_step_code_CONFLICT);
+		if (w.pod_inputs == p->inputs && !w.child[CHILD_STATEFULSET].due)
+			broken("a pod that serves is replaced, and comes back as it was");
 		w.rolled++;
 	}
 	p->terminating = p->present;
@@ -370,6 +394,9 @@ execute(const struct plan_step *p, uint64_t generation)
 		return do_finalizer(s);
 	case CHOICE_verb_ENSURE:
 		return do_ensure(s);
+	case CHOICE_verb_TEMPLATE:
+	case CHOICE_verb_TRY_TEMPLATE:
+		return do_template(s);
 	case CHOICE_verb_ORPHAN_STATEFULSET:
 		if (w.child[CHILD_STATEFULSET].present &&
 		    uid_eq(&w.child[CHILD_STATEFULSET].uid, &s->target)) {
@@ -443,13 +470,13 @@ check_step(const struct plan_sent *s)
 		broken("something is removed before every list was complete");
 	if ((s->verb == CHOICE_verb_DELETE || s->verb == CHOICE_verb_REPLACE_POD ||
 		s->verb == CHOICE_verb_SWITCHOVER || s->verb == CHOICE_verb_RESTART ||
-		s->verb == CHOICE_verb_REINIT || s->verb == CHOICE_verb_REPLACE_PVC ||
-		s->verb == CHOICE_verb_ORPHAN_STATEFULSET) &&
+		s->verb == CHOICE_verb_TEMPLATE || s->verb == CHOICE_verb_REINIT ||
+		s->verb == CHOICE_verb_REPLACE_PVC || s->verb == CHOICE_verb_ORPHAN_STATEFULSET) &&
 	    uid_none(&s->target))
 		broken("a removal names no target");
 	if (w.plan.wanted.deleting &&
-	    (s->verb == CHOICE_verb_ENSURE || s->verb == CHOICE_verb_ADD_FINALIZER ||
-		s->verb == CHOICE_verb_RELEASE))
+	    (s->verb == CHOICE_verb_ENSURE || s->verb == CHOICE_verb_TEMPLATE ||
+		s->verb == CHOICE_verb_ADD_FINALIZER || s->verb == CHOICE_verb_RELEASE))
 		broken("something is made for a cluster that is being deleted");
 }
 

@@ -1,5 +1,5 @@
 /*
- * What an instance reports, and when: two writes in a normal start, at once what matters, late what
+ * What an instance reports, and when: one write in a normal start, at once what matters, late what
  * passes.
  */
 #include "instance/view.h"
@@ -20,6 +20,9 @@ begin(void)
 	    .locked = true,
 	    .disk_known = true,
 	    .pgdata_empty = true,
+	    .pod_inputs = "",
+	    .operation_id = "",
+	    .operation_message = "",
 	    .init_text = "",
 	    .postgres_version = "17.2",
 	    .bin_dir = "/usr/lib/postgresql/17/bin",
@@ -28,6 +31,17 @@ begin(void)
 	    .bootstrap_text = "",
 	    .max_lag = 1048576,
 	    .config_generation = 1};
+}
+
+/* Another pod, of which stored knows nothing. */
+static void
+begin_again(const char *pod)
+{
+	struct report last = stored;
+
+	begin();
+	stored = last;
+	in.pod_uid = pod;
 }
 
 static bool
@@ -61,8 +75,9 @@ test_primary(void)
 	in.disk_known = false;
 	CHECK(!writes(), "before the disk was looked at there is nothing to say");
 	in.disk_known = true;
-	CHECK(at_once() && r.state == CHOICE_instance_state_STARTING && r.pgdata_empty,
-	    "the first word");
+	CHECK(writes() && report_damp_ms(&stored, &r) == REPORT_START_MS &&
+		  r.state == CHOICE_instance_state_STARTING && r.pgdata_empty,
+	    "the first word waits: it may serve by then");
 	stored = r;
 	v.known = true;
 	v.system_identifier = 42;
@@ -77,9 +92,41 @@ test_primary(void)
 	in.config_generation = 1;
 	CHECK(at_once() && report_serves(&r) && !r.pgdata_empty &&
 		  strcmp(r.system_identifier, "42") == 0,
-	    "the second word");
+	    "what it serves as is the next");
 	stored = r;
 	CHECK(!writes(), "and silence");
+	in.config_generation = 2;
+	CHECK(writes(), "a configuration that was applied is told");
+}
+
+/* A pod that takes the place of another one: what that said last is stored. */
+static void
+test_next_pod(void)
+{
+	begin();
+	runs(false);
+	v.streaming = v.near = true;
+	in.operation_id = "x";
+	in.operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	(void)writes();
+	stored = r;
+	begin_again("7d444840-9dc0-41d1-b245-5ffdce74fad2");
+	CHECK(
+	    writes() && report_damp_ms(&stored, &r) == REPORT_START_MS, "that it starts can wait");
+	runs(false);
+	CHECK(report_damp_ms(&stored, &r) > 0, "so can what is not streaming yet");
+	v.streaming = v.near = true;
+	CHECK(at_once(), "that it serves is its first word, and told at once");
+	stored = r;
+	CHECK(!writes(), "once");
+	in.config_generation = 2;
+	CHECK(!writes(), "of a replica's configuration nobody asks");
+	v.timeline = v.leader_timeline = 2;
+	CHECK(writes() && r.config_generation == 2, "but it goes along");
+	begin_again("0b5f3bd2-8c4e-4f0e-9d43-6b7d0a3c51e7");
+	in.disk_reason = REASON_POSTGRES_MISSING;
+	CHECK(at_once() && r.state == CHOICE_instance_state_FAILED,
+	    "what is in its way is told at once");
 }
 
 static void
@@ -131,6 +178,47 @@ test_roles(void)
 	stored = r;
 	runs(true);
 	CHECK(at_once() && r.role == CHOICE_instance_role_PRIMARY, "a promotion too");
+	in.bootstrapped = false;
+	CHECK(!at_once() && report_damp_ms(&stored, &r) == REPORT_LEADS_MS,
+	    "where something is missing a moment is waited, so that it is one write");
+}
+
+/* What the operator told this pod to do. */
+static void
+test_operation(void)
+{
+	begin();
+	runs(false);
+	v.streaming = v.near = v.pending_restart = true;
+	(void)writes();
+	stored = r;
+	in.operation_id = "x";
+	in.operation_phase = CHOICE_operation_phase_RUNNING;
+	CHECK(at_once(), "that it begins, where that is to be noted first");
+	in.operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	v.streaming = v.near = false;
+	CHECK(writes() && !at_once(), "that it has ended waits until the server serves again");
+	v.streaming = v.near = true;
+	CHECK(!at_once(), "and is rid of what it was restarted for");
+	v.pending_restart = false;
+	CHECK(at_once() && !r.pending_restart, "and is one write with that");
+	stored = r;
+	CHECK(!writes(), "once");
+	runs(true);
+	in.bootstrapped = true;
+	(void)writes();
+	stored = r;
+	in.operation_id = "y";
+	v.running = v.streaming = false;
+	CHECK(writes() && !at_once() && r.role == CHOICE_instance_role_NONE,
+	    "who has handed over as he was told says so when he follows, or a little later");
+	runs(false);
+	v.streaming = v.near = true;
+	CHECK(at_once() && r.role == CHOICE_instance_role_REPLICA, "in one write");
+	in.operation_phase = CHOICE_operation_phase_FAILED;
+	in.operation_message = "refused";
+	v.streaming = false;
+	CHECK(at_once() && r.reason == REASON_OPERATION_FAILED, "that it failed waits for nothing");
 }
 
 static void
@@ -402,10 +490,12 @@ main(void)
 	test_foreign();
 	test_task();
 	test_primary();
+	test_next_pod();
 	test_adopting();
 	test_replica();
 	test_roles();
 	test_trouble();
+	test_operation();
 	test_rest();
 	test_disk();
 	test_lag();

@@ -143,7 +143,7 @@ begin(void (*const *steps)(struct conn *), enum kind kind)
 	trace[0] = '\0';
 	synced = events = troubles = requests = unauthorized = 0;
 	pause_each = restart_once = stop_once = false;
-	watch_times = (struct watch_times){WATCH_IDLE_MS, 2, 20, 1000};
+	watch_times = (struct watch_times){WATCH_IDLE_MS, 2, 20, 1000, 10};
 	kube = server_kube(1, on_unauthorized);
 	watch_kind(kind);
 }
@@ -439,7 +439,7 @@ test_backoff(void)
 	begin(SCRIPT(refuse_410, refuse_410, refuse_410, refuse_410, refuse_410, refuse_410,
 		  refuse_410, refuse_410),
 	    KIND_BGCLUSTER);
-	watch_times = (struct watch_times){WATCH_IDLE_MS, 20, 10000, 1000};
+	watch_times = (struct watch_times){WATCH_IDLE_MS, 20, 10000, 1000, 10};
 	run_for(0.3);
 	CHECK(requests >= 3 && requests <= 5, "refusals: later and later (20, 40, 80, 160 ms)");
 	CHECK(troubles == 1, "told once");
@@ -453,7 +453,7 @@ test_backoff(void)
 	begin(SCRIPT(events_then_end, events_then_end, events_then_end, events_then_end,
 		  events_then_end, events_then_end),
 	    KIND_BGCLUSTER);
-	watch_times = (struct watch_times){WATCH_IDLE_MS, 20, 10000, 1000};
+	watch_times = (struct watch_times){WATCH_IDLE_MS, 20, 10000, 1000, 10};
 	run_for(0.2);
 	CHECK(requests <= 4, "streams that end cleanly but at once are no reason for haste");
 
@@ -466,6 +466,64 @@ test_backoff(void)
 	kube_kick(kube);
 	run_until(&synced, 1, 2);
 	CHECK(synced == 1, "and a new token ends the wait");
+}
+
+static unsigned
+asked_for(const char *plural)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < requests; i++)
+		n += strstr(paths[i], plural) != NULL;
+	return n;
+}
+
+/* Two watches: one that waits long after a failure, then one that fails once and gets `steps`. */
+static void
+begin_with_one_waiting(void (*waiting)(struct conn *), void (*const *steps)(struct conn *))
+{
+	begin(SCRIPT(waiting), KIND_BGINSTANCE);
+	watch_times = (struct watch_times){WATCH_IDLE_MS, 5000, 5000, 1000, 10};
+	run_until(&troubles, 1, 2); /* it knows, and waits */
+	watch_times.backoff_ms = watch_times.backoff_max_ms = 20;
+	script = steps;
+	watch_kind(KIND_BGCLUSTER);
+}
+
+static void
+test_wake(void)
+{
+	begin_with_one_waiting(close_it, SCRIPT(close_it, initial_ab, initial_ab));
+	run_until(&synced, 2, 2);
+	CHECK(synced == 2 && requests == 4, "a list after a failure: the other need not wait");
+
+	begin_with_one_waiting(refuse_503, SCRIPT(close_it, initial_ab, initial_ab));
+	run_until(&synced, 1, 2);
+	run_for(0.3);
+	CHECK(synced == 1 && requests == 3, "but who was told when to come does not come before");
+
+	begin_with_one_waiting(close_it, SCRIPT(initial_ab, close_it, silent_stream, initial_ab));
+	run_until(&synced, 1, 2);
+	run_for(0.1);
+	CHECK(requests == 2, "no failure before: it shows nothing new");
+	conn_close(current);
+	run_until(&synced, 2, 2);
+	CHECK(
+	    synced == 2 && requests == 5, "a watch that goes on and stands, silent, wakes as well");
+
+	begin_with_one_waiting(
+	    close_it, SCRIPT(close_it, initial_ab, close_it, initial_ab, initial_ab));
+	run_until(&synced, 1, 2);
+	watch_times.backoff_ms = watch_times.backoff_max_ms = 5000;
+	run_until(&requests, 4, 2);
+	script = SCRIPT(initial_ab, initial_ab);
+	kube_watch_restart(watch);
+	run_until(&synced, 2, 2);
+	run_for(0.1);
+	CHECK(synced == 2 && requests == 5, "not again within the longest wait");
+
+	begin_with_one_waiting(close_it, SCRIPT(garbage, garbage, garbage, garbage, garbage));
+	run_until(&requests, 6, 2);
+	CHECK(asked_for("bginstances") == 1, "what is no list wakes nobody");
 }
 
 static void
@@ -686,6 +744,7 @@ main(void)
 	test_reconnect();
 	test_expired();
 	test_backoff();
+	test_wake();
 	test_garbage();
 	test_idle();
 	test_pause();

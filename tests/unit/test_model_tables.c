@@ -147,9 +147,9 @@ test_inputs(void)
 	CHECK(right, "a child's inputs change with its groups and with no other");
 	CHECK(
 	    pods, "a pod's inputs change with POD and META only: nothing else restarts a database");
-	CHECK((child_info[CHILD_STATEFULSET].groups & (1u << GROUP_POD)) != 0 &&
+	CHECK((child_info[CHILD_STATEFULSET].groups & (1u << GROUP_POD)) == 0 &&
 		  (child_info[CHILD_STATEFULSET].groups & (1u << GROUP_META)) != 0,
-	    "and the StatefulSet is rendered from both");
+	    "of what the StatefulSet is rendered from, its template tells by itself");
 }
 
 static const char *const parameters[] = {

@@ -54,6 +54,35 @@ test_creation_stops(void)
 	    "data that is being destroyed is waited for");
 }
 
+/* An operator that has much else to do, or an API server that is slow. */
+static void
+test_first_word(void)
+{
+	start(1);
+	world.now.v += 999;
+	CHECK(next() && step.sent.verb == CHOICE_verb_ADD_FINALIZER,
+	    "what is quickly made is said when it is made");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	world.now.v += 1;
+	CHECK(next() && step.sent.verb == CHOICE_verb_STATUS &&
+		  strcmp(step.status.phase, "Creating") == 0,
+	    "but after a second something is said first");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	CHECK(next() && step.sent.verb == CHOICE_verb_ENSURE, "then it goes on");
+	start(1);
+	CHECK(next(), "what was begun");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_RETRY});
+	CHECK(next() && step.sent.verb == CHOICE_verb_STATUS,
+	    "what is in the way is waited for, and that is said at once");
+	start(1);
+	wanted.status = 77;
+	forget();
+	note_wanted();
+	world.now.v += 5000;
+	CHECK(next() && step.sent.verb == CHOICE_verb_ADD_FINALIZER,
+	    "one of which something is said already has time");
+}
+
 static void
 test_adoption(void)
 {
@@ -377,6 +406,7 @@ main(void)
 {
 	test_creation();
 	test_creation_stops();
+	test_first_word();
 	test_adoption();
 	test_last_primary();
 	test_healing();

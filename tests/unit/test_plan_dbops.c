@@ -133,6 +133,25 @@ test_failures(void)
 	(void)d;
 }
 
+/* Repeated, but it has to wait: that does not make it another run. */
+static void
+test_waiting_to_be_repeated(void)
+{
+	struct plan_dbops *d;
+
+	begin(2);
+	d = add(CHOICE_dbops_op_VACUUM);
+	run();
+	lose_pod(0, CHOICE_instance_role_NONE, CHOICE_instance_state_STARTING);
+	run();
+	pass(5);
+	is(run(), "op0 say Waiting; ", "without a primary it waits");
+	CHECK(d->retries == 1 && d->phase == CHOICE_dbops_phase_WAITING, "but is counted");
+	move_leadership(0, 1);
+	is(run(), "op0 tell 1; ", "then it is repeated");
+	CHECK(d->retries == 1 && d->attempt == 2, "as the second attempt of one run");
+}
+
 static void
 test_timeout(void)
 {
@@ -531,6 +550,7 @@ main(void)
 	test_claim_without_telling();
 	test_lost_pod();
 	test_failures();
+	test_waiting_to_be_repeated();
 	test_timeout();
 	test_restart();
 	test_leadership();

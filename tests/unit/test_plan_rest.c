@@ -174,6 +174,38 @@ test_fence(void)
 	CHECK(!did("StatefulSet"), "and keep their pods");
 }
 
+/* Who takes spec.stop away again and again, and we who put it back, go more and more slowly. */
+static void
+test_undone(void)
+{
+	int64_t waits[7];
+
+	serve(3);
+	wanted.fenced = 2;
+	edit();
+	for (unsigned n = 0; n < 7; n++) {
+		struct plan_report r = c.instance[1].report;
+		int64_t since;
+
+		r.stop = CHOICE_stop_NONE;
+		plan_note_report(&c, 1, &r);
+		since = world.now.v;
+		while (!did("stop-postgresql 1; "))
+			world.now.v = step.again.v;
+		waits[n] = world.now.v - since;
+	}
+	CHECK(waits[0] == 0 && waits[1] == 0, "the first times at once");
+	CHECK(waits[3] >= 500 && waits[6] > 4 * waits[3], "then ever more slowly");
+	STOPPED(1, REPLICA);
+	wanted.fenced = 0;
+	edit();
+	world.now.v += 120000;
+	CHECK(did("release 1; "), "what is wanted next is not held up by that");
+	wanted.fenced = 2;
+	edit();
+	CHECK(did("stop-postgresql 1; "), "nor what is wanted in turn");
+}
+
 static void
 test_smaller(void)
 {
@@ -322,6 +354,7 @@ main(void)
 	test_broken_replica();
 	test_paused();
 	test_fence();
+	test_undone();
 	test_smaller();
 	test_last_words_stay();
 	test_highest_timeline();

@@ -1,4 +1,5 @@
 /* Rolling changes: who is next, what stops it, and what waits for a restart in which order. */
+#include "plan/rule.h"
 #include "tests/unit/plan_script.h"
 
 #define OLD 99 /* the template before */
@@ -105,6 +106,102 @@ test_pods(void)
 	done();
 	comes_back(0, CHOICE_instance_role_REPLICA);
 	CHECK(is_next(CHOICE_verb_NONE, 0), "and that is all");
+}
+
+/* Until that is due, or nothing. gone: demo-2's pod is another one now that has not reported. */
+static bool gone;
+
+static bool
+does(enum choice_verb verb)
+{
+	for (unsigned n = 0; n < 20 && next(); n++) {
+		struct plan_answer a = done_answer();
+
+		if (step.sent.verb == verb)
+			return true;
+		if (step.sent.verb == CHOICE_verb_OBSERVE_POD) {
+			a.ready = !gone || step.sent.ordinal != 2;
+			a.child_uid = a.ready ? reports[step.sent.ordinal].pod_uid : uid(299);
+		}
+		answer(&a);
+	}
+	return false;
+}
+
+static void
+test_few_words(void)
+{
+	begin();
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 2), "a pod is told to end");
+	done();
+	CHECK(!status_serves(&c, 2) && status_serves(&c, 1), "from then on it does not serve");
+	CHECK(does(CHOICE_verb_STATUS) &&
+		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_FALSE,
+	    "which is said");
+	done();
+	note_statefulset(3, 2);
+	gone = true;
+	world.now.v += 5000;
+	CHECK(!does(CHOICE_verb_UNREACHABLE) && c.instance[2].looked,
+	    "that its last words are not the next pod's needs no write for a while");
+	world.now.v += 20000;
+	CHECK(does(CHOICE_verb_UNREACHABLE) && step.sent.ordinal == 2, "but it does then");
+	begin();
+	gone = false;
+	c.wanted.update = CHOICE_update_strategy_ON_DEMAND;
+	CHECK(does(CHOICE_verb_STATUS), "who is older is said");
+	done();
+	world.now.v += 5000;
+	reports[1].pod_inputs = model_pod_inputs(wanted.hash);
+	says(1);
+	CHECK(!does(CHOICE_verb_STATUS), "what only goes on counting is written rarely,");
+	world.now.v += 10000;
+	CHECK(does(CHOICE_verb_STATUS), "but it is");
+	done();
+	world.now.v += 5000;
+	reports[0].role = CHOICE_instance_role_REPLICA;
+	reports[0].state = CHOICE_instance_state_STREAMING;
+	reports[1].role = CHOICE_instance_role_PRIMARY;
+	reports[1].state = CHOICE_instance_state_RUNNING;
+	says(0);
+	says(1);
+	CHECK(does(CHOICE_verb_STATUS), "another primary is news");
+}
+
+static void
+test_coming_and_going(void)
+{
+	begin();
+	gone = false;
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 2), "in a rolling change");
+	done();
+	CHECK(does(CHOICE_verb_STATUS), "it is said that one does not serve");
+	done();
+	comes_back(2, CHOICE_instance_role_REPLICA);
+	world.now = c.status_at;
+	CHECK(is_next(CHOICE_verb_REPLACE_POD, 1), "when it does again the next one does not");
+	done();
+	CHECK(!does(CHOICE_verb_STATUS), "which says the same");
+	comes_back(1, CHOICE_instance_role_REPLICA);
+	world.now.v = c.status_at.v + 4000;
+	CHECK(is_next(CHOICE_verb_SWITCHOVER, 0), "for a moment all serve");
+	done();
+	CHECK(!does(CHOICE_verb_STATUS), "which is not worth two writes");
+	reports[0].role = CHOICE_instance_role_NONE;
+	reports[0].state = CHOICE_instance_state_STARTING;
+	says(0);
+	CHECK(!does(CHOICE_verb_STATUS), "nor is that nobody leads");
+	reports[1].role = CHOICE_instance_role_PRIMARY;
+	reports[1].state = CHOICE_instance_state_RUNNING;
+	says(1);
+	CHECK(does(CHOICE_verb_STATUS) && strcmp(step.status.primary, "demo-1") == 0,
+	    "but who does then is");
+	done();
+	comes_back(0, CHOICE_instance_role_REPLICA);
+	world.now.v = c.status_at.v + 4000;
+	CHECK(does(CHOICE_verb_STATUS) &&
+		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_TRUE,
+	    "at its end it is");
 }
 
 static void
@@ -228,13 +325,43 @@ test_parameters(void)
 	CHECK(is_next(CHOICE_verb_RESTART, 2), "then the replicas");
 }
 
+/* What is told is taken away, again and again, before the pod has heard it. */
+static void
+test_undone(void)
+{
+	int64_t waits[7];
+
+	await_restart(false);
+	for (unsigned n = 0; n < 7; n++) {
+		int64_t since = world.now.v;
+
+		while (!is_next(CHOICE_verb_RESTART, 2) && world.now.v < since + 3600000)
+			world.now.v = step.again.v;
+		waits[n] = world.now.v - since;
+		done();
+		says(2);
+	}
+	CHECK(waits[0] == 0 && waits[1] == 30000 && waits[3] == 120000 && waits[6] == 480000,
+	    "it is told more and more rarely");
+	reports[2].operation = CHOICE_operation_RESTART;
+	reports[2].operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	says(2);
+	reports[2].operation = CHOICE_operation_NONE;
+	says(2);
+	world.now.v += 30000;
+	CHECK(is_next(CHOICE_verb_RESTART, 1), "who has done it starts over; the next one is told");
+}
+
 int
 main(void)
 {
 	test_pods();
+	test_few_words();
+	test_coming_and_going();
 	test_halt();
 	test_primary_without_a_role();
 	test_two_synchronous();
 	test_parameters();
+	test_undone();
 	return tap_done();
 }

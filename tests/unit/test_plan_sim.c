@@ -31,6 +31,17 @@ set_window(unsigned in, unsigned minutes)
 }
 
 /* What only a window allows, but to the former primary that has handed over in one. */
+static bool
+all_serve_as_before(void)
+{
+	for (unsigned i = 0; i < w.instances; i++)
+		if (!w.pods[i].ready || w.pods[i].terminating || !status_serves(&w.plan, i) ||
+		    w.pods[i].inputs == model_pod_inputs(w.hash) || w.instance[i].due ||
+		    !uid_eq(&w.plan.instance[i].report.pod_uid, &w.pods[i].uid))
+			return false;
+	return w.replicas > 0;
+}
+
 static void
 check_window(const struct plan_sent *s)
 {
@@ -40,6 +51,8 @@ check_window(const struct plan_sent *s)
 	window_look(w.plan.windows, wall_s(), &state);
 	if (state.open || w.plan.wanted.deleting)
 		return;
+	if (s->verb == CHOICE_verb_TEMPLATE && all_serve_as_before() && !w.cluster.due)
+		broken("pods that are lost outside the windows come back as others");
 	if (s->verb == CHOICE_verb_RESTART ||
 	    (s->verb == CHOICE_verb_SWITCHOVER && s->ordinal < w.plan.wanted.instances))
 		broken("a server is stopped outside the windows");
@@ -329,9 +342,11 @@ check_alive(void)
 		if (w.instance[i].present != (i < w.instances) ||
 		    w.pods[i].present != (i < replicas_wanted()))
 			broken("instances or pods are too few or too many");
-	if (w.replicas != replicas_wanted() || w.storage_inputs != w.hash[GROUP_STORAGE] ||
-	    w.pod_inputs != model_pod_inputs(w.hash))
+	if (w.replicas != replicas_wanted() || w.storage_inputs != w.hash[GROUP_STORAGE])
 		broken("the StatefulSet is not as wanted");
+	/* Who is fenced keeps the others from being replaced. */
+	if (w.fenced == 0 && w.pod_inputs != model_pod_inputs(w.hash))
+		broken("the template is not as wanted");
 	check_volumes();
 	if (!w.finalizer || w.status_generation != w.cluster.generation)
 		broken("the status is of another generation");

@@ -81,7 +81,7 @@ test_mistake_taken_back(void)
 	next();
 	look(REASON_IMAGE_PULL_FAILED, false, 1, 200);
 	next();
-	is(script, "ensure StatefulSet demo; observe-pod 0; replace-pod 0; ",
+	is(script, "template; observe-pod 0; replace-pod 0; ",
 	    "the spec is corrected: the pod is looked at and replaced");
 	CHECK(step.sent.target.b[0] == 200, "by uid");
 	c.instance[0].report = report(0, CHOICE_instance_role_PRIMARY);

@@ -174,22 +174,95 @@ test_statefulset(void)
 	ends(DONE, NONE, "so that the reconciler sees what is due");
 }
 
+#define OTHER_PODS                                                                                 \
+	",\"resources\":{\"requests\":{\"cpu\":\"1000\"}},\"scheduling\":{\"nodeSelector\":{"      \
+	"\"no\":\"such\"}},\"inheritedMetadata\":{\"labels\":{\"team\":\"x\"}}"
+
 static void
 test_statefulset_template(void)
 {
-	const char *body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE,
-	    ",\"resources\":{\"requests\":{\"cpu\":\"1000\"}},\"scheduling\":{\"nodeSelector\":{"
-	    "\"no\":\"such\"}}");
+	const char *body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE, OTHER_PODS);
 
-	take(CHOICE_verb_ENSURE, CHILD_STATEFULSET, 0, UID_B);
+	take(CHOICE_verb_TEMPLATE, 0, 0, UID_B);
 	answer_cluster();
 	asks("GET " SETS "/demo");
 	answer(200, stored(body, UID_B, 55));
 	body = asks("PATCH " SETS "/demo" WRITE);
 	CHECK(has(body, "\"nodeSelector\":null") && has(body, "\"containers\":["),
 	    "what the spec no longer says is taken out");
+	CHECK(strncmp(body,
+		  GUARD_55 "},\"spec\":{\"template\":{\"metadata\":{\"labels\":{\"team\":null}",
+		  strlen(GUARD_55
+		      "},\"spec\":{\"template\":{\"metadata\":{\"labels\":{\"team\":null}")) == 0,
+	    "and nothing but the template is written");
 	answer(200, owned("demo", UID_B, UID_A, "", ""));
-	ends(DONE, NONE, "a mistake is taken back");
+	ends(DONE, NONE, "as pods are to be from now on");
+	body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE, "");
+	take(CHOICE_verb_TEMPLATE, 0, 0, UID_B);
+	answer_cluster();
+	asks("GET " SETS "/demo");
+	answer(200, stored(body, UID_B, 55));
+	ends(DONE, NONE, "it is so already: no write");
+	take(CHOICE_verb_TEMPLATE, 0, 0, UID_C);
+	answer_cluster();
+	asks("GET " SETS "/demo");
+	answer(200, stored(body, UID_B, 55));
+	ends(CONFLICT, NONE, "another StatefulSet than that it was planned for");
+	take(CHOICE_verb_TEMPLATE, 0, 0, UID_B);
+	answer_cluster();
+	asks("GET " SETS "/demo");
+	answer(404, status(404, "not found"));
+	ends(GONE, NONE, "it is not made here");
+	body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE, OTHER_PODS);
+	take(CHOICE_verb_TRY_TEMPLATE, 0, 0, UID_B);
+	answer_cluster();
+	asks("GET " SETS "/demo");
+	answer(200, stored(body, UID_B, 55));
+	CHECK(has(asks("PATCH " SETS "/demo" WRITE "&dryRun=All"), "\"containers\":["),
+	    "it can be tried, and nothing is written");
+	answer(200, stored(body, UID_B, 56));
+	CHECK(fake.done.version == 55, "what is stored is as it was");
+	ends(DONE, NONE, "the API server would take it");
+}
+
+/* Pods that are lost come back from the stored template. */
+static void
+test_statefulset_keeps_template(void)
+{
+	const char *body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE, OTHER_PODS);
+
+	take(CHOICE_verb_ENSURE, CHILD_STATEFULSET, 0, UID_B);
+	answer_cluster();
+	asks("GET " SETS "/demo");
+	answer(200, stored(body, UID_B, 55));
+	body = asks("PATCH " SETS "/demo" WRITE);
+	CHECK(has(body, "\"labels\":{\"team\":null}") && !has(body, "\"spec\""),
+	    "running pods keep their template, whatever else is written");
+	answer(200, owned("demo", UID_B, UID_A, "", ""));
+	ends(DONE, NONE, "until they are to be replaced");
+	body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE, OTHER_PODS ",\"hibernated\":true");
+	take(CHOICE_verb_ENSURE, CHILD_STATEFULSET, 0, UID_B);
+	answer_cluster();
+	asks("GET " SETS "/demo");
+	answer(200, stored(body, UID_B, 55));
+	body = asks("PATCH " SETS "/demo" WRITE);
+	CHECK(has(body, "\"replicas\":2") && has(body, "\"containers\":["),
+	    "one that wakes makes pods of the spec");
+	answer(200, owned("demo", UID_B, UID_A, "", ""));
+	ends(DONE, NONE, "in one write");
+	x.image = STR("operator:1");
+	body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE, "");
+	x.image = STR("operator:2");
+	take(CHOICE_verb_ENSURE, CHILD_STATEFULSET, 0, UID_B);
+	answer_cluster();
+	asks("GET " SETS "/demo");
+	answer(200, stored(body, UID_B, 55));
+	body = asks("PATCH " SETS "/demo" WRITE);
+	x.image = STR("operator:1");
+	CHECK(has(body, "operator:2") && !has(body, "pod-inputs"),
+	    "what no pod is replaced for is kept up to date in it");
+	answer(200, owned("demo", UID_B, UID_A, "", ""));
+	ends(DONE, NONE, "such as the operator's own image");
 }
 
 /* --- The anchor. */
@@ -454,6 +527,7 @@ main(void)
 	test_foreign();
 	test_statefulset();
 	test_statefulset_template();
+	test_statefulset_keeps_template();
 	test_anchor();
 	test_anchor_raced();
 	test_remains();

@@ -57,7 +57,8 @@ needs_target(uint8_t verb)
 	       verb == CHOICE_verb_REPLACE_POD || verb == CHOICE_verb_REPLACE_PVC ||
 	       verb == CHOICE_verb_UNREACHABLE || verb == CHOICE_verb_SWITCHOVER ||
 	       verb == CHOICE_verb_RESTART || verb == CHOICE_verb_REINIT ||
-	       verb == CHOICE_verb_DELETE_PVC || verb == CHOICE_verb_DBOPS_TELL;
+	       verb == CHOICE_verb_DELETE_PVC || verb == CHOICE_verb_TEMPLATE ||
+	       verb == CHOICE_verb_TRY_TEMPLATE || verb == CHOICE_verb_DBOPS_TELL;
 }
 
 struct state {
@@ -90,6 +91,9 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 		return st->deleting; /* or the spec says so: test_rest */
 	case CHOICE_verb_DELETE_PVC: /* the clusters here have onScaleDown Delete */
 		return !st->deleting && st->ordinal >= 3;
+	case CHOICE_verb_TEMPLATE:
+	case CHOICE_verb_TRY_TEMPLATE:
+		return !st->deleting && st->finalizer;
 	case CHOICE_verb_ENSURE:
 		return !st->deleting && st->finalizer &&
 		       (child != CHILD_INSTANCE || st->ordinal < 3);

@@ -478,6 +478,53 @@ test_forgetting(void)
 	table_free(&table);
 }
 
+static const char *
+dbops(
+    const char *ns, const char *name, unsigned id, enum choice_dbops_phase phase, uint64_t created)
+{
+	memset(&in, 0, sizeof(in));
+	in.type = IPC_REC_DBOPS;
+	in.rec_dbops.uid = uid(id);
+	in.rec_dbops.generation = 1;
+	in.rec_dbops.version = ++version;
+	in.rec_dbops.created = created;
+	in.rec_dbops.phase = (uint8_t)phase;
+	snprintf(in.rec_dbops.namespace, sizeof(in.rec_dbops.namespace), "%s", ns);
+	snprintf(in.rec_dbops.cluster, sizeof(in.rec_dbops.cluster), "demo");
+	snprintf(in.rec_dbops.name, sizeof(in.rec_dbops.name), "%s", name);
+	return feed_take(&feed, &in, now);
+}
+
+static void
+test_dbops(void)
+{
+	struct entry *e;
+
+	start();
+	CHECK(dbops("blue", "late", 70, CHOICE_dbops_phase_NONE, 20) == NULL &&
+		  dbops("blue", "early", 71, CHOICE_dbops_phase_WAITING, 10) == NULL,
+	    "BGDbOps of a cluster that is not there yet");
+	e = table_find(&table, 0, "demo");
+	CHECK(e != NULL && e->plan.dbops_n == 2 && strcmp(e->plan.dbops[0]->name, "early") == 0 &&
+		  table.dbops_n == 2,
+	    "are kept, the oldest first");
+	dbops("blue", "late", 70, CHOICE_dbops_phase_SUCCEEDED, 20);
+	CHECK(e->plan.dbops_n == 1, "one that is over is forgotten");
+	dbops("blue", "over", 72, CHOICE_dbops_phase_FAILED, 20);
+	CHECK(e->plan.dbops_n == 1, "and not kept at all");
+	CHECK(gone("blue", "demo", KIND_BGDBOPS, 0, 71) == NULL && e->plan.dbops_n == 0,
+	    "so is one that is gone");
+	dbops("blue", "left", 73, CHOICE_dbops_phase_NONE, 20);
+	snap(IPC_SNAP_BEGIN, "blue", KIND_BGDBOPS, 9);
+	dbops("blue", "named", 74, CHOICE_dbops_phase_NONE, 20);
+	snap(IPC_SNAP_END, "blue", KIND_BGDBOPS, 9);
+	CHECK(e->plan.dbops_n == 1 && strcmp(e->plan.dbops[0]->name, "named") == 0,
+	    "and one that a list does not name");
+	CHECK(dbops("blue", "", 75, CHOICE_dbops_phase_NONE, 20) != NULL,
+	    "one without a name is a breach");
+	table_free(&table);
+}
+
 int
 main(void)
 {
@@ -498,5 +545,6 @@ main(void)
 	test_table();
 	test_timers();
 	test_forgetting();
+	test_dbops();
 	return tap_done();
 }

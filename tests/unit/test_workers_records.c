@@ -216,9 +216,94 @@ test_instance(void)
 	    "gone, by its name");
 }
 
+#define POD "cccccccc-0000-4000-8000-000000000003"
+static void
+test_dbops(void)
+{
+	const struct msg_rec_dbops *r = &record.rec_dbops;
+
+	CHECK(make(KIND_BGDBOPS, false,
+		  "{" META("nightly",
+		      ",\"creationTimestamp\":\"1970-01-01T00:01:00Z\",\"finalizers\":["
+		      "\"" DBOPS_FINALIZER
+		      "\"]") ",\"spec\":{\"cluster\":\"demo\",\"op\":\"reinit\",\"reinit\":{"
+			     "\"instance\":\"demo-2\"},\"timeout\":\"1h30m\",\"maxRetries\":0,"
+			     "\"ttlSecondsAfterFinished\":0,\"runAt\":\"1970-01-01T01:02:00+01:"
+			     "00\"}}") == 0,
+	    "a BGDbOps gives a record");
+	CHECK(strcmp(r->name, "nightly") == 0 && strcmp(r->cluster, "demo") == 0 &&
+		  r->op == CHOICE_dbops_op_REINIT && r->wanted == 3 && r->finalizer &&
+		  r->created == 60 && r->run_at == 120 && r->timeout == 5400 && r->ttl == 1 &&
+		  r->max_retries == 0 && r->phase == CHOICE_dbops_phase_NONE && r->ordinal == 0 &&
+		  r->invalid[0] == '\0',
+	    "of what decides");
+	make(KIND_BGDBOPS, false,
+	    "{" META("nightly",
+		"") ",\"spec\":{\"cluster\":\"demo\",\"op\":\"restart\"},\"status\":{"
+		    "\"phase\":\"Running\",\"attempt\":4,\"instance\":\"demo-0\","
+		    "\"podUID\":\"" POD "\",\"startedAt\":\"1970-01-01T00:00:09Z\","
+		    "\"instances\":[{\"name\":\"demo-2\",\"phase\":\"Succeeded\"},{\"name\":"
+		    "\"demo-1\",\"phase\":\"Failed\"},{\"name\":\"other-1\"},{}]}}");
+	CHECK(r->phase == CHOICE_dbops_phase_RUNNING && r->attempt == 4 && r->ordinal == 1 &&
+		  r->started == 9 && !uid_none(&r->pod) && r->restarted == 4 &&
+		  r->max_retries == 255 && r->ttl == 0,
+	    "and what is claimed");
+	make(KIND_BGDBOPS, false,
+	    "{" META("nightly", "") ",\"spec\":{\"cluster\":\"demo\",\"op\":\"switchover\","
+				    "\"switchover\":{\"candidate\":\"demo-01\"}}}");
+	CHECK(r->wanted == 255, "a name that no instance has");
+	make(KIND_BGDBOPS, false,
+	    "{" META("nightly", "") ",\"spec\":{\"cluster\":\"demo\",\"op\":\"vacuum\",\"vacuum\":{"
+				    "\"full\":true}}}");
+	CHECK(r->locks, "what locks tables");
+	CHECK(make(KIND_BGDBOPS, false,
+		  "{" META("nightly", "") ",\"spec\":{\"cluster\":\"demo\",\"op\":\"explode\"}}") ==
+		      0 &&
+		  strstr(r->invalid, "spec.op") != NULL,
+	    "a spec that can not be read gives a record that says why");
+	CHECK(
+	    make(KIND_BGDBOPS, false,
+		"{" META("nightly", "") ",\"spec\":{\"cluster\":\"De mo\",\"op\":\"sql\"}}") == -1,
+	    "none for a cluster that can not be");
+	CHECK(make(KIND_BGDBOPS, true,
+		  "{" META("nightly", "") ",\"spec\":{\"cluster\":\"demo\"}}") == 0 &&
+		  record.type == IPC_REC_GONE && record.rec_gone.kind == KIND_BGDBOPS &&
+		  strcmp(record.rec_gone.cluster, "demo") == 0,
+	    "one that is gone");
+}
+
+/* Of a task for this pod only, and of its end only if it is that attempt's. */
+static void
+test_task(void)
+{
+	const struct msg_rec_instance *r = &record.rec_instance;
+#define WITH_TASK(pod, attempt, more)                                                              \
+	"{" META("demo-1", LABEL("demo")) ",\"spec\":{\"cluster\":\"demo\",\"ordinal\":1,"         \
+					  "\"task\":{\"id\":\"" UID "\",\"attempt\":2,\"kind\":"   \
+					  "\"SQL\",\"podUID\":\"" pod "\"}},\"status\":{"          \
+					  "\"podUID\":\"" POD "\",\"task\":{\"id\":\"" UID         \
+					  "\",\"attempt\":" attempt more "}}}"
+
+	CHECK(make(KIND_BGINSTANCE, false,
+		  WITH_TASK(POD, "2", ",\"phase\":\"Running\",\"percent\":40")) == 0 &&
+		  !uid_none(&r->task) && r->task_attempt == 2 &&
+		  r->task_phase == CHOICE_task_phase_RUNNING && r->task_percent == 40,
+	    "how far it is");
+	make(KIND_BGINSTANCE, false, WITH_TASK(POD, "1", ",\"phase\":\"Succeeded\""));
+	CHECK(r->task_attempt == 2 && r->task_phase == CHOICE_task_phase_NONE,
+	    "another attempt's end is none");
+	make(KIND_BGINSTANCE, false,
+	    WITH_TASK(POD, "2", ",\"phase\":\"Failed\",\"message\":\"interrupted: x\""));
+	CHECK(r->task_phase == CHOICE_task_phase_FAILED && r->task_interrupted, "interrupted");
+	make(KIND_BGINSTANCE, false, WITH_TASK(UID, "2", ",\"phase\":\"Succeeded\""));
+	CHECK(uid_none(&r->task), "an earlier pod's task is none");
+}
+
 int
 main(void)
 {
+	test_dbops();
+	test_task();
 	test_cluster();
 	test_windows();
 	test_children();

@@ -1,0 +1,269 @@
+/* When the StatefulSet's pod template is written: what a lost pod comes back as depends on it. */
+#include "plan/rule.h"
+#include "tests/unit/plan_script.h"
+
+static struct plan_report reports[3];
+static struct windows windows;
+static uint64_t old;
+
+static void
+says(unsigned i)
+{
+	plan_note_report(&c, i, &reports[i]);
+}
+
+static void
+note_set(uint64_t pod_inputs, unsigned ready)
+{
+	struct plan_statefulset s = c.statefulset;
+
+	s.pod_inputs = pod_inputs;
+	s.ready = (uint8_t)ready;
+	plan_note_statefulset(&c, &s, world.now);
+}
+
+/* Another image is wanted. */
+static void
+change(uint64_t image)
+{
+	wanted.hash[GROUP_POD] = image;
+	wanted.generation++;
+	note_wanted();
+}
+
+/* A window a day from 1:00 to 5:00; it is 0:00, or 2:00. */
+static void
+set_window(bool open)
+{
+	windows = (struct windows){.n = 1};
+	windows.at[0] =
+	    (struct window){.from_min = 60, .to_min = 300, .days = WINDOW_EVERY_DAY, .zone = "UTC"};
+	c.windows = &windows;
+	world.unix_s = 1795564800 + (open ? 7200 : 0);
+}
+
+/* Three that serve, demo-0 the primary; then another image is wanted, in no window. */
+static void
+begin(void)
+{
+	serve(3);
+	world.sweep_ms = INT64_C(1) << 40; /* nothing else is due */
+	old = model_pod_inputs(wanted.hash);
+	for (unsigned i = 0; i < 3; i++)
+		reports[i] =
+		    report(i, i == 0 ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA);
+	set_window(false);
+	change(7);
+	c.tried = model_pod_inputs(wanted.hash);
+	for (unsigned i = 0; i < 3; i++)
+		says(i);
+	world.now.v += 60000;
+}
+
+static void
+leave_out(const char *what)
+{
+	for (char *at; (at = strstr(script, what)) != NULL;) {
+		const char *end = strchr(at, ';') + 2;
+
+		memmove(at, end, strlen(end) + 1);
+	}
+}
+
+/*
+ * The steps that are due now and change anything in the cluster. present and so on: of the pods
+ * that do not serve.
+ */
+static const char *
+steps(bool present, uint64_t inputs, enum choice_reason reason)
+{
+	script[0] = '\0';
+	for (unsigned i = 0; i < 60 && next(); i++) {
+		struct plan_answer a = done_answer();
+
+		if (step.sent.verb == CHOICE_verb_OBSERVE_POD) {
+			bool serves = status_serves(&c, step.sent.ordinal);
+
+			a.present = present || serves;
+			a.ready = serves;
+			a.inputs = serves ? reports[step.sent.ordinal].pod_inputs : inputs;
+			a.reason = serves ? REASON_NONE : (uint8_t)reason;
+			a.child_uid = serves ? reports[step.sent.ordinal].pod_uid
+			                     : uid(220u + step.sent.ordinal);
+		}
+		answer(&a);
+	}
+	leave_out("status ");
+	leave_out("event ");
+	leave_out("observe-");
+	leave_out("unreachable ");
+	return script;
+}
+
+static void
+test_window(void)
+{
+	begin();
+	c.tried = 0;
+	is(steps(true, old, REASON_NONE), "try-template; ",
+	    "outside the windows it is only tried whether it could be written");
+	world.now.v += 60000;
+	is(steps(true, old, REASON_NONE), "", "once");
+	CHECK(c.statefulset.pod_inputs == old, "as the pods were made from it");
+	set_window(true);
+	is(steps(true, old, REASON_NONE), "template; replace-pod 2; ",
+	    "it is written right before the first pod is replaced");
+	CHECK(!template_is_due(&c), "the answer is as good as a record");
+	begin();
+	reports[1].state = CHOICE_instance_state_STARTING;
+	says(1);
+	note_set(old, 2);
+	set_window(true);
+	for (unsigned i = 0; i < 3; i++)
+		if (i != 1) {
+			reports[i].pod_inputs = old;
+			says(i);
+		}
+	reports[1].pod_inputs = model_pod_inputs(wanted.hash);
+	says(1);
+	CHECK(strstr(steps(true, old, REASON_NONE), "template") == NULL,
+	    "not while another one is down");
+	begin();
+	world.synced = false;
+	set_window(true);
+	is(steps(true, old, REASON_NONE), "", "nor before every list is complete");
+}
+
+/* Its report is that of a pod that is no more. */
+static void
+lose(unsigned i)
+{
+	reports[i].state = CHOICE_instance_state_UNKNOWN;
+	reports[i].role = CHOICE_instance_role_NONE;
+	says(i);
+	note_set(c.statefulset.pod_inputs, 2);
+	world.now.v += 3000;
+}
+
+static void
+test_lost_pod(void)
+{
+	begin();
+	lose(1);
+	is(steps(true, old, REASON_NONE), "", "a lost pod that comes back as it was is left alone");
+	world.now.v += 60000;
+	CHECK(strstr(steps(true, old, REASON_NONE), "replace") == NULL && template_is_due(&c),
+	    "however long it takes");
+	begin();
+	lose(1);
+	is(steps(true, old, REASON_IMAGE_PULL_FAILED), "template; replace-pod 1; ",
+	    "one that can not come up may be mended by the change");
+	begin();
+	lose(1);
+	is(steps(false, 0, REASON_PODS_REFUSED), "template; ", "so may one that is not even made");
+	begin();
+	lose(1);
+	is(steps(true, model_pod_inputs(wanted.hash), REASON_IMAGE_PULL_FAILED), "",
+	    "but not one that was made from it");
+	begin();
+	reports[1].state = CHOICE_instance_state_FAILED;
+	reports[1].reason = REASON_POSTGRES_MISSING;
+	says(1);
+	is(steps(true, old, REASON_NONE), "template; ",
+	    "nor is one waited for whose agent says why");
+}
+
+static void
+test_at_once(void)
+{
+	begin();
+	c.wanted.update = CHOICE_update_strategy_ON_DEMAND;
+	is(steps(true, old, REASON_NONE), "template; ",
+	    "with OnDemand a pod that is deleted comes back new");
+	begin();
+	reports[2].pod_inputs = model_pod_inputs(wanted.hash);
+	says(2);
+	is(steps(true, old, REASON_NONE), "template; ",
+	    "what one serves with is a change taken back");
+	begin();
+	c.statefulset.replicas = 0;
+	c.wanted.hibernated = true;
+	for (unsigned i = 0; i < 3; i++)
+		c.instance[i].report.stop = CHOICE_stop_POSTGRESQL;
+	is(steps(true, old, REASON_NONE), "template; ",
+	    "without pods there is nothing to wait for");
+	start(3);
+	play();
+	world.now.v += 1000;
+	old = model_pod_inputs(wanted.hash);
+	set_window(false);
+	change(7);
+	CHECK(strstr(steps(true, old, REASON_NONE), "template; ") == script,
+	    "nor before anything has run");
+}
+
+static void
+test_undone(void)
+{
+	int64_t waits[6];
+
+	begin();
+	c.wanted.update = CHOICE_update_strategy_ON_DEMAND;
+	for (unsigned n = 0; n < 6; n++) {
+		int64_t since = world.now.v;
+
+		while (strstr(steps(true, old, REASON_NONE), "template") == NULL)
+			world.now.v = step.again.v;
+		waits[n] = world.now.v - since;
+		note_set(old, 3);
+	}
+	CHECK(waits[0] == 0 && waits[1] <= 500 && waits[5] > 3 * waits[2],
+	    "who undoes it again and again is answered more and more slowly");
+}
+
+static void
+test_answers(void)
+{
+	const struct plan_condition *k;
+	struct plan_answer a;
+
+	begin();
+	set_window(true);
+	while (next() && step.sent.verb != CHOICE_verb_TEMPLATE) {
+		a = done_answer();
+		answer(&a);
+	}
+	CHECK(
+	    uid_eq(&step.sent.target, &c.child[CHILD_STATEFULSET].uid), "it names its StatefulSet");
+	a = done_answer();
+	c.child[CHILD_STATEFULSET].version = a.version + 1;
+	note_set(old, 3);
+	plan_done(&c, &step.sent, &a, world.now);
+	CHECK(template_is_due(&c), "what a later record says counts more than the answer");
+	begin();
+	c.tried = 0;
+	while (next() && step.sent.verb != CHOICE_verb_TRY_TEMPLATE) {
+		a = done_answer();
+		answer(&a);
+	}
+	a = (struct plan_answer){.code = CHOICE_step_code_INVALID, .text = true};
+	answer(&a);
+	world.now.v += 3000;
+	CHECK(strstr(steps(true, old, REASON_NONE), "template") == NULL,
+	    "one that is refused when tried");
+	k = condition(CHOICE_condition_type_PROGRESSING);
+	CHECK(k != NULL && k->reason == REASON_SPEC_REFUSED &&
+		  k->status == CHOICE_condition_status_FALSE,
+	    "is said before its window opens");
+}
+
+int
+main(void)
+{
+	test_window();
+	test_lost_pod();
+	test_at_once();
+	test_undone();
+	test_answers();
+	return tap_done();
+}
