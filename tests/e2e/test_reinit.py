@@ -145,7 +145,7 @@ def test_killed_in_the_middle_of_the_clone(ns, victim):
     wait_ready("demo", ns)
     assert superuser_sql("demo", ns, "SELECT count(*), min(t), max(t) FROM big", replica) == \
         superuser_sql("demo", ns, "SELECT count(*), min(t), max(t) FROM big", leader)
-    assert reinits(replica, ns) in ("Succeeded", None), "None: another pod was not told"
+    wait("its end to be said, by another agent too", lambda: reinits(replica, ns) in ("Succeeded", None), 90)  # None: another pod was not told
     wait("the old data to be removed", lambda: "unfit" not in in_pod(ns, replica, "ls -a /pgdata"), 60)
 
 
