@@ -93,6 +93,8 @@ $(B)/unit/test_sandbox_%: $(B)/musl/tests/unit/test_sandbox_%.o $(call musl_objs
 # --- Fuzzers: fuzz/fuzz_<room>_<file>.c; one binary with libFuzzer, one that replays a corpus ------------------------------
 FUZZERS := $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 fuzz_objs = $(patsubst %.c,$(B)/fuzz/%.o,$(1))
+# Code that reads by tables has no comparisons worth tracing: without it two to three times as many inputs a second, and more edges found.
+$(call fuzz_objs,kube/json_scan.c kube/json.c kube/write.c fuzz/fuzz_kube_json.c base/str.c base/buf.c base/arena.c): FUZZ_CFLAGS += -fno-sanitize-coverage=trace-cmp
 $(B)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	@echo 'FUZZ  $<'

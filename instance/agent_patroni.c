@@ -73,9 +73,8 @@ parse(const struct kube_reply *r, struct json *j, struct err *e)
 }
 
 static void
-on_cluster(void *arg, const struct kube_reply *r)
+take_cluster(struct agent *a, const struct kube_reply *r)
 {
-	struct agent *a = arg;
 	struct json j;
 	struct err e;
 
@@ -87,6 +86,14 @@ on_cluster(void *arg, const struct kube_reply *r)
 		a->view.cluster_known = false;
 		log_warn("patroni_cluster", NULL, "%s", e.text);
 	}
+}
+
+static void
+on_cluster(void *arg, const struct kube_reply *r)
+{
+	struct agent *a = arg;
+
+	take_cluster(a, r);
 	end_poll(a, true);
 }
 
@@ -185,8 +192,14 @@ on_switchover(void *arg, const struct kube_reply *r)
 	answer(arg, &asked_switchover, r);
 }
 
-void
-patroni_post_switchover(struct agent *a, void (*done)(struct agent *a, bool ok, struct str text))
+/*
+ * In synchronous mode the candidate is named. Else, if this leader dies before it has handed over,
+ * the request that stays behind (ConfigMap -failover) has each synchronous standby compare itself
+ * with all members (patroni/ha.py, manual_failover_process_no_leader): one that is not synchronous
+ * and a few bytes ahead may not lead, and holds back the one that may, for good.
+ */
+static void
+post_switchover(struct agent *a)
 {
 	struct kube_request r = {.method = KUBE_POST,
 	    .path = "/switchover",
@@ -195,21 +208,34 @@ patroni_post_switchover(struct agent *a, void (*done)(struct agent *a, bool ok, 
 	struct buf body;
 	struct jw w;
 
-	if (asked_switchover.done != NULL) {
-		done(a, false, STR("a switchover is under way"));
-		return;
-	}
-	asked_switchover.done = done;
 	buf_init(&body, 512);
 	jw_init(&w, &body);
 	jw_object(&w);
 	jw_kv(&w, "leader", a->pod);
-	if (agent_must_leave(a) && a->view.candidate[0] != '\0')
+	if (a->view.candidate[0] != '\0' && (a->view.candidate_sync || agent_must_leave(a)))
 		jw_kv(&w, "candidate", a->view.candidate);
 	jw_end(&w);
 	r.body = buf_view(&body);
 	kube_send(a->rest, &r, on_switchover, a);
 	buf_free(&body);
+}
+
+static void
+on_candidates(void *arg, const struct kube_reply *r)
+{
+	take_cluster(arg, r);
+	post_switchover(arg);
+}
+
+void
+patroni_post_switchover(struct agent *a, void (*done)(struct agent *a, bool ok, struct str text))
+{
+	if (asked_switchover.done != NULL) {
+		done(a, false, STR("a switchover is under way"));
+		return;
+	}
+	asked_switchover.done = done;
+	ask(a, "/cluster", ASK_MS, on_candidates); /* the last poll's may be 5 s old */
 }
 
 static void

@@ -145,7 +145,7 @@ ordinal_of(struct str quoted)
 
 /* A synchronous standby rather than another one: in synchronous mode only that may lead. */
 static void
-consider(struct view *v, const struct json *j, int member, int64_t instances, bool *best_sync)
+consider(struct view *v, const struct json *j, int member, int64_t instances)
 {
 	int role = json_get(j, member, STR("role")), name = json_get(j, member, STR("name"));
 	bool sync =
@@ -154,9 +154,9 @@ consider(struct view *v, const struct json *j, int member, int64_t instances, bo
 
 	if (ordinal < 0 || ordinal >= instances || (!sync && !json_string_is(j, role, "replica")) ||
 	    !json_string_is(j, json_get(j, member, STR("state")), "streaming") ||
-	    (v->candidate[0] != '\0' && (*best_sync || !sync)))
+	    (v->candidate[0] != '\0' && (v->candidate_sync || !sync)))
 		return;
-	*best_sync = sync;
+	v->candidate_sync = sync;
 	json_copy_text(j, name, v->candidate, sizeof(v->candidate));
 }
 
@@ -164,12 +164,11 @@ int
 view_read_cluster(
     struct view *v, const struct json *j, const char *self, int64_t instances, struct err *e)
 {
-	bool best_sync = false;
 	int members = json_get(j, json_root(j), STR("members"));
 
 	if (json_type(j, members) != JSON_T_ARRAY)
 		return err_set(e, ERR_INVALID, "Patroni's cluster has no members");
-	v->has_leader = v->leads = v->has_sync = false;
+	v->has_leader = v->leads = v->has_sync = v->candidate_sync = false;
 	v->members = 0;
 	v->candidate[0] = '\0';
 	v->lowest_live = true;
@@ -177,7 +176,7 @@ view_read_cluster(
 	v->lag = -1;
 	for (int k = json_first(j, members); k != JSON_NONE; k = json_next(j, k)) {
 		read_member(v, j, k, self);
-		consider(v, j, k, instances, &best_sync);
+		consider(v, j, k, instances);
 		v->members++;
 	}
 	v->cluster_known = true;

@@ -22,8 +22,12 @@ struct view {
 	/* a replica that Patroni would let take over in synchronous mode */
 	bool has_sync;
 	bool lowest_live; /* no live member has a lower name */
-	/* who may lead where this instance may not stay: streaming, and among the spec's */
+	/*
+	 * Who may lead next: streaming, and among the spec's; candidate_sync: in synchronous mode,
+	 * where only such may.
+	 */
 	char candidate[NAME_MAX_LABEL + 1];
+	bool candidate_sync;
 	uint32_t leader_timeline;
 	int64_t lag; /* of this member; -1 = unknown */
 	unsigned members;

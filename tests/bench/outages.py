@@ -10,7 +10,7 @@ import time
 
 from cluster import Writer, apply, audit, audit_position, bgcluster, get, kill, kubectl, patch, pod_pids, pod_process, secret, wait, wait_ready, worker_pid
 
-SWITCHOVERS, DEATHS, ROLLS, DISRUPTIONS = 20, 5, 3, 100
+SWITCHOVERS, DEATHS, ROLLS, DISRUPTIONS = 20, 10, 20, 100
 
 
 class Side:

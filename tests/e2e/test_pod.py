@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from cluster import (STATE, Writer, ancestors, apply, bgcluster, cmdline, condition, connect, get, kill, kubectl, pod_process, primary, sql, wait,
-                     wait_ready)
+from cluster import (STATE, Writer, ancestors, apply, bgcluster, cmdline, condition, connect, get, kill, kubectl, patch, pod_pids, pod_process, primary, sql,
+                     superuser_sql, wait, wait_ready)
 
 
 def three(ns, **more):
@@ -55,6 +55,35 @@ def test_leader_pod_deleted_politely_hands_over(ns):
         wait("another primary", lambda: primary("demo", ns) not in (None, old), 60)
         w.wait_for_writes()
         wait("the old pod to be a new one", lambda: (lambda p: p and p["metadata"]["uid"] != uid)(get("pod", old, ns)), 60)
+        wait_ready("demo", ns)
+    assert w.lost() == []
+
+
+@pytest.mark.alone
+def test_leader_that_dies_while_it_hands_over_in_synchronous_mode(ns):
+    """A replica that is not synchronous may be ahead of the one that is: it must not hold that one back (Patroni compares all members while a
+    request to switch over without a candidate is left behind)."""
+    three(ns)
+    with Writer("demo", ns) as w:
+        w.wait_for_writes()
+        old = primary("demo", ns)
+        sync = wait("a synchronous standby", lambda: superuser_sql("demo", ns, "select application_name from pg_stat_replication where sync_state = 'sync'"))
+        # nobody makes another pod of that name before the others had to do without
+        patch("bgc", "demo", ns, {"metadata": {"annotations": {"bestgres.io/paused": "true"}}})
+        kubectl("delete", "statefulset", "demo", "-n", ns, "--cascade=orphan")
+        receiver = next(p for p, c in pod_pids(ns, sync).items() if "walreceiver" in c)
+        kill(receiver, signal.SIGSTOP)
+        # not waited for by anybody, so the third has it and the synchronous one does not
+        superuser_sql("demo", ns, "set synchronous_commit = local; select pg_logical_emit_message(true, 'ahead', 'x')")
+        init = pod_process(ns, old, "init")
+        kubectl("delete", "pod", old, "-n", ns, "--wait=false")
+        wait("the request to switch over", lambda: (get("configmap", "demo-failover", ns) or {"metadata": {}})["metadata"].get("annotations", {}).get("leader") == old, 20, 0.05)
+        kill(init)
+        kill(receiver, signal.SIGTERM)  # so that it ends before it reads what the kernel has for it
+        kill(receiver, signal.SIGCONT)
+        wait(f"{sync} to lead", lambda: primary("demo", ns) == sync, 90)
+        w.wait_for_writes()
+        patch("bgc", "demo", ns, {"metadata": {"annotations": {"bestgres.io/paused": None}}})
         wait_ready("demo", ns)
     assert w.lost() == []
 

@@ -82,6 +82,15 @@ test_cluster(void)
 	CHECK(cluster(members, "demo-0") == 0 && v.leads && v.has_leader &&
 		  v.leader_timeline == 3 && v.lowest_live && v.lag == -1,
 	    "the leader");
+	CHECK(strcmp(v.candidate, "demo-1") == 0 && v.candidate_sync,
+	    "the synchronous standby is who may lead next");
+	CHECK(
+	    cluster(
+		"{\"members\":[{\"name\":\"demo-2\",\"role\":\"replica\",\"state\":\"streaming\"},"
+		"{\"name\":\"demo-1\",\"role\":\"sync_standby\",\"state\":\"starting\"}]}",
+		"demo-0") == 0 &&
+		strcmp(v.candidate, "demo-2") == 0 && !v.candidate_sync,
+	    "another replica is one, but not a synchronous one");
 	CHECK(cluster(members, "demo-1") == 0 && !v.leads && v.has_leader && v.lag == 0 &&
 		  !v.lowest_live,
 	    "a replica");
