@@ -58,13 +58,14 @@ timeout_of(const struct bgdbops *d, bool cleanup)
 	return s > TASK_TIMEOUT_MAX_S ? TASK_TIMEOUT_MAX_S : s;
 }
 
+/* A cleanup has those of what it cleans up after. */
 static void
-put_lists(struct jw *w, const struct bgdbops *d, unsigned kind)
+put_lists(struct jw *w, const struct bgdbops *d)
 {
 	static const struct str_list none;
 	const struct str_list *databases = &none, *tables = &none;
 
-	switch (kind) {
+	switch ((unsigned)dbops_info[d->op].task) {
 	case CHOICE_task_kind_VACUUM:
 		databases = &d->vacuum_databases;
 		tables = &d->vacuum_tables;
@@ -94,7 +95,7 @@ put_parameters(struct jw *w, const struct bgdbops *d, unsigned kind)
 	bool vacuum = kind == CHOICE_task_kind_VACUUM, reindex = kind == CHOICE_task_kind_REINDEX;
 	bool bench = kind == CHOICE_task_kind_BENCHMARK, sql = kind == CHOICE_task_kind_SQL;
 
-	put_lists(w, d, kind);
+	put_lists(w, d);
 	put_bool(w, "full", vacuum && d->full);
 	put_bool(w, "freeze", vacuum && d->freeze);
 	put_bool(w, "analyze", vacuum && d->analyze);
