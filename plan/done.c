@@ -135,6 +135,16 @@ learn(const struct ctx *x)
 	s->present = true;
 }
 
+/* Have records said so already, or more: that its pod is at it, or has ended it? */
+static bool
+is_old(const struct ctx *x)
+{
+	const struct plan_child *s = child_of(x);
+
+	return s->present && uid_eq(&s->uid, &x->answer->child_uid) &&
+	       x->answer->version <= s->version;
+}
+
 /* The volumes of a cluster that had none are made as large as the spec asks. */
 static void
 trust_volumes(const struct ctx *x)
@@ -307,13 +317,14 @@ static void
 on_told(const struct ctx *x) /* SWITCHOVER, RESTART, REINIT */
 {
 	struct plan_instance *p = &x->c->instance[x->sent->ordinal];
+	bool old = is_old(x);
 
 	learn(x);
 	settle(x->c, &p->child.try, x->now);
 	p->told = x->now;
 	if (p->tells < UINT8_MAX)
 		p->tells++;
-	if (!uid_eq(&p->report.pod_uid, &x->sent->target))
+	if (old || !uid_eq(&p->report.pod_uid, &x->sent->target))
 		return;
 	p->report.operation = x->sent->verb == CHOICE_verb_SWITCHOVER ? CHOICE_operation_SWITCHOVER
 	                      : x->sent->verb == CHOICE_verb_REINIT   ? CHOICE_operation_REINIT
@@ -642,12 +653,14 @@ on_dbops_told(const struct ctx *x, const struct plan_dbops *d)
 {
 	struct uid id = model_operation_id(&d->uid, x->sent->attempt, x->sent->ordinal);
 	struct plan_report *r;
+	bool old;
 
 	if (x->sent->ordinal >= x->c->instances_n)
 		return;
+	old = is_old(x);
 	learn(x);
 	r = &x->c->instance[x->sent->ordinal].report;
-	if (!uid_eq(&r->pod_uid, &x->sent->target))
+	if (old || !uid_eq(&r->pod_uid, &x->sent->target))
 		return;
 	if (dbops_info[d->op].operation == CHOICE_operation_NONE || x->sent->cleanup) {
 		r->task = plan_owner_key(&d->uid);
