@@ -163,7 +163,6 @@ static enum choice_reason
 find_growth(const struct plan_cluster *c, char *text, size_t size)
 {
 	enum choice_reason reason = REASON_NONE;
-	const char *what;
 	unsigned at = 0;
 
 	for (unsigned i = 0; i < rule_instances(c); i++) {
@@ -175,10 +174,12 @@ find_growth(const struct plan_cluster *c, char *text, size_t size)
 		reason = r;
 		at = i;
 	}
-	what = c->instance[at].volume_text;
-	if (reason != REASON_NONE)
+	if (reason != REASON_NONE) { /* else there may be no instance at all yet */
+		const char *what = c->instance[at].volume_text;
+
 		snprintf(text, size, "%s-%u: %s", c->name, at,
 		    what != NULL ? what : reason_info[reason].advice);
+	}
 	return reason;
 }
 
