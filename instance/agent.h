@@ -55,6 +55,7 @@ struct operate_job {
 	bool begun, posted;  /* by this agent; and Patroni was asked */
 	bool led;            /* this instance was the primary when it began */
 	bool resumed;        /* a former agent of this pod had noted it */
+	bool automatic;      /* no BGDbOps asks for it: while there is need for it */
 	unsigned number;     /* of the operation, in this agent's life */
 	unsigned polls;      /* how many there were when it came */
 	unsigned seen_at;    /* the poll that shows what has come of it */

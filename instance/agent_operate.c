@@ -99,6 +99,13 @@ candidate_leads(const struct agent *a)
 	return a->operate.candidate[0] != '\0' && strcmp(a->view.leader, a->operate.candidate) == 0;
 }
 
+/* Silence is no handover. */
+static bool
+another_leads(const struct agent *a)
+{
+	return a->view.known && a->view.cluster_known && a->view.has_leader && !a->view.leads;
+}
+
 /* --- Switchover */
 
 static void
@@ -108,7 +115,7 @@ on_switched(struct agent *a, bool ok, struct str text)
 		return;
 	/* Refused, or the answer was lost with the leadership: what is so now decides. */
 	if (!ok)
-		ok = a->operate.candidate[0] != '\0' ? candidate_leads(a) : !agent_leads(a);
+		ok = a->operate.candidate[0] != '\0' ? candidate_leads(a) : another_leads(a);
 	finish(a, ok ? CHOICE_operation_phase_SUCCEEDED : CHOICE_operation_phase_FAILED, text);
 }
 
@@ -376,12 +383,16 @@ void
 operate_take(struct agent *a, const struct bginstance *i)
 {
 	struct operate_job *job = &a->operate;
+	unsigned number = job->number + 1;
 
 	if (i->operation_id.len == 0 || !str_is(i->operation_pod, a->pod_uid) ||
 	    str_is(i->operation_id, job->id))
 		return;
-	*job = (struct operate_job){
-	    .kind = i->operation, .phase = CHOICE_operation_phase_RUNNING, .polls = a->polls};
+	*job = (struct operate_job){.kind = i->operation,
+	    .phase = CHOICE_operation_phase_RUNNING,
+	    .automatic = i->operation_generation != 0,
+	    .number = number,
+	    .polls = a->polls};
 	str_copy_text(job->id, sizeof(job->id), i->operation_id);
 	str_copy_text(job->candidate, sizeof(job->candidate), i->operation_candidate);
 	if (job->candidate[0] != '\0')

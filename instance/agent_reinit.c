@@ -202,6 +202,8 @@ prepare(struct agent *a)
 	else if (a->view.known && a->view.paused)
 		operate_finish(a, CHOICE_operation_phase_FAILED,
 		    STR("Patroni is paused, and would not clone; resume it"));
+	else if (a->operate.automatic && !r->told && a->view.known && a->view.streaming)
+		operate_finish(a, CHOICE_operation_phase_SUCCEEDED, STR("it streams again"));
 	else if (!r->told && a->now.v >= r->begun.v + proof_ms(a))
 		operate_finish(a, CHOICE_operation_phase_FAILED,
 		    STR("no other instance was seen to lead, so this data may be the last"));

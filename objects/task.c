@@ -168,6 +168,10 @@ objects_render_operation(const struct bgdbops *d, const struct dbops_claim *c, s
 	    d->op == CHOICE_dbops_op_SWITCHOVER ? d->switchover_to
 	    : d->op == CHOICE_dbops_op_FAILOVER ? str_of(c->instance)
 						: STR(""));
+	jw_key(&w, "attempt"); /* those of reinits that the operator asks for by itself */
+	jw_null(&w);
+	jw_key(&w, "generation");
+	jw_null(&w);
 	jw_end(&w);
 	jw_end(&w);
 	jw_end(&w);

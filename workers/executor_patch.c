@@ -419,6 +419,8 @@ patch_operation(struct buf *out, const struct guard *g, enum choice_operation op
 	jw_kv(&w, "id", id);
 	jw_kv(&w, "kind", choice_text(VOCAB_operation, operation));
 	jw_kv(&w, "podUID", pod_text);
+	jw_key(&w, "candidate"); /* a BGDbOps may have named one */
+	jw_null(&w);
 	jw_key(&w, "attempt");
 	if (operation == CHOICE_operation_REINIT)
 		jw_int(&w, attempt);
