@@ -165,7 +165,9 @@ begin_kind(struct task *t)
 	    [CHOICE_task_kind_CLEANUP] = begin_cleanup,
 	};
 
-	if (begin[t->now.m.kind] == NULL)
+	if (t->sweep_lives) /* never two at once */
+		task_end(t, CHOICE_task_phase_FAILED, "interrupted: %s", t->sweep_trouble);
+	else if (begin[t->now.m.kind] == NULL)
 		task_end(t, CHOICE_task_phase_FAILED, "this instance knows no such task");
 	else
 		begin[t->now.m.kind](t);
@@ -197,7 +199,7 @@ start(struct task *t)
 	const struct msg_task *m = &t->now.m;
 
 	t->running = true;
-	t->ending = t->measured = false;
+	t->ending = t->measured = t->sweep_lives = t->unfit = false;
 	t->databases_n = t->at = 0;
 	t->targets = t->target = t->tables_seen = 0;
 	t->state = (struct msg_task_state){

@@ -107,6 +107,7 @@ struct task {
 	bool ending;
 	uint8_t end_phase;
 	char end_message[IPC_TEXT_MAX + 1], sweep_trouble[IPC_TEXT_MAX + 1];
+	bool sweep_lives; /* a session of it may still be at work */
 	struct msec sweep_until;
 	unsigned sweep_at; /* of the kind's steps */
 	void (*swept)(struct task *t);
@@ -116,6 +117,7 @@ struct task {
 	unsigned databases_n, at;
 	uint64_t tables_seen;     /* bit per table of the spec: it is there */
 	uint64_t targets, target; /* how many in all; which one, from 1 */
+	bool unfit;               /* pg_repack must not be let at one of the spec's tables */
 	uint32_t oid;
 	uint64_t size_before, pages_before;
 	char target_name[400]; /* quoted */

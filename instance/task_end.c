@@ -149,8 +149,9 @@ sweep_next(struct task *t)
 		t->databases_n = t->at = 0;
 		t->swept(t);
 	} else if (over(t) || !task_ready(t)) {
-		str_copy_text(t->sweep_trouble, sizeof(t->sweep_trouble),
-		    STR("there was no time to remove what it has left"));
+		if (t->sweep_trouble[0] == '\0')
+			str_copy_text(t->sweep_trouble, sizeof(t->sweep_trouble),
+			    STR("there was no time to remove what it has left"));
 		t->databases_n = t->at = 0;
 		t->swept(t);
 	} else {
@@ -169,8 +170,14 @@ terminated(struct task *t, const struct run_result *r)
 		task_after(t, r->status == 0 ? TERMINATE_AGAIN_MS : CONNECT_AGAIN_MS, terminate);
 		return;
 	}
-	if (!gone && r->status != 0)
-		trouble(t, r);
+	if (!gone) {
+		t->sweep_lives = true;
+		if (r->status != 0)
+			trouble(t, r);
+		else
+			str_copy_text(t->sweep_trouble, sizeof(t->sweep_trouble),
+			    STR("a session of it has not ended yet"));
+	}
 	t->sweep_at = t->at = t->databases_n = 0;
 	sweep_next(t);
 }
@@ -185,6 +192,7 @@ terminate(struct task *t)
 			task_after(t, CONNECT_AGAIN_MS, terminate);
 			return;
 		}
+		t->sweep_lives = true; /* for all that is known */
 		t->sweep_at = 0;
 		sweep_next(t);
 		return;
@@ -199,6 +207,7 @@ void
 task_sweep(struct task *t, int64_t within_ms, void (*then)(struct task *t))
 {
 	t->swept = then;
+	t->sweep_lives = false;
 	t->sweep_trouble[0] = '\0';
 	t->sweep_until.v = clock_boot().v + (within_ms > 0 ? within_ms : SWEEP_MS);
 	terminate(t);

@@ -31,8 +31,8 @@ task_find_program(const struct task *t, const char *name, char out[256])
 }
 
 /*
- * A script keeps its role's settings but for the timeout; a statement of ours has names mean
- * pg_catalog's.
+ * A script of the owner keeps its role's settings but for the timeout; whatever the superuser says
+ * has names mean pg_catalog's.
  */
 static void
 put_options(const struct task *t, const struct task_command *c, struct buf *out)
@@ -46,8 +46,11 @@ put_options(const struct task *t, const struct task_command *c, struct buf *out)
 	if (!c->nameless && (left != 0 || !c->own_settings))
 		buf_printf(
 		    out, "-c statement_timeout=%lld ", left == 0 ? 0LL : (long long)left + 2000);
+	/* The owner of the database can set another one for it, and so for the superuser. */
+	if (!c->as_owner)
+		buf_puts(out, "-c search_path=pg_catalog ");
 	if (!c->own_settings && !c->as_owner)
-		buf_puts(out, "-c search_path=pg_catalog -c lc_messages=C");
+		buf_puts(out, "-c lc_messages=C");
 }
 
 static int

@@ -97,6 +97,15 @@ scope_of(const struct task_spec *s)
 }
 
 /*
+ * pg_repack copies a table as one of the superuser's, and then makes its indexes: what they call is
+ * run as the table's owner, who is the superuser by then. Of c:
+ */
+#define HARMLESS                                                                                   \
+	"((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = c.relowner) OR NOT EXISTS (SELECT "     \
+	"FROM pg_index e WHERE e.indrelid = c.oid AND (e.indexprs IS NOT NULL OR e.indpred IS "    \
+	"NOT NULL)))"
+
+/*
  * target(oid): what the statement is said for. An invalid index of that name is itself what an
  * interrupted REINDEX CONCURRENTLY left: to rebuild it would keep it (PostgreSQL documentation,
  * REINDEX). Without names pg_repack takes what it can: it needs a key.
@@ -113,17 +122,21 @@ put_targets(const struct task_spec *s, struct buf *out)
 		"AND x.relname !~ '_cc(new|old)[0-9]*$'",
 	    [SCOPE_REPACK] =
 		"SELECT DISTINCT scope.oid FROM scope JOIN pg_index i ON i.indrelid = scope.oid "
-		"JOIN pg_class c ON c.oid = scope.oid WHERE c.relkind = 'r' AND (i.indisprimary OR "
+		"JOIN pg_class c ON c.oid = scope.oid WHERE c.relkind = 'r' AND " HARMLESS
+		" AND (i.indisprimary OR "
 		"(i.indisunique AND i.indisvalid AND i.indpred IS NULL AND 0 <> ALL (i.indkey) AND "
 		"NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND "
 		"a.attnum = ANY (i.indkey) AND NOT a.attnotnull)))",
 	};
 	enum task_scope scope = scope_of(s);
 
-	if (scope == SCOPE_REPACK && s->tables_n > 0)
-		scope = SCOPE_TABLES;
 	put_scope(s, out);
-	buf_printf(out, ", target(oid) AS (%s) ", targets[scope]);
+	if (scope == SCOPE_REPACK && s->tables_n > 0)
+		buf_puts(out,
+		    ", target(oid) AS (SELECT DISTINCT scope.oid FROM scope JOIN pg_class c "
+		    "ON c.oid = scope.oid WHERE " HARMLESS ") ");
+	else
+		buf_printf(out, ", target(oid) AS (%s) ", targets[scope]);
 }
 
 void

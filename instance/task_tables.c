@@ -81,6 +81,12 @@ all_counted(struct task *t)
 		    t->databases_n == 1 ? t->databases[0] : "", t->databases_n == 1 ? "\"" : "");
 		return;
 	}
+	if (t->unfit) {
+		task_end(t, CHOICE_task_phase_FAILED,
+		    "one of the tables has an index on an expression or a part of it, and an owner "
+		    "who is no superuser: pg_repack would run the owner's code as superuser");
+		return;
+	}
 	t->at = 0;
 	t->oid = 0;
 	next(t);
@@ -89,7 +95,7 @@ all_counted(struct task *t)
 static void
 counted(struct task *t, const struct run_result *r)
 {
-	unsigned long long n;
+	unsigned long long n, all;
 
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
@@ -98,8 +104,11 @@ counted(struct task *t, const struct run_result *r)
 	for (const char *line = r->out.p; line != NULL && *line != '\0';) {
 		if (sscanf(line, "t %9llu", &n) == 1 && n < TASK_TABLES_MAX)
 			t->tables_seen |= UINT64_C(1) << n;
-		else if (sscanf(line, "n %18llu", &n) == 1)
+		else if (sscanf(line, "n %18llu %18llu", &n, &all) == 2) {
 			t->targets += n;
+			t->unfit |= t->now.m.kind == CHOICE_task_kind_REPACK &&
+			            t->now.tables_n > 0 && n < all;
+		}
 		if ((line = strchr(line, '\n')) != NULL)
 			line++;
 	}
@@ -179,8 +188,11 @@ worked(struct task *t, const struct run_result *r)
 		task_end_failed(t, r, "psql");
 		return;
 	}
+	/* Dropped meanwhile: there is nothing to compare. */
+	if (t->now.m.kind != CHOICE_task_kind_REPACK && last == r->out.p)
+		last = NULL;
 	/* psql's first line is of before, its last of after; pg_repack has no first one */
-	if (r->out.p[0] == 's' && last != r->out.p)
+	if (last != NULL && r->out.p[0] == 's' && last != r->out.p)
 		(void)read_size(r->out.p, &t->size_before, &t->pages_before);
 	if (read_size(last, &total, &pages)) {
 		t->state.size_before += t->size_before;
