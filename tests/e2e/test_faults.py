@@ -163,12 +163,12 @@ def test_crash_between_first_start_and_end_of_bootstrap(ns):
     apply(bgcluster(instances=2, patroni={"synchronousMode": "on"}), ns)
     init = [wait(f"{pod}'s PID 1", lambda: get("pod", pod, ns) and pod_process(ns, pod, "init"), 60, 0.05) for pod in ("demo-0", "demo-1")]
 
-    def runs_server():
-        return [pid for pid in all_pids() if b"/bin/postgres -D" in b" ".join(cmdline(pid)[:2]) and any(p in init for p in ancestors(pid))]
+    def runs_server():  # not one that only tries parameters
+        return [pid for pid in all_pids() if b"/bin/postgres -D /pgdata/" in b" ".join(cmdline(pid)[:3]) and any(p in init for p in ancestors(pid))]
     wait("PostgreSQL's first start", runs_server, 60, 0.005)
     for pid in init:
         kill(pid)
-    begun = get("configmap", "demo-config", ns)["metadata"]["annotations"]
+    begun = (get("configmap", "demo-config", ns) or {"metadata": {"annotations": {}}})["metadata"]["annotations"]
     assert begun.get("initialize") == "", "the bootstrap was over already: this test came too late"
     wait_ready("demo", ns, 180)
     assert len([i for i in get("bgi", ns=ns) if i["status"]["role"] == "Replica"]) == 1
