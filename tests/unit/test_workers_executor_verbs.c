@@ -656,7 +656,7 @@ test_operate(void)
 	body = asks("PATCH " OWN "bginstances/demo-1" WRITE);
 	CHECK(has(body, "\"metadata\":{\"uid\":\"" UID_B "\",\"resourceVersion\":\"55\"}") &&
 		  has(body, "\"kind\":\"Switchover\",\"podUID\":\"" UID_C
-			    "\",\"attempt\":null,\"generation\":null}"),
+			    "\",\"candidate\":null,\"attempt\":null,\"generation\":null}"),
 	    "the pod is told, by uid, and nothing else is");
 	answer(200, keep(owned("demo-1", UID_B, UID_A, "", ",\"spec\":{}")));
 	ends(DONE, NONE, "once");
@@ -681,7 +681,7 @@ test_operate(void)
 }
 
 #define TOLD(pod, attempt, generation)                                                             \
-	"\"kind\":\"Reinit\",\"podUID\":\"" pod "\",\"attempt\":" attempt                          \
+	"\"kind\":\"Reinit\",\"podUID\":\"" pod "\",\"candidate\":null,\"attempt\":" attempt       \
 	",\"generation\":" generation
 
 /* What was told before, how it ended, and what the instance says; take() names generation 3. */
