@@ -11,7 +11,7 @@
 #define ASK_MS 10000        /* between two questions to the leader's server */
 #define LOOK_MS 2000        /* between two looks at the lock */
 #define PROOF_MS 60000      /* and twice loop_wait, in which a lock that is held is renewed */
-#define RENEW_MS 1800000    /* what an earlier one left may have to be removed first */
+#define RENEW_MS 300000     /* init answers within a minute; then its word was lost */
 #define CLONE_MS 86400000LL /* a large database over a slow network */
 #define ARENA_MAX (4u << 20)
 

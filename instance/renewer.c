@@ -1,15 +1,17 @@
 /*
  * A replica's data directory gives way to a clone of the leader's, as the agent asks after the
- * operator (BGInstance.spec.operation, kind Reinit). Patroni is killed first, so that this instance
- * can not come to lead any more, then PostgreSQL, then PGDATA gets another name (aside.c), then
- * Patroni starts on an empty one and clones.
+ * operator (BGInstance.spec.operation, kind Reinit). What an earlier one left is removed before
+ * anything is stopped. Then Patroni is killed, so that this instance can not come to lead any more,
+ * then PostgreSQL, then PGDATA gets another name (aside.c), then Patroni starts on an empty one and
+ * clones.
  *
  * It must never be the only data, or a primary's. That another instance leads the agent has seen a
- * moment ago; here nothing is touched while the fence is armed, which it is on every leader, or
- * while PostgreSQL runs and is no standby. What is no standby's directory is kept, whatever was
- * asked. Which renewal was done last stands in a file as old as the pod: asked again by another
- * agent, or of another container, it is not done again. Killed anywhere before the new name all is
- * as it was; after it, PGDATA is empty, and whoever asks again finds that.
+ * moment ago, and what has not been done within a minute is refused; here nothing is touched while
+ * the fence is armed, which it is on every leader, or while PostgreSQL runs and is no standby. What
+ * is no standby's directory is kept, whatever was asked. Which renewal was done last stands in a
+ * file as old as the pod: asked again by another agent, or of another container, it is not done
+ * again. Killed anywhere before the new name all is as it was; after it, PGDATA is empty, and
+ * whoever asks again finds that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +20,8 @@
 
 #include "instance/init.h"
 
-#define AGAIN_MS 10000 /* after a removal that failed */
+#define AGAIN_MS 10000   /* after a removal that failed */
+#define OVERDUE_MS 60000 /* then what the agent saw of the leader proves nothing any more */
 
 static void
 read_done(struct renew *r)
@@ -222,9 +225,15 @@ look_around(struct init *i, pid_t postmaster)
 static void
 go_on(struct init *i)
 {
-	pid_t postmaster = procs_postmaster(PGDATA_DIR, getpid());
-	struct renew_seen seen = look_around(i, postmaster);
+	pid_t postmaster;
+	struct renew_seen seen;
 
+	if (clock_boot().v > i->renew.told.v + OVERDUE_MS) {
+		refuse(i, "it took too long: ask again, with a fresh proof");
+		return;
+	}
+	postmaster = procs_postmaster(PGDATA_DIR, getpid());
+	seen = look_around(i, postmaster);
 	switch (renew_next(&seen, clock_boot())) {
 	case RENEW_STOPPING:
 		refuse(i, "this instance is being stopped");
@@ -274,6 +283,7 @@ renewer_wanted(struct init *i, const struct msg_renew *m)
 		return;
 	}
 	i->renew.wanted = *m;
+	i->renew.told = clock_boot();
 	i->renew.quit_at.v = 0;
 	renewer_look(i);
 	init_tick_needed(i);
