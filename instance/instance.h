@@ -179,6 +179,8 @@ int aside_finish(const char *mount, const char *wal, struct err *e);
  * again.
  */
 int aside_remove(const char *mount, const char *wal, struct err *e);
+/* Has ASIDE_UNFIT any in this volume? No clone is made before they are gone. */
+bool aside_has_tablespaces(const char *mount);
 void aside_find_kept(const char *mount, char out[ASIDE_NAME_SIZE]); /* one of them, or "" */
 bool aside_fits_twice(const char *mount);                           /* as much is free as is used */
 bool aside_is_in_the_way(const char *mount);                        /* the volume is almost full */

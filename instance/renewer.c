@@ -109,7 +109,7 @@ start_remover(struct init *i)
 }
 
 /*
- * Where there is room, the old directory stays until PostgreSQL runs from the new one: were the
+ * Where there is room for both, the old directory stays until PostgreSQL runs from the new one: were the
  * leader lost meanwhile, it would be the last one.
  */
 static void
@@ -175,7 +175,10 @@ end(struct init *i, const char *text)
 	init_changed(i);
 }
 
-/* Nothing runs any more. */
+/*
+ * Nothing runs any more. Where it has tablespaces in the volume, these hold the clone up: it refuses
+ * a place that is not empty.
+ */
 static void
 put_aside(struct init *i)
 {
@@ -196,8 +199,9 @@ put_aside(struct init *i)
 		refuse(i, e.text);
 		return;
 	}
-	i->renew.holds = !keep && (!aside_fits_twice(PGDATA_MOUNT) ||
-				      (i->wal != NULL && !aside_fits_twice(i->wal)));
+	i->renew.holds =
+	    !keep && (aside_has_tablespaces(PGDATA_MOUNT) || !aside_fits_twice(PGDATA_MOUNT) ||
+			 (i->wal != NULL && !aside_fits_twice(i->wal)));
 	if (i->renew.holds)
 		start_remover(i);
 	(void)snprintf(text, sizeof(text), "the data directory is %s " PGDATA_MOUNT "/%s now",

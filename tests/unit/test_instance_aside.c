@@ -122,12 +122,35 @@ test_tablespaces(void)
 	(void)snprintf(inside, sizeof(inside), "%s/space/../data", dir);
 	make_link(ASIDE_UNFIT "/pg_tblspc/4", inside);
 	make_link(ASIDE_UNFIT "/pg_tblspc/5", dir);
+	CHECK(aside_has_tablespaces(dir), "a tablespace in the volume is seen");
 	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && !there("space"),
 	    "a tablespace in the volume goes with it");
 	CHECK(access(file, F_OK) == 0, "none elsewhere");
 	CHECK(there("data/mine"), "and never what is a data directory now");
 	(void)unlink(file);
 	(void)rmdir(outside);
+}
+
+/* The clone has filled the place already when a removal is resumed. */
+static void
+test_tablespace_in_use(void)
+{
+	char space[512];
+
+	make_dir("space");
+	make_file("space/rows");
+	make_dir(ASIDE_UNFIT);
+	make_dir(ASIDE_UNFIT "/pg_tblspc");
+	CHECK(!aside_has_tablespaces(dir), "none in the volume");
+	make_dir("data/pg_tblspc");
+	(void)snprintf(space, sizeof(space), "%s/space", dir);
+	make_link("data/pg_tblspc/1", space);
+	make_link(ASIDE_UNFIT "/pg_tblspc/1", space);
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && there("space/rows"),
+	    "a tablespace that the data directory has now stays");
+	(void)unlink(at("space/rows"));
+	(void)rmdir(at("space"));
+	(void)unlink(at("data/pg_tblspc/1"));
 }
 
 static void
@@ -218,6 +241,7 @@ main(void)
 	test_unfit();
 	test_half();
 	test_tablespaces();
+	test_tablespace_in_use();
 	test_kept();
 	test_trouble();
 	test_wal();
