@@ -149,12 +149,16 @@ refuse(struct init *i, const char *text)
 	init_changed(i);
 }
 
-/* What was never started, and what only followed, holds no row that the leader has not. */
+/*
+ * What was never started holds no row. What followed may, if it was the primary once: rows that
+ * nobody else got. They are dropped, as pg_rewind would.
+ */
 static bool
 is_to_be_kept(const struct init *i)
 {
-	return i->renew.wanted.keep || (!aside_is_standby(PGDATA_MOUNT) &&
-					   fresh_look(PGDATA_MOUNT, i->wal) != FRESH_UNFINISHED);
+	if (fresh_look(PGDATA_MOUNT, i->wal) == FRESH_UNFINISHED)
+		return false;
+	return i->renew.wanted.keep || !aside_is_standby(PGDATA_MOUNT);
 }
 
 static void
