@@ -57,19 +57,6 @@ aside_is_left(const char *mount)
 }
 
 int
-aside_name(const char *mount, uint64_t system_identifier, char out[ASIDE_NAME_SIZE], struct err *e)
-{
-	for (unsigned n = 1; n <= KEPT_MAX; n++) {
-		(void)snprintf(
-		    out, ASIDE_NAME_SIZE, KEPT "%llu-%u", (unsigned long long)system_identifier, n);
-		if (!is_there(mount, out))
-			return 0;
-	}
-	return err_set(
-	    e, ERR_LIMIT, "%s holds %u data directories put aside; delete some", mount, KEPT_MAX);
-}
-
-int
 aside_move(const char *mount, const char *from, const char *to, struct err *e)
 {
 	char a[512], b[512];
@@ -99,6 +86,30 @@ join_wal(char out[512], const char *wal, const char *name, struct err *e)
 	if (snprintf(out, 512, "%s/pg_wal%s", wal, name + strlen("data")) >= 512)
 		return err_set(e, ERR_LIMIT, "a path in the volume is too long");
 	return 0;
+}
+
+/* In doubt it is. */
+static bool
+has_wal(const char *wal, const char *name)
+{
+	char path[512];
+	struct stat st;
+
+	return join_wal(path, wal, name, NULL) == -1 || lstat(path, &st) == 0 || errno != ENOENT;
+}
+
+int
+aside_name(const char *mount, const char *wal, uint64_t system_identifier,
+    char out[ASIDE_NAME_SIZE], struct err *e)
+{
+	for (unsigned n = 1; n <= KEPT_MAX; n++) {
+		(void)snprintf(
+		    out, ASIDE_NAME_SIZE, KEPT "%llu-%u", (unsigned long long)system_identifier, n);
+		if (!is_there(mount, out) && (wal == NULL || !has_wal(wal, out)))
+			return 0;
+	}
+	return err_set(
+	    e, ERR_LIMIT, "%s holds %u data directories put aside; delete some", mount, KEPT_MAX);
 }
 
 /* Is the WAL that is in its place that of what was put aside under this name? */

@@ -109,8 +109,8 @@ start_remover(struct init *i)
 }
 
 /*
- * Where there is room for both, the old directory stays until PostgreSQL runs from the new one: were the
- * leader lost meanwhile, it would be the last one.
+ * Where there is room for both, the old directory stays until PostgreSQL runs from the new one:
+ * were the leader lost meanwhile, it would be the last one.
  */
 static void
 sweep(struct init *i)
@@ -161,16 +161,21 @@ is_to_be_kept(const struct init *i)
 	return i->renew.wanted.keep || !aside_is_standby(PGDATA_MOUNT);
 }
 
+/* What the file was told before it was so. */
+static void
+take_back(const struct init *i)
+{
+	struct err e;
+
+	if (write_done(&i->renew.done, &e) == -1)
+		log_error("renew", NULL, "%s", e.text);
+}
+
 static void
 end(struct init *i, const char *text)
 {
 	struct uid id = i->renew.wanted.id;
-	struct err e;
 
-	if (write_done(&id, &e) == -1) {
-		refuse(i, e.text);
-		return;
-	}
 	i->renew.done = id;
 	i->renew.wanted = (struct msg_renew){0};
 	i->keeper.backoff.deaths = 0;
@@ -179,9 +184,26 @@ end(struct init *i, const char *text)
 	init_changed(i);
 }
 
+/* The data directory gets another name; name is ASIDE_UNFIT, or where it is kept filled in. */
+static int
+move(struct init *i, bool keep, char name[ASIDE_NAME_SIZE], struct err *e)
+{
+	if (keep &&
+	    aside_name(PGDATA_MOUNT, i->wal, i->renew.wanted.system_identifier, name, e) == -1)
+		return -1;
+	/* Noted before: killed after the move and not noted, the clone would be moved as well. */
+	if (write_done(&i->renew.wanted.id, e) == -1)
+		return -1;
+	if (aside_move(PGDATA_MOUNT, "data", name, e) == 0 &&
+	    aside_finish(PGDATA_MOUNT, i->wal, e) == 0)
+		return 0;
+	take_back(i);
+	return -1;
+}
+
 /*
- * Nothing runs any more. Where it has tablespaces in the volume, these hold the clone up: it refuses
- * a place that is not empty.
+ * Nothing runs any more. Where it has tablespaces in the volume, these hold the clone up: it
+ * refuses a place that is not empty.
  */
 static void
 put_aside(struct init *i)
@@ -191,15 +213,14 @@ put_aside(struct init *i)
 	struct err e;
 
 	if (fresh_is_empty(PGDATA_DIR)) {
-		if (aside_finish(PGDATA_MOUNT, i->wal, &e) == -1)
+		if (aside_finish(PGDATA_MOUNT, i->wal, &e) == -1 ||
+		    write_done(&i->renew.wanted.id, &e) == -1)
 			refuse(i, e.text);
 		else
 			end(i, "the data directory is empty");
 		return;
 	}
-	if ((keep && aside_name(PGDATA_MOUNT, i->renew.wanted.system_identifier, name, &e) == -1) ||
-	    aside_move(PGDATA_MOUNT, "data", name, &e) == -1 ||
-	    aside_finish(PGDATA_MOUNT, i->wal, &e) == -1) {
+	if (move(i, keep, name, &e) == -1) {
 		refuse(i, e.text);
 		return;
 	}

@@ -161,12 +161,12 @@ test_kept(void)
 	aside_find_kept(dir, name);
 	CHECK(name[0] == '\0', "nothing is kept");
 	make_data();
-	CHECK(aside_name(dir, 7460000000000000001u, name, &e) == 0 &&
+	CHECK(aside_name(dir, NULL, 7460000000000000001u, name, &e) == 0 &&
 		  strcmp(name, "data.kept-7460000000000000001-1") == 0 &&
 		  aside_move(dir, "data", name, &e) == 0,
 	    "kept under its own name");
 	make_data();
-	CHECK(aside_name(dir, 7460000000000000001u, second, &e) == 0 &&
+	CHECK(aside_name(dir, NULL, 7460000000000000001u, second, &e) == 0 &&
 		  strcmp(second, "data.kept-7460000000000000001-2") == 0,
 	    "the next one beside it");
 	CHECK(aside_remove(dir, NULL, &e) == 0 && there(name), "what is kept is not removed");
@@ -208,12 +208,17 @@ test_wal(void)
 	    "nobody's WAL is left alone");
 	make_data();
 	make_link("data/pg_wal", target);
-	CHECK(aside_name(dir, 7, name, &e) == 0 && aside_move(dir, "data", name, &e) == 0 &&
+	CHECK(aside_name(dir, wal, 7, name, &e) == 0 && aside_move(dir, "data", name, &e) == 0 &&
 		  aside_finish(dir, wal, &e) == 0 &&
 		  there("wal/pg_wal.kept-7-1/000000010000000000000002") &&
 		  aside_remove(dir, wal, &e) == 0 && there("wal/pg_wal.kept-7-1") && there(name),
 	    "what is kept is kept with its WAL");
-	CHECK(aside_move(dir, name, ASIDE_UNFIT, &e) == 0 &&
+	CHECK(aside_move(dir, name, "moved", &e) == 0 && aside_name(dir, wal, 7, name, &e) == 0 &&
+		  strcmp(name, "data.kept-7-2") == 0 &&
+		  aside_move(dir, "moved", "data.kept-7-1", &e) == 0 &&
+		  aside_name(dir, wal, 7, name, &e) == 0 && strcmp(name, "data.kept-7-2") == 0,
+	    "a name that only the WAL's volume has is taken as well");
+	CHECK(aside_move(dir, "data.kept-7-1", ASIDE_UNFIT, &e) == 0 &&
 		  aside_move(wal, "pg_wal.kept-7-1", "pg_wal.unfit", &e) == 0 &&
 		  aside_remove(dir, wal, &e) == 0 && rmdir(wal) == 0,
 	    "that was all");
