@@ -58,6 +58,8 @@ void
 renewer_setup(struct init *i)
 {
 	read_done(&i->renew);
+	/* a container before this one was ended while they were being removed */
+	i->renew.holds = fresh_is_empty(PGDATA_DIR) && aside_has_tablespaces(PGDATA_MOUNT);
 }
 
 bool
@@ -102,10 +104,12 @@ start_remover(struct init *i)
 		}
 		_exit(0);
 	}
-	if (pid == -1)
+	if (pid == -1) {
 		log_error("renew", NULL, "fork: %s", strerror(errno));
-	else
-		i->renew.remover = pid;
+		i->renew.again.v = clock_boot().v + AGAIN_MS;
+		return;
+	}
+	i->renew.remover = pid;
 }
 
 /*
@@ -115,10 +119,17 @@ start_remover(struct init *i)
 static void
 sweep(struct init *i)
 {
-	if (i->renew.remover == 0 && i->locked && clock_boot().v >= i->renew.again.v &&
-	    aside_is_left(PGDATA_MOUNT) &&
-	    (i->accepts || aside_is_in_the_way(PGDATA_MOUNT) ||
-		(i->wal != NULL && aside_is_in_the_way(i->wal))))
+	if (i->renew.remover != 0 || !i->locked || clock_boot().v < i->renew.again.v)
+		return;
+	if (!aside_is_left(PGDATA_MOUNT)) {
+		if (i->renew.holds) {
+			i->renew.holds = false;
+			init_changed(i);
+		}
+		return;
+	}
+	if (i->renew.holds || i->accepts || aside_is_in_the_way(PGDATA_MOUNT) ||
+	    (i->wal != NULL && aside_is_in_the_way(i->wal)))
 		start_remover(i);
 }
 
@@ -130,7 +141,8 @@ renewer_ended(struct init *i, pid_t pid, int status)
 	i->renew.remover = 0;
 	if (status != 0)
 		i->renew.again.v = clock_boot().v + AGAIN_MS;
-	i->renew.holds = false;
+	/* Patroni may find room all the same, but no clone is made into a tablespace's remains. */
+	i->renew.holds = i->renew.holds && status != 0 && aside_has_tablespaces(PGDATA_MOUNT);
 	init_changed(i);
 }
 
