@@ -11,7 +11,7 @@
 #define ASK_MS 10000        /* between two questions to the leader's server */
 #define LOOK_MS 2000        /* between two looks at the lock */
 #define PROOF_MS 60000      /* and twice loop_wait, in which a lock that is held is renewed */
-#define RENEW_MS 1800000    /* what an earlier one left may have to be removed first */
+#define RENEW_MS 300000     /* init answers within a minute; then its word was lost */
 #define CLONE_MS 86400000LL /* a large database over a slow network */
 #define ARENA_MAX (4u << 20)
 
@@ -173,14 +173,19 @@ tell_renew(struct agent *a)
 {
 	struct reinit_job *r = &a->reinit;
 	struct ipc_msg m = {.type = IPC_RENEW, .fds = {-1, -1}};
-	uint64_t own = a->disk_known ? a->disk.system_identifier : 0;
+	uint64_t own = a->disk.system_identifier;
 
+	/* it may have been looked at while a clone filled it: then Patroni knows */
+	if (own == 0 && a->view.known)
+		own = a->view.system_identifier;
+	if (!a->disk_known)
+		return;
 	if (uid_parse(str_of(a->operate.id), &m.renew.id) == -1) {
 		operate_finish(a, CHOICE_operation_phase_FAILED, STR("its id is no uid"));
 		return;
 	}
 	m.renew.system_identifier = own;
-	m.renew.keep = own != 0 && own != r->identifier;
+	m.renew.keep = own != r->identifier; /* what can not be told (0) is kept too */
 	r->told = child_tell(&a->self, &m);
 	r->told_at = a->now;
 }

@@ -21,6 +21,7 @@
 #define KEPT "data.kept-"
 #define KEPT_MAX 1000
 #define TREE_FDS 16
+#define TBLSPC_LINK 1024 /* the path of a link in pg_tblspc */
 
 static int
 join(char out[512], const char *dir, const char *name, struct err *e)
@@ -56,19 +57,6 @@ aside_is_left(const char *mount)
 }
 
 int
-aside_name(const char *mount, uint64_t system_identifier, char out[ASIDE_NAME_SIZE], struct err *e)
-{
-	for (unsigned n = 1; n <= KEPT_MAX; n++) {
-		(void)snprintf(
-		    out, ASIDE_NAME_SIZE, KEPT "%llu-%u", (unsigned long long)system_identifier, n);
-		if (!is_there(mount, out))
-			return 0;
-	}
-	return err_set(
-	    e, ERR_LIMIT, "%s holds %u data directories put aside; delete some", mount, KEPT_MAX);
-}
-
-int
 aside_move(const char *mount, const char *from, const char *to, struct err *e)
 {
 	char a[512], b[512];
@@ -98,6 +86,30 @@ join_wal(char out[512], const char *wal, const char *name, struct err *e)
 	if (snprintf(out, 512, "%s/pg_wal%s", wal, name + strlen("data")) >= 512)
 		return err_set(e, ERR_LIMIT, "a path in the volume is too long");
 	return 0;
+}
+
+/* In doubt it is. */
+static bool
+has_wal(const char *wal, const char *name)
+{
+	char path[512];
+	struct stat st;
+
+	return join_wal(path, wal, name, NULL) == -1 || lstat(path, &st) == 0 || errno != ENOENT;
+}
+
+int
+aside_name(const char *mount, const char *wal, uint64_t system_identifier,
+    char out[ASIDE_NAME_SIZE], struct err *e)
+{
+	for (unsigned n = 1; n <= KEPT_MAX; n++) {
+		(void)snprintf(
+		    out, ASIDE_NAME_SIZE, KEPT "%llu-%u", (unsigned long long)system_identifier, n);
+		if (!is_there(mount, out) && (wal == NULL || !has_wal(wal, out)))
+			return 0;
+	}
+	return err_set(
+	    e, ERR_LIMIT, "%s holds %u data directories put aside; delete some", mount, KEPT_MAX);
 }
 
 /* Is the WAL that is in its place that of what was put aside under this name? */
@@ -172,37 +184,90 @@ is_data(const char *path)
 	       (path[4] == '\0' || path[4] == '/' || path[4] == '.');
 }
 
-/* A tablespace of it, where that lies in the same volume: a clone wants that place empty too. */
-static void
-remove_tablespace(const char *mount, const char *link)
+/* Where a link of pg_tblspc leads, if that is in the same volume; else false. */
+static bool
+find_target(const char *mount, const char *link, char target[512])
 {
-	char target[512];
-	ssize_t n = readlink(link, target, sizeof(target) - 1);
+	ssize_t n = readlink(link, target, 511);
 	size_t len = strlen(mount);
 
-	if (n <= 0 || (size_t)n == sizeof(target) - 1)
-		return;
+	if (n <= 0 || n == 511)
+		return false;
 	target[n] = '\0';
-	if (strncmp(target, mount, len) != 0 || target[len] != '/' || target[len + 1] == '\0' ||
-	    strstr(target, "/.") != NULL || is_data(target + len + 1))
-		return;
-	if (remove_tree(target) == -1)
-		log_warn("aside", NULL, "remove %s: %s", target, strerror(errno));
+	return strncmp(target, mount, len) == 0 && target[len] == '/' && target[len + 1] != '\0' &&
+	       strstr(target, "/.") == NULL && !is_data(target + len + 1);
 }
 
-static void
-remove_tablespaces(const char *mount, const char *pgdata)
+/* The next one in this volume; dir is that of path. */
+static bool
+next_tablespace(
+    DIR *dir, const char *path, const char *mount, char link[TBLSPC_LINK], char target[512])
 {
-	char path[512], link[1024];
 	struct dirent *d;
-	DIR *dir;
 
-	if (join(path, pgdata, "pg_tblspc", NULL) == -1 || (dir = opendir(path)) == NULL)
-		return;
 	while ((d = readdir(dir)) != NULL)
 		if (d->d_name[0] != '.' &&
-		    snprintf(link, sizeof(link), "%s/%s", path, d->d_name) < (int)sizeof(link))
-			remove_tablespace(mount, link);
+		    snprintf(link, TBLSPC_LINK, "%s/%s", path, d->d_name) < TBLSPC_LINK &&
+		    find_target(mount, link, target))
+			return true;
+	return false;
+}
+
+static DIR *
+open_tablespaces(char path[512], const char *mount, const char *name)
+{
+	if (snprintf(path, 512, "%s/%s/pg_tblspc", mount, name) >= 512) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	return opendir(path);
+}
+
+bool
+aside_has_tablespaces(const char *mount)
+{
+	char path[512], link[TBLSPC_LINK], target[512];
+	DIR *dir = open_tablespaces(path, mount, ASIDE_UNFIT);
+	bool has;
+
+	if (dir == NULL)
+		return false;
+	has = next_tablespace(dir, path, mount, link, target);
+	(void)closedir(dir);
+	return has;
+}
+
+/* By what is the data directory now. */
+static bool
+is_in_use(const char *mount, const char *target)
+{
+	char path[512], link[TBLSPC_LINK], other[512];
+	DIR *dir = open_tablespaces(path, mount, "data");
+	bool is = false;
+
+	if (dir == NULL)
+		return errno != ENOENT; /* in doubt it is */
+	while (!is && next_tablespace(dir, path, mount, link, other))
+		is = strcmp(target, other) == 0;
+	(void)closedir(dir);
+	return is;
+}
+
+/*
+ * Its tablespaces, where they lie in the same volume: a clone wants those places empty too. Once
+ * one is, the clone may fill it, and a removal that is resumed must not find the way there again.
+ */
+static void
+remove_tablespaces(const char *mount)
+{
+	char path[512], link[TBLSPC_LINK], target[512];
+	DIR *dir = open_tablespaces(path, mount, ASIDE_UNFIT);
+
+	if (dir == NULL)
+		return;
+	while (next_tablespace(dir, path, mount, link, target))
+		if (!is_in_use(mount, target) && (remove_tree(target) == -1 || unlink(link) == -1))
+			log_warn("aside", NULL, "remove %s: %s", target, strerror(errno));
 	(void)closedir(dir);
 }
 
@@ -216,7 +281,7 @@ aside_remove(const char *mount, const char *wal, struct err *e)
 		return err_set(e, ERR_RETRY, "remove %s: %s", path, strerror(errno));
 	if (join(path, mount, ASIDE_UNFIT, e) == -1)
 		return -1;
-	remove_tablespaces(mount, path);
+	remove_tablespaces(mount);
 	if (remove_tree(path) == -1)
 		return err_set(e, ERR_RETRY, "remove %s: %s", path, strerror(errno));
 	return 0;

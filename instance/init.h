@@ -45,6 +45,7 @@ struct keeper {
 struct renew {
 	struct msg_renew wanted; /* its id is none: nothing is under way */
 	struct uid done;         /* the last one, in this pod's life */
+	struct msec told;        /* when it was wanted */
 	struct msec quit_at;     /* when PostgreSQL was told to; 0 = not yet */
 	pid_t remover;           /* 0 = none runs */
 	bool holds;              /* Patroni may not start before that has made room */

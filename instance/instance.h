@@ -168,9 +168,9 @@ const char *wal_mount(void);        /* PGWAL_MOUNT, or NULL where the pod has no
 #define ASIDE_NAME_SIZE 64
 bool aside_is_standby(const char *mount); /* PostgreSQL would start from it as a standby */
 bool aside_is_left(const char *mount);    /* ASIDE_UNFIT is there */
-/* A name of its own for what is kept: "data.kept-<system identifier>-<n>". */
-int aside_name(
-    const char *mount, uint64_t system_identifier, char out[ASIDE_NAME_SIZE], struct err *e);
+/* A name of its own, in both volumes, for what is kept: "data.kept-<system identifier>-<n>". */
+int aside_name(const char *mount, const char *wal, uint64_t system_identifier,
+    char out[ASIDE_NAME_SIZE], struct err *e);
 int aside_move(const char *mount, const char *from, const char *to, struct err *e);
 /* The WAL of what was put aside, in its own volume or NULL, follows; nothing to do is fine. */
 int aside_finish(const char *mount, const char *wal, struct err *e);
@@ -179,6 +179,8 @@ int aside_finish(const char *mount, const char *wal, struct err *e);
  * again.
  */
 int aside_remove(const char *mount, const char *wal, struct err *e);
+/* Has ASIDE_UNFIT any in this volume? No clone is made before they are gone. */
+bool aside_has_tablespaces(const char *mount);
 void aside_find_kept(const char *mount, char out[ASIDE_NAME_SIZE]); /* one of them, or "" */
 bool aside_fits_twice(const char *mount);                           /* as much is free as is used */
 bool aside_is_in_the_way(const char *mount);                        /* the volume is almost full */

@@ -1,15 +1,17 @@
 /*
  * A replica's data directory gives way to a clone of the leader's, as the agent asks after the
- * operator (BGInstance.spec.operation, kind Reinit). Patroni is killed first, so that this instance
- * can not come to lead any more, then PostgreSQL, then PGDATA gets another name (aside.c), then
- * Patroni starts on an empty one and clones.
+ * operator (BGInstance.spec.operation, kind Reinit). What an earlier one left is removed before
+ * anything is stopped. Then Patroni is killed, so that this instance can not come to lead any more,
+ * then PostgreSQL, then PGDATA gets another name (aside.c), then Patroni starts on an empty one and
+ * clones.
  *
  * It must never be the only data, or a primary's. That another instance leads the agent has seen a
- * moment ago; here nothing is touched while the fence is armed, which it is on every leader, or
- * while PostgreSQL runs and is no standby. What is no standby's directory is kept, whatever was
- * asked. Which renewal was done last stands in a file as old as the pod: asked again by another
- * agent, or of another container, it is not done again. Killed anywhere before the new name all is
- * as it was; after it, PGDATA is empty, and whoever asks again finds that.
+ * moment ago, and what has not been done within a minute is refused; here nothing is touched while
+ * the fence is armed, which it is on every leader, or while PostgreSQL runs and is no standby. What
+ * is no standby's directory is kept, whatever was asked. Which renewal was done last stands in a
+ * file as old as the pod: asked again by another agent, or of another container, it is not done
+ * again. Killed anywhere before the new name all is as it was; after it, PGDATA is empty, and
+ * whoever asks again finds that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +20,8 @@
 
 #include "instance/init.h"
 
-#define AGAIN_MS 10000 /* after a removal that failed */
+#define AGAIN_MS 10000   /* after a removal that failed */
+#define OVERDUE_MS 60000 /* then what the agent saw of the leader proves nothing any more */
 
 static void
 read_done(struct renew *r)
@@ -55,6 +58,8 @@ void
 renewer_setup(struct init *i)
 {
 	read_done(&i->renew);
+	/* a container before this one was ended while they were being removed */
+	i->renew.holds = fresh_is_empty(PGDATA_DIR) && aside_has_tablespaces(PGDATA_MOUNT);
 }
 
 bool
@@ -99,23 +104,32 @@ start_remover(struct init *i)
 		}
 		_exit(0);
 	}
-	if (pid == -1)
+	if (pid == -1) {
 		log_error("renew", NULL, "fork: %s", strerror(errno));
-	else
-		i->renew.remover = pid;
+		i->renew.again.v = clock_boot().v + AGAIN_MS;
+		return;
+	}
+	i->renew.remover = pid;
 }
 
 /*
- * Where there is room, the old directory stays until PostgreSQL runs from the new one: were the
- * leader lost meanwhile, it would be the last one.
+ * Where there is room for both, the old directory stays until PostgreSQL runs from the new one:
+ * were the leader lost meanwhile, it would be the last one.
  */
 static void
 sweep(struct init *i)
 {
-	if (i->renew.remover == 0 && i->locked && clock_boot().v >= i->renew.again.v &&
-	    aside_is_left(PGDATA_MOUNT) &&
-	    (i->accepts || aside_is_in_the_way(PGDATA_MOUNT) ||
-		(i->wal != NULL && aside_is_in_the_way(i->wal))))
+	if (i->renew.remover != 0 || !i->locked || clock_boot().v < i->renew.again.v)
+		return;
+	if (!aside_is_left(PGDATA_MOUNT)) {
+		if (i->renew.holds) {
+			i->renew.holds = false;
+			init_changed(i);
+		}
+		return;
+	}
+	if (i->renew.holds || i->accepts || aside_is_in_the_way(PGDATA_MOUNT) ||
+	    (i->wal != NULL && aside_is_in_the_way(i->wal)))
 		start_remover(i);
 }
 
@@ -127,7 +141,8 @@ renewer_ended(struct init *i, pid_t pid, int status)
 	i->renew.remover = 0;
 	if (status != 0)
 		i->renew.again.v = clock_boot().v + AGAIN_MS;
-	i->renew.holds = false;
+	/* Patroni may find room all the same, but no clone is made into a tablespace's remains. */
+	i->renew.holds = i->renew.holds && status != 0 && aside_has_tablespaces(PGDATA_MOUNT);
 	init_changed(i);
 }
 
@@ -146,24 +161,33 @@ refuse(struct init *i, const char *text)
 	init_changed(i);
 }
 
-/* What was never started, and what only followed, holds no row that the leader has not. */
+/*
+ * What was never started holds no row. What followed may, if it was the primary once: rows that
+ * nobody else got. They are dropped, as pg_rewind would.
+ */
 static bool
 is_to_be_kept(const struct init *i)
 {
-	return i->renew.wanted.keep || (!aside_is_standby(PGDATA_MOUNT) &&
-					   fresh_look(PGDATA_MOUNT, i->wal) != FRESH_UNFINISHED);
+	if (fresh_look(PGDATA_MOUNT, i->wal) == FRESH_UNFINISHED)
+		return false;
+	return i->renew.wanted.keep || !aside_is_standby(PGDATA_MOUNT);
+}
+
+/* What the file was told before it was so. */
+static void
+take_back(const struct init *i)
+{
+	struct err e;
+
+	if (write_done(&i->renew.done, &e) == -1)
+		log_error("renew", NULL, "%s", e.text);
 }
 
 static void
 end(struct init *i, const char *text)
 {
 	struct uid id = i->renew.wanted.id;
-	struct err e;
 
-	if (write_done(&id, &e) == -1) {
-		refuse(i, e.text);
-		return;
-	}
 	i->renew.done = id;
 	i->renew.wanted = (struct msg_renew){0};
 	i->keeper.backoff.deaths = 0;
@@ -172,7 +196,27 @@ end(struct init *i, const char *text)
 	init_changed(i);
 }
 
-/* Nothing runs any more. */
+/* The data directory gets another name; name is ASIDE_UNFIT, or where it is kept filled in. */
+static int
+move(struct init *i, bool keep, char name[ASIDE_NAME_SIZE], struct err *e)
+{
+	if (keep &&
+	    aside_name(PGDATA_MOUNT, i->wal, i->renew.wanted.system_identifier, name, e) == -1)
+		return -1;
+	/* Noted before: killed after the move and not noted, the clone would be moved as well. */
+	if (write_done(&i->renew.wanted.id, e) == -1)
+		return -1;
+	if (aside_move(PGDATA_MOUNT, "data", name, e) == 0 &&
+	    aside_finish(PGDATA_MOUNT, i->wal, e) == 0)
+		return 0;
+	take_back(i);
+	return -1;
+}
+
+/*
+ * Nothing runs any more. Where it has tablespaces in the volume, these hold the clone up: it
+ * refuses a place that is not empty.
+ */
 static void
 put_aside(struct init *i)
 {
@@ -181,20 +225,20 @@ put_aside(struct init *i)
 	struct err e;
 
 	if (fresh_is_empty(PGDATA_DIR)) {
-		if (aside_finish(PGDATA_MOUNT, i->wal, &e) == -1)
+		if (aside_finish(PGDATA_MOUNT, i->wal, &e) == -1 ||
+		    write_done(&i->renew.wanted.id, &e) == -1)
 			refuse(i, e.text);
 		else
 			end(i, "the data directory is empty");
 		return;
 	}
-	if ((keep && aside_name(PGDATA_MOUNT, i->renew.wanted.system_identifier, name, &e) == -1) ||
-	    aside_move(PGDATA_MOUNT, "data", name, &e) == -1 ||
-	    aside_finish(PGDATA_MOUNT, i->wal, &e) == -1) {
+	if (move(i, keep, name, &e) == -1) {
 		refuse(i, e.text);
 		return;
 	}
-	i->renew.holds = !keep && (!aside_fits_twice(PGDATA_MOUNT) ||
-				      (i->wal != NULL && !aside_fits_twice(i->wal)));
+	i->renew.holds =
+	    !keep && (aside_has_tablespaces(PGDATA_MOUNT) || !aside_fits_twice(PGDATA_MOUNT) ||
+			 (i->wal != NULL && !aside_fits_twice(i->wal)));
 	if (i->renew.holds)
 		start_remover(i);
 	(void)snprintf(text, sizeof(text), "the data directory is %s " PGDATA_MOUNT "/%s now",
@@ -222,9 +266,15 @@ look_around(struct init *i, pid_t postmaster)
 static void
 go_on(struct init *i)
 {
-	pid_t postmaster = procs_postmaster(PGDATA_DIR, getpid());
-	struct renew_seen seen = look_around(i, postmaster);
+	pid_t postmaster;
+	struct renew_seen seen;
 
+	if (clock_boot().v > i->renew.told.v + OVERDUE_MS) {
+		refuse(i, "it took too long: ask again, with a fresh proof");
+		return;
+	}
+	postmaster = procs_postmaster(PGDATA_DIR, getpid());
+	seen = look_around(i, postmaster);
 	switch (renew_next(&seen, clock_boot())) {
 	case RENEW_STOPPING:
 		refuse(i, "this instance is being stopped");
@@ -274,6 +324,7 @@ renewer_wanted(struct init *i, const struct msg_renew *m)
 		return;
 	}
 	i->renew.wanted = *m;
+	i->renew.told = clock_boot();
 	i->renew.quit_at.v = 0;
 	renewer_look(i);
 	init_tick_needed(i);

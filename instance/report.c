@@ -39,15 +39,22 @@ make_cut_off(const struct report_input *in, struct report *out)
 		: "The primary has no longer the WAL that it needs; its data is cloned anew.");
 }
 
+/* Named in full or not at all: a path cut short is another one. */
 static void
 make_kept(const struct report_input *in, struct report *out)
 {
 	char text[IPC_TEXT_MAX + 1];
+	const char *wal = wal_mount();
+	int n;
 
-	(void)snprintf(text, sizeof(text),
+	n = snprintf(text, sizeof(text),
 	    "Its former data is kept. Not needed? kubectl exec %.63s -- rm -r " PGDATA_MOUNT
 	    "/%.63s",
 	    in->pod, in->kept);
+	if (wal != NULL && strncmp(in->kept, "data", 4) == 0 && n > 0 &&
+	    snprintf(text + n, sizeof(text) - (size_t)n, " %s/pg_wal%.59s", wal, in->kept + 4) >=
+		(int)sizeof(text) - n)
+		text[n] = '\0';
 	trouble(out, out->state, REASON_FOREIGN_DATA, text);
 }
 

@@ -122,12 +122,35 @@ test_tablespaces(void)
 	(void)snprintf(inside, sizeof(inside), "%s/space/../data", dir);
 	make_link(ASIDE_UNFIT "/pg_tblspc/4", inside);
 	make_link(ASIDE_UNFIT "/pg_tblspc/5", dir);
+	CHECK(aside_has_tablespaces(dir), "a tablespace in the volume is seen");
 	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && !there("space"),
 	    "a tablespace in the volume goes with it");
 	CHECK(access(file, F_OK) == 0, "none elsewhere");
 	CHECK(there("data/mine"), "and never what is a data directory now");
 	(void)unlink(file);
 	(void)rmdir(outside);
+}
+
+/* The clone has filled the place already when a removal is resumed. */
+static void
+test_tablespace_in_use(void)
+{
+	char space[512];
+
+	make_dir("space");
+	make_file("space/rows");
+	make_dir(ASIDE_UNFIT);
+	make_dir(ASIDE_UNFIT "/pg_tblspc");
+	CHECK(!aside_has_tablespaces(dir), "none in the volume");
+	make_dir("data/pg_tblspc");
+	(void)snprintf(space, sizeof(space), "%s/space", dir);
+	make_link("data/pg_tblspc/1", space);
+	make_link(ASIDE_UNFIT "/pg_tblspc/1", space);
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && there("space/rows"),
+	    "a tablespace that the data directory has now stays");
+	(void)unlink(at("space/rows"));
+	(void)rmdir(at("space"));
+	(void)unlink(at("data/pg_tblspc/1"));
 }
 
 static void
@@ -138,12 +161,12 @@ test_kept(void)
 	aside_find_kept(dir, name);
 	CHECK(name[0] == '\0', "nothing is kept");
 	make_data();
-	CHECK(aside_name(dir, 7460000000000000001u, name, &e) == 0 &&
+	CHECK(aside_name(dir, NULL, 7460000000000000001u, name, &e) == 0 &&
 		  strcmp(name, "data.kept-7460000000000000001-1") == 0 &&
 		  aside_move(dir, "data", name, &e) == 0,
 	    "kept under its own name");
 	make_data();
-	CHECK(aside_name(dir, 7460000000000000001u, second, &e) == 0 &&
+	CHECK(aside_name(dir, NULL, 7460000000000000001u, second, &e) == 0 &&
 		  strcmp(second, "data.kept-7460000000000000001-2") == 0,
 	    "the next one beside it");
 	CHECK(aside_remove(dir, NULL, &e) == 0 && there(name), "what is kept is not removed");
@@ -185,12 +208,17 @@ test_wal(void)
 	    "nobody's WAL is left alone");
 	make_data();
 	make_link("data/pg_wal", target);
-	CHECK(aside_name(dir, 7, name, &e) == 0 && aside_move(dir, "data", name, &e) == 0 &&
+	CHECK(aside_name(dir, wal, 7, name, &e) == 0 && aside_move(dir, "data", name, &e) == 0 &&
 		  aside_finish(dir, wal, &e) == 0 &&
 		  there("wal/pg_wal.kept-7-1/000000010000000000000002") &&
 		  aside_remove(dir, wal, &e) == 0 && there("wal/pg_wal.kept-7-1") && there(name),
 	    "what is kept is kept with its WAL");
-	CHECK(aside_move(dir, name, ASIDE_UNFIT, &e) == 0 &&
+	CHECK(aside_move(dir, name, "moved", &e) == 0 && aside_name(dir, wal, 7, name, &e) == 0 &&
+		  strcmp(name, "data.kept-7-2") == 0 &&
+		  aside_move(dir, "moved", "data.kept-7-1", &e) == 0 &&
+		  aside_name(dir, wal, 7, name, &e) == 0 && strcmp(name, "data.kept-7-2") == 0,
+	    "a name that only the WAL's volume has is taken as well");
+	CHECK(aside_move(dir, "data.kept-7-1", ASIDE_UNFIT, &e) == 0 &&
 		  aside_move(wal, "pg_wal.kept-7-1", "pg_wal.unfit", &e) == 0 &&
 		  aside_remove(dir, wal, &e) == 0 && rmdir(wal) == 0,
 	    "that was all");
@@ -218,6 +246,7 @@ main(void)
 	test_unfit();
 	test_half();
 	test_tablespaces();
+	test_tablespace_in_use();
 	test_kept();
 	test_trouble();
 	test_wal();

@@ -20,7 +20,7 @@ seen_of(unsigned bits)
 static void
 test_all(void)
 {
-	bool moves = true, kills = true, signals = true;
+	bool moves = true, kills = true, signals = true, removes = true;
 
 	for (unsigned bits = 0; bits < 256; bits++) {
 		struct renew_seen s = seen_of(bits);
@@ -31,13 +31,18 @@ test_all(void)
 			moves = moves && !s.stopping && !leads && !s.patroni && !s.postmaster &&
 			        !s.left && !s.removing;
 		if (act == RENEW_KILL_PATRONI)
-			kills = kills && s.patroni && !leads && !s.stopping;
+			kills =
+			    kills && s.patroni && !leads && !s.stopping && !s.left && !s.removing;
 		if (act == RENEW_QUIT || act == RENEW_KILL)
-			signals = signals && s.postmaster && !s.patroni && !leads && !s.stopping;
+			signals = signals && s.postmaster && !s.patroni && !leads && !s.stopping &&
+			          !s.left && !s.removing;
+		removes = removes &&
+		          (act == RENEW_REMOVE) == (s.left && !s.removing && !leads && !s.stopping);
 	}
 	CHECK(moves, "it moves only when nothing runs and nothing is in its place");
 	CHECK(kills, "a leader's Patroni is never killed");
 	CHECK(signals, "PostgreSQL is stopped after Patroni, and no primary is");
+	CHECK(removes, "what an earlier one left is removed first, and never a leader's");
 }
 
 static void
@@ -45,7 +50,13 @@ test_order(void)
 {
 	struct renew_seen s = {.patroni = true, .postmaster = true, .standby = true, .left = true};
 
-	CHECK(renew_next(&s, now) == RENEW_KILL_PATRONI, "Patroni first");
+	CHECK(renew_next(&s, now) == RENEW_REMOVE, "what an earlier one left first");
+	s.removing = true;
+	CHECK(renew_next(&s, now) == RENEW_WAIT, "which takes its time, while all runs");
+	s.left = false;
+	CHECK(renew_next(&s, now) == RENEW_WAIT, "until its remover has ended");
+	s.removing = false;
+	CHECK(renew_next(&s, now) == RENEW_KILL_PATRONI, "then Patroni");
 	s.patroni = false;
 	CHECK(renew_next(&s, now) == RENEW_QUIT, "then PostgreSQL");
 	s.quit_at.v = now.v - 9999;
@@ -53,10 +64,6 @@ test_order(void)
 	s.quit_at.v = now.v - 10000;
 	CHECK(renew_next(&s, now) == RENEW_KILL, "and no more");
 	s.postmaster = false;
-	CHECK(renew_next(&s, now) == RENEW_REMOVE, "then what an earlier one left");
-	s.removing = true;
-	CHECK(renew_next(&s, now) == RENEW_WAIT, "which takes its time");
-	s.removing = s.left = false;
 	CHECK(renew_next(&s, now) == RENEW_MOVE, "then it gives way");
 	s.armed = true;
 	CHECK(renew_next(&s, now) == RENEW_LEADS, "not once it leads");

@@ -451,6 +451,11 @@ test_foreign(void)
 	CHECK(r.reason == REASON_FOREIGN_DATA && report_serves(&r) &&
 		  strstr(r.message, "kubectl exec demo-1 -- rm -r /pgdata/data.kept-42-1") != NULL,
 	    "what is kept is named until it is deleted");
+	(void)setenv("BESTGRES_WAL", "1", 1);
+	report_make(&in, &r);
+	CHECK(strstr(r.message, "/pgdata/data.kept-42-1 /pgwal/pg_wal.kept-42-1") != NULL,
+	    "with its WAL in a volume of its own");
+	(void)unsetenv("BESTGRES_WAL");
 	in.kept = "";
 	report_make(&in, &r);
 	CHECK(r.reason == REASON_NONE, "and no longer");
