@@ -466,6 +466,15 @@ write_status(struct agent *a, const struct report *r)
 	buf_free(&body);
 }
 
+/* foreign: somebody has changed what we wrote. */
+static int64_t
+damp_ms(const struct agent *a, const struct report *r, bool foreign)
+{
+	if (!foreign)
+		return report_damp_ms(&a->stored, r);
+	return strcmp(a->stored.pod_uid, r->pod_uid) == 0 ? REPORT_DAMP_MS : REPORT_OTHER_MS;
+}
+
 static void
 look_at_status(struct agent *a)
 {
@@ -485,8 +494,7 @@ look_at_status(struct agent *a)
 	foreign = a->sent.pod_uid[0] != '\0' && !report_differs(&a->sent, &r);
 	if (a->now.v < w->next.v)
 		return;
-	if (a->now.v - w->differs_since.v <
-	    (foreign ? REPORT_DAMP_MS : report_damp_ms(&a->stored, &r)))
+	if (a->now.v - w->differs_since.v < damp_ms(a, &r, foreign))
 		return;
 	w->wait_ms = foreign ? longer(w->wait_ms, FOREIGN_FIRST_MS, FOREIGN_MAX_MS) : 0;
 	w->next.v = a->now.v + w->wait_ms;

@@ -343,8 +343,11 @@ report_damp_ms(const struct report *stored, const struct report *now)
 		return 0;
 	if (starts_to_lead(stored, now))
 		return REPORT_LEADS_MS;
-	if (strcmp(stored->pod_uid, now->pod_uid) != 0 &&
-	    now->state == CHOICE_instance_state_STARTING)
-		return REPORT_START_MS;
+	if (strcmp(stored->pod_uid, now->pod_uid) != 0) {
+		if (now->state == CHOICE_instance_state_STARTING)
+			return REPORT_START_MS;
+		if (now->state == CHOICE_instance_state_WAITING_FOR_LOCK)
+			return REPORT_LOCK_MS;
+	}
 	return REPORT_DAMP_MS;
 }

@@ -139,6 +139,8 @@ bool report_urgent(const struct report *stored, const struct report *now);
 /* When it has lasted so long. */
 int64_t report_damp_ms(const struct report *stored, const struct report *now);
 #define REPORT_DAMP_MS 5000
+#define REPORT_LOCK_MS 1000   /* a new pod that waits for its volume: mostly it has it at once */
+#define REPORT_OTHER_MS 20000 /* another pod of this name reports: mostly it is the newer one */
 #define REPORT_LEADS_MS 2000  /* a new primary: what is still missing comes in a moment, mostly */
 #define REPORT_START_MS 10000 /* a new pod that starts: it may serve by then */
 
