@@ -456,6 +456,17 @@ decode_bgdbops(
 	return 0;
 }
 
+uint8_t
+decode_dbops_end(const struct json *j, int object)
+{
+	char text[16];
+	int phase;
+
+	json_copy_text(j, json_path(j, object, "status.phase"), text, sizeof(text));
+	phase = choice_find(VOCAB_dbops_phase, str_of(text));
+	return phase > CHOICE_dbops_phase_RUNNING ? (uint8_t)phase : CHOICE_dbops_phase_NONE;
+}
+
 int
 decode_bginstance(
     const struct json *j, int object, struct arena *a, struct bginstance *out, struct err *e)

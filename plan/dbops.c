@@ -259,11 +259,18 @@ is_before(const struct plan_at *a, const struct plan_dbops *e)
 	}
 }
 
+static bool
+moves_leader(const struct plan_dbops *d)
+{
+	return d->op == CHOICE_dbops_op_FAILOVER || d->op == CHOICE_dbops_op_SWITCHOVER;
+}
+
 static enum verdict
 await_turn(struct plan_at *a, const struct plan_dbops *d)
 {
 	const struct plan_cluster *c = a->c;
-	bool older = true;
+	/* A failover is what helps where the rest can not go on. */
+	bool older = true, helps = d->op == CHOICE_dbops_op_FAILOVER;
 
 	if (!is_disruptive(d))
 		return PASS;
@@ -274,19 +281,19 @@ await_turn(struct plan_at *a, const struct plan_dbops *d)
 			older = false;
 			continue;
 		}
-		if (is_disruptive(e) && e->phase == CHOICE_dbops_phase_RUNNING)
+		if (is_disruptive(e) && e->phase == CHOICE_dbops_phase_RUNNING &&
+		    (!helps || moves_leader(e)))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which runs", e->name,
 				   choice_text(VOCAB_dbops_op, e->op)) == STEP
 			           ? STEP
 			           : STOP;
-		if (older && is_before(a, e))
+		if (older && !helps && is_before(a, e))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which was there before",
 				   e->name, choice_text(VOCAB_dbops_op, e->op)) == STEP
 			           ? STEP
 			           : STOP;
 	}
-	/* A failover is what helps where the rest can not go on. */
-	if (d->op == CHOICE_dbops_op_FAILOVER)
+	if (helps)
 		return PASS;
 	if (roll_goes_on(a))
 		return WAIT(a, d, "waits for a change of BGCluster %s that is under way",
@@ -512,7 +519,8 @@ await_schedule(struct plan_at *a, const struct plan_dbops *d)
 	if (zone_find(str_of(d->zone), &z) == -1)
 		return REFUSE(
 		    a, d, "spec.schedule.timeZone: \"%s\" is no known time zone", d->zone);
-	if (d->phase != CHOICE_dbops_phase_NONE && d->phase != CHOICE_dbops_phase_SCHEDULED)
+	if (d->phase != CHOICE_dbops_phase_NONE && d->phase != CHOICE_dbops_phase_SCHEDULED &&
+	    !(d->suspend && d->phase == CHOICE_dbops_phase_WAITING))
 		return PASS;
 	if (d->suspend) {
 		v = dbops_say(

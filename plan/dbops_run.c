@@ -275,6 +275,12 @@ dbops_await_others(
 			   c->name, ordinal) == STEP
 		           ? STEP
 		           : STOP;
+	/* Nothing would come of it, and the agent could not do what helps instead. */
+	if (c->instance[ordinal].report.state < CHOICE_instance_state_RUNNING)
+		return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to run", c->name,
+			   ordinal) == STEP
+		           ? STEP
+		           : STOP;
 	/* A reload disturbs nobody. */
 	for (unsigned i = 0; d->op == CHOICE_dbops_op_RESTART && i < rule_instances(c); i++)
 		if (i != ordinal && !rest_is_wanted(c, i) && !roll_serves(c, i))
@@ -292,6 +298,11 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 	char why[IPC_TEXT_MAX];
 	enum verdict v;
 
+	if (a->c->wanted.hibernated || a->c->wanted.deleting || a->c->wanted.invalid)
+		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED,
+		    CHOICE_dbops_reason_INTERRUPTED,
+		    "interrupted: BGCluster %s is hibernated, deleted or can not be read",
+		    a->c->name);
 	if (i == a->c->instances_n)
 		return dbops_finish(
 		    a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE, "%s", "");
@@ -329,6 +340,8 @@ run_servers(struct plan_at *a, const struct plan_dbops *d)
 		return next_server(a, d);
 	switch (standing_of(a->c, d)) {
 	case UNTOLD:
+		if (is_timed_out(a, d, TIMEOUT_GRACE_S))
+			return fail(a, d, true, "");
 		return dbops_tell(a, d, d->ordinal - 1u, false, false);
 	case LOST:
 		if ((a->w->listed & 1u << KIND_BGINSTANCE) == 0)

@@ -34,8 +34,10 @@ read_dbops(struct step *s, const struct kube_reply *r)
 	if (!step_parse(s, r, &j))
 		return false;
 	s->has_spec = decode_bgdbops(&j, json_root(&j), &s->arena, &s->dbops, &why) == 0;
-	if (!s->has_spec)
+	if (!s->has_spec) {
 		s->invalid = why;
+		s->dbops.phase = decode_dbops_end(&j, json_root(&j));
+	}
 	raw = json_raw(&j, json_path(&j, json_root(&j), "metadata.finalizers"));
 	copy = arena_strndup(&s->arena, raw.p != NULL ? raw.p : "", raw.len);
 	s->finalizers = (struct str){copy, copy != NULL ? raw.len : 0};

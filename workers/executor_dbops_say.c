@@ -27,7 +27,8 @@ verb_dbops_say(struct step *s)
 	time_rfc3339(now, clock_wall_s());
 	if (s->op.next_run != 0)
 		time_rfc3339(next, (int64_t)s->op.next_run);
-	if (s->dbops.phase > CHOICE_dbops_phase_RUNNING ||
+	if (s->op.phase == CHOICE_dbops_phase_NONE || s->op.phase > CHOICE_dbops_phase_RUNNING ||
+	    s->dbops.phase > CHOICE_dbops_phase_RUNNING ||
 	    (s->dbops.phase == CHOICE_dbops_phase_RUNNING &&
 		s->op.phase != CHOICE_dbops_phase_RUNNING)) {
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "it has begun or ended");
@@ -235,7 +236,8 @@ report_end(struct step *s, const struct bginstance *i, struct dbops_status *st)
 	bool runs = s->dbops.phase == CHOICE_dbops_phase_RUNNING;
 	char next[21];
 
-	if (s->dbops.phase > CHOICE_dbops_phase_RUNNING || s->dbops.attempt != s->op.attempt ||
+	if (s->op.phase < CHOICE_dbops_phase_SUCCEEDED ||
+	    s->dbops.phase > CHOICE_dbops_phase_RUNNING || s->dbops.attempt != s->op.attempt ||
 	    (s->dbops.phase == CHOICE_dbops_phase_SCHEDULED && again &&
 		strcmp(st->now, s->dbops.next_run.p) < 0)) {
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "no such run can end");

@@ -144,6 +144,7 @@ record_dbops(const struct record_source *s, struct arena *a, struct record *out,
 		r->deleted = 1;
 	if (decode_bgdbops(s->j, s->object, a, &d, &why) == -1) {
 		str_copy_text(r->invalid, sizeof(r->invalid), str_of(why.text));
+		r->phase = decode_dbops_end(s->j, s->object);
 		return 0;
 	}
 	fill_spec(&d, r);
