@@ -182,9 +182,9 @@ def test_meta_commands_are_shut(shop, text):
 
 
 def test_script_superuser_database_and_transaction(shop):
-    s = script(shop, "CREATE TABLE super AS SELECT current_user AS u, current_database() AS d;\n")
+    s = script(shop, "CREATE TABLE public.super AS SELECT current_user AS u, current_database() AS d, current_setting('search_path') AS p;\n")
     works(shop, "SQL", superuser=True, database=HOSTILE, **s)
-    assert psql(shop, HOSTILE, "SELECT u || ' ' || d FROM super") == f"postgres {HOSTILE}"
+    assert psql(shop, HOSTILE, "SELECT u || ' ' || d || ' ' || p FROM super") == f"postgres {HOSTILE} pg_catalog", "whatever the database's owner sets"
     text = "CREATE TABLE half (i int);\nSELECT 'a string with \\ in it';\nSELECT 1/0;\n"
     s = fails(shop, "SQL", "division by zero", singleTransaction=True, **script(shop, text))
     assert "<stdin>:3:" in s["output"], s
