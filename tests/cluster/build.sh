@@ -9,6 +9,7 @@ stamp="kubernetes $k8s etcd $etcd coredns $coredns provisioner $provisioner $(sh
 work=$(mktemp -d); trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 mkdir -p "$bin" "$work"/{k8s,etcd,dns,pv}
 go=$("$here/go.sh" "$bin/../go")
+# -mod=mod takes what a build needs; "go mod tidy" would fetch what the tests of all those modules need too, for minutes.
 export CGO_ENABLED=0 GOFLAGS=-mod=mod GOTOOLCHAIN=local
 
 echo "kubernetes $k8s: modules"
@@ -18,14 +19,6 @@ printf 'module testcluster\ngo 1.24.0\nrequire k8s.io/kubernetes v%s\n' $k8s > g
 gomod=$("$go" mod download -json "k8s.io/kubernetes@v$k8s" | sed -n 's/.*"GoMod": "\(.*\)".*/\1/p')
 grep -oE '^[[:space:]]*k8s.io/[a-z0-9-]+ => ./staging' "$gomod" | awk '{print $1}' | sort -u |
 	sed "s|.*|replace & => & v0.${k8s#1.}|" >> go.mod
-{
-	printf '//go:build tools\n\npackage tools\n\nimport (\n'
-	for c in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do
-		printf '\t_ "k8s.io/kubernetes/cmd/%s"\n' $c
-	done
-	echo ')'
-} > tools.go
-"$go" mod tidy > /dev/null
 v=k8s.io/component-base/version
 for c in kubectl kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy; do
 	echo "building $c"
@@ -35,8 +28,6 @@ done
 echo "building etcd $etcd"
 cd "$work/etcd"
 printf 'module testcluster\ngo 1.24.0\nrequire go.etcd.io/etcd/server/v3 v%s\n' $etcd > go.mod
-printf '//go:build tools\n\npackage tools\n\nimport _ "go.etcd.io/etcd/server/v3"\n' > tools.go
-"$go" mod tidy > /dev/null
 "$go" build -trimpath -ldflags "-s -w" -o "$bin/etcd" go.etcd.io/etcd/server/v3
 
 echo "building CoreDNS $coredns"
@@ -59,13 +50,11 @@ func main() {
 	coremain.Run()
 }
 G
-"$go" mod tidy > /dev/null
 "$go" build -trimpath -ldflags "-s -w" -o "$bin/coredns" .
 
 echo "building the volume provisioner"
 cp "$here/provisioner.go" "$work/pv/main.go"
 cd "$work/pv"
 printf 'module testcluster\ngo 1.24.0\nrequire sigs.k8s.io/sig-storage-lib-external-provisioner/v13 v%s\n' $provisioner > go.mod
-"$go" mod tidy > /dev/null
 "$go" build -trimpath -ldflags "-s -w" -o "$bin/provisioner" .
 echo "$stamp" > "$bin/.versions"
