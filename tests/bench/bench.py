@@ -270,7 +270,8 @@ def bench_signal():
     install([NS])
     apply(bgcluster(instances=1, deletionPolicy="Delete"), NS)
     wait_ready("demo", NS)
-    with connect("demo", NS) as c, c.cursor() as cur:
+    # The Service may need a moment more than Ready to lead there.
+    with wait("Service demo-rw", lambda: connect("demo", NS), 30) as c, c.cursor() as cur:
         cur.execute("create table signal (name text, at double precision)")
     script = "insert into signal values (current_setting('application_name'), extract(epoch from clock_timestamp()));"
     apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "signal"}, "data": {"script": script}}, NS)
