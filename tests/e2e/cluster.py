@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATE = ROOT / "build/kube"
 KUBECTL = str(STATE / "bin/kubectl")
 SYSTEM = "bestgres-system"
-IMAGE = "localhost/postgres-patroni:17"
+IMAGE = os.environ.get("E2E_IMAGE", "localhost/postgres-patroni:17")  # or one of your own, to see whether it serves
 ENV = {**os.environ, "KUBECONFIG": str(STATE / "kubeconfig")}
 API = Api(str(STATE / "kubeconfig"))
 
