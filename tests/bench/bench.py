@@ -282,7 +282,7 @@ def bench_signal():
         wait(f"signal-{n}", lambda: get("bgdo", f"signal-{n}", NS).get("status", {}).get("phase") == "Succeeded", 30, 0.1)
     uid = {o["metadata"]["name"]: o["metadata"]["uid"] for o in get("bgdo", ns=NS)}
     applied = {r["objectRef"]["name"]: stamp(r["requestReceivedTimestamp"]) for r in audit(start)[0]
-               if r["objectRef"]["resource"] == "bgdbops" and r["verb"] == "create" and "name" in r["objectRef"]}
+               if r["verb"] == "create" and r.get("objectRef", {}).get("resource") == "bgdbops" and "name" in r["objectRef"]}
     with connect("demo", NS) as c, c.cursor() as cur:
         cur.execute("select name, at from signal")
         ran = dict(cur.fetchall())
