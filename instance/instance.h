@@ -148,6 +148,13 @@ int fresh_mark(const char *mount, const char *wal, struct err *e);
 int fresh_discard(const char *mount, const char *wal, struct err *e); /* FRESH_UNFINISHED only */
 bool fresh_is_empty(const char *pgdata);
 
+/* --- tree.c */
+/*
+ * Removes path and all below it, in its own file system and without following a link; that it is
+ * not there is fine. -1: errno says why, and a part of it is left; may be done again.
+ */
+int tree_remove(const char *path);
+
 /* --- wal.c: are PGDATA and its WAL there together? */
 enum wal_state {
 	WAL_TOGETHER,
