@@ -390,5 +390,12 @@ void verb_dbops_release(struct step *s);
 void verb_dbops_delete(struct step *s);
 void verb_status(struct step *s);
 void verb_event(struct step *s);
+/* A new Event's name, about the object of that name, and its time: RFC 3339 with microseconds. */
+struct event_id {
+	char name[NAME_MAX_OBJECT + 1], micro[28];
+};
+struct event_id event_id(const struct step *s, const char *about);
+/* The step is done, whatever came of its Event. k and about: what that tells of. */
+void event_end(struct step *s, const struct kube_reply *r, enum kind k, const char *about);
 
 #endif

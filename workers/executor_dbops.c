@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static bool
 is_task(const struct step *s)
@@ -155,30 +154,20 @@ dbops_write_finalizer(struct step *s, bool add, void (*then)(struct step *s))
 static void
 on_event_posted(struct step *s, const struct kube_reply *r)
 {
-	struct err e;
-
-	if (!step_ok(r) && kube_reply_error(r, &e) == -1)
-		log_warn("event-lost", NULL, "Event about BGDbOps %s/%s: %s", s->req.namespace,
-		    s->op.name, e.text);
-	step_end_done(s);
+	event_end(s, r, KIND_BGDBOPS, s->op.name);
 }
 
 void
 dbops_end_with_event(struct step *s, enum choice_event_type type, const char *why, struct str text)
 {
-	char name[NAME_MAX_OBJECT + 1], micro[28];
-	struct timespec now;
+	struct event_id id = event_id(s, s->op.name);
 	struct buf body;
 	struct err e;
-	uint64_t h;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	h = hash_bytes(hash_bytes(HASH_INIT, &s->req.uid, sizeof(s->req.uid)), &now, sizeof(now));
-	snprintf(name, sizeof(name), "%s.%016llx", s->op.name, (unsigned long long)h);
-	time_rfc3339_micro(micro, now.tv_sec, now.tv_nsec / 1000);
 	buf_init(&body, HTTP_BODY_MAX);
-	if (objects_render_dbops_event(&s->dbops, type, why, text, name, micro, &body, &e) == 0) {
-		step_post(s, KIND_EVENT, name, false, &body, on_event_posted);
+	if (objects_render_dbops_event(&s->dbops, type, why, text, id.name, id.micro, &body, &e) ==
+	    0) {
+		step_post(s, KIND_EVENT, id.name, false, &body, on_event_posted);
 		return;
 	}
 	buf_free(&body);
