@@ -288,11 +288,7 @@ make_report(const struct agent *a, struct report *out)
 static void
 put_text(struct jw *w, const char *key, const char *text)
 {
-	jw_key(w, key);
-	if (text[0] == '\0')
-		jw_null(w);
-	else
-		jw_cstr(w, text);
+	jw_kv_or_null(w, key, str_of(text));
 }
 
 static void
