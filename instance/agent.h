@@ -178,6 +178,11 @@ void spec_wanted(const struct bgcluster *c, struct dynamic_wanted *out);
 /* agent_api.c */
 void api_start(struct agent *a);
 void api_look(struct agent *a); /* status and label, if due */
+/* GETs an object of our namespace; done's arg is a. */
+void api_get(struct agent *a, enum kind kind, const char *name,
+    void (*done)(void *arg, const struct kube_reply *));
+/* Is it a 200 with a body that parses? That is in j then; into is emptied first. */
+bool api_parse(const struct kube_reply *r, struct arena *into, struct json *j);
 
 /* agent_patroni.c */
 void patroni_look(struct agent *a);       /* poll, if due */
