@@ -287,6 +287,9 @@ void step_post(
     struct step *s, enum kind k, const char *name, bool dry_run, struct buf *body, step_next *next);
 void step_patch(struct step *s, enum kind k, const char *name, const char *sub, struct buf *body,
     step_next *next);
+/* Likewise, a rendered merge patch without a guard, which is added; if it can not be, the end. */
+void step_patch_guarded(struct step *s, enum kind k, const char *name, const char *sub,
+    const struct guard *g, struct buf *patch, step_next *next);
 void step_delete(struct step *s, enum kind k, const char *name, const struct guard *g,
     const char *propagation, step_next *next);
 void step_end(struct step *s, enum choice_step_code code, enum choice_reason reason,

@@ -120,23 +120,18 @@ void
 dbops_write_status(struct step *s, const struct dbops_status *status, void (*then)(struct step *s))
 {
 	struct guard guard = patch_guard(&s->dbops.meta);
-	struct buf patch, body;
+	struct buf patch;
 	struct err e;
-	int rc;
 
 	buf_init(&patch, HTTP_BODY_MAX);
-	buf_init(&body, HTTP_BODY_MAX);
-	rc = objects_render_dbops_status(&s->dbops, status, &patch, &e);
-	if (rc == 0)
-		rc = patch_guarded(&body, &guard, buf_view(&patch), &s->arena, &e);
-	buf_free(&patch);
-	if (rc == -1) {
-		buf_free(&body);
-		step_end_err(s, &e);
+	if (objects_render_dbops_status(&s->dbops, status, &patch, &e) == 0) {
+		s->then = then;
+		step_patch_guarded(
+		    s, KIND_BGDBOPS, s->op.name, "status", &guard, &patch, on_status);
 		return;
 	}
-	s->then = then;
-	step_patch(s, KIND_BGDBOPS, s->op.name, "status", &body, on_status);
+	buf_free(&patch);
+	step_end_err(s, &e);
 }
 
 void
@@ -255,28 +250,18 @@ tell(struct step *s)
 	    .instance = s->name,
 	    .pod = s->req.target,
 	    .cleanup = s->op.cleanup};
-	struct buf patch, body;
-	struct err e;
-	int rc;
+	struct buf patch;
 
 	if (s->told) {
 		end_told(s);
 		return;
 	}
 	buf_init(&patch, HTTP_BODY_MAX);
-	buf_init(&body, HTTP_BODY_MAX);
 	if (is_task(s))
 		objects_render_task(&s->dbops, &claim, &patch);
 	else
 		objects_render_operation(&s->dbops, &claim, &patch);
-	rc = patch_guarded(&body, &s->instance, buf_view(&patch), &s->arena, &e);
-	buf_free(&patch);
-	if (rc == 0) {
-		step_patch(s, KIND_BGINSTANCE, s->name, NULL, &body, on_told);
-		return;
-	}
-	buf_free(&body);
-	step_end_err(s, &e);
+	step_patch_guarded(s, KIND_BGINSTANCE, s->name, NULL, &s->instance, &patch, on_told);
 }
 
 static int64_t

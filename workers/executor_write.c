@@ -345,29 +345,13 @@ wanted_status(const struct msg_step_status *m, struct cluster_status *out)
 	}
 }
 
-/* Rendered, and guarded by the object that was just read. */
-static int
-status_body(struct step *s, const struct cluster_status *wanted, struct buf *out, struct err *e)
-{
-	struct guard guard = patch_guard(&s->cluster.meta);
-	struct buf patch;
-	char now[21];
-	int rc;
-
-	time_rfc3339(now, clock_wall_s());
-	buf_init(&patch, HTTP_BODY_MAX);
-	rc = objects_render_status(&s->cluster, wanted, now, &patch, e);
-	if (rc == 0)
-		rc = patch_guarded(out, &guard, buf_view(&patch), &s->arena, e);
-	buf_free(&patch);
-	return rc;
-}
-
 void
 verb_status(struct step *s)
 {
+	struct guard guard = patch_guard(&s->cluster.meta);
 	struct cluster_status wanted;
-	struct buf body;
+	struct buf patch;
+	char now[21];
 	struct err e;
 
 	wanted_status(&s->status, &wanted);
@@ -377,12 +361,14 @@ verb_status(struct step *s)
 		step_end_done(s);
 		return;
 	}
-	buf_init(&body, HTTP_BODY_MAX);
-	if (status_body(s, &wanted, &body, &e) == 0) {
-		step_patch(s, KIND_BGCLUSTER, s->req.name, "status", &body, on_written);
+	time_rfc3339(now, clock_wall_s());
+	buf_init(&patch, HTTP_BODY_MAX);
+	if (objects_render_status(&s->cluster, &wanted, now, &patch, &e) == 0) {
+		step_patch_guarded(
+		    s, KIND_BGCLUSTER, s->req.name, "status", &guard, &patch, on_written);
 		return;
 	}
-	buf_free(&body);
+	buf_free(&patch);
 	step_end_err(s, &e);
 }
 
