@@ -69,6 +69,7 @@ enum choice_reason {
 #undef REASON
 	CHOICE_reason_COUNT
 };
+_Static_assert(CHOICE_reason_COUNT <= UINT8_MAX + 1, "a message and a record have a byte for it");
 struct reason_info {
 	const char *name, *advice;
 };

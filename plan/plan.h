@@ -222,7 +222,7 @@ struct plan_cluster {
 	uint64_t status_gist;
 	struct msec status_at;
 	bool status_ready;
-	uint64_t events; /* bit per failing reason that an Event told of */
+	bool events[CHOICE_reason_COUNT]; /* failing reasons that an Event told of */
 	struct {
 		bool primed, ready, hibernated;
 		uint8_t primary; /* ordinal + 1 */
