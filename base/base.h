@@ -24,7 +24,7 @@ enum exit_code {
 	EXIT_SANDBOX = 72, /* a required sandbox mechanism is missing */
 };
 
-/* --- Errors (STYLE 5). The code says what the caller does next; the text goes to a log or a
+/* --- Errors. The code says what the caller does next; the text goes to a log or a
  * condition. */
 enum err_code {
 	ERR_NONE,

@@ -20,7 +20,7 @@
 /* One step: the decoded BGCluster (etcd refuses > 1.5 MiB), tokens of replies; 16 fit RLIMIT_AS. */
 #define STEP_ARENA_MAX (3u << 20)
 
-/* JSON (DESIGN 5). etcd refuses objects over 1.5 MiB; twice that leaves room for managedFields. */
+/* JSON. etcd refuses objects over 1.5 MiB; twice that leaves room for managedFields. */
 #define JSON_DEPTH_MAX 64
 #define JSON_TOKENS_MAX 8192
 #define JSON_OBJECT_MAX (3u << 20)
@@ -88,7 +88,7 @@
 #define CA_MAX (256u << 10) /* a cluster CA bundle during rotation holds a few certificates */
 #define TOKEN_SECONDS 3600  /* kube-apiserver's minimum is 600 */
 
-/* Supervision (DESIGN 3). */
+/* Supervision. */
 #define READY_MS 10000
 #define PING_MS 2000
 #define PINGS_LOST 3

@@ -1,6 +1,6 @@
 /*
  * A data directory in which no postmaster ever ran, left by an initdb or a base backup that was
- * killed (DESIGN 9.6): Patroni can not tell it from a database and would wait, or even start it,
+ * killed: Patroni can not tell it from a database and would wait, or even start it,
  * for ever. A mark beside PGDATA says that it was empty when Patroni was started; only with that
  * mark is anything put aside. Where the WAL has a volume of its own, that bears the same mark, a
  * random number: only then the WAL there is of that data directory, and shares its fate. For init,

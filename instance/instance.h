@@ -39,7 +39,7 @@
 /* What Patroni needs between the last renewal of its lock and the fence: watchdog.safety_margin. */
 #define SAFETY_MARGIN_S(retry_timeout) ((retry_timeout) + 2)
 
-/* --- fence.c: Patroni has not renewed its lock in time (DESIGN 9.2). Times: CLOCK_BOOTTIME. */
+/* --- fence.c: Patroni has not renewed its lock in time. Times: CLOCK_BOOTTIME. */
 enum fence_phase { FENCE_WATCHING, FENCE_QUITTING, FENCE_KILLING };
 enum fence_act {
 	FENCE_NOTHING,
@@ -93,7 +93,7 @@ void silence_missed(struct silence *s);
 bool silence_over(
     const struct silence *s, const struct fence *f, unsigned loop_wait_s, struct msec now);
 
-/* --- stop.c: the way down after SIGTERM (DESIGN 9.4). */
+/* --- stop.c: the way down after SIGTERM. */
 enum stop_phase { STOP_OFF, STOP_HANDOVER, STOP_PATRONI, STOP_POSTGRES };
 enum stop_act {
 	STOP_WAIT,

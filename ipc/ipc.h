@@ -1,6 +1,6 @@
 /*
  * ipc: how our processes talk. One table (msg.def), one pure codec, one channel over SOCK_SEQPACKET
- * socketpairs. The file descriptor is the peer's identity: no message carries a sender (DESIGN 4).
+ * socketpairs. The file descriptor is the peer's identity: no message carries a sender.
  */
 #ifndef IPC_IPC_H
 #define IPC_IPC_H
@@ -139,7 +139,7 @@ void ipc_chan_pause(struct ipc_chan *c, bool pause);
 int ipc_pair(int fds[2]); /* SOCK_SEQPACKET, CLOEXEC, non-blocking; -1 on EMFILE and ENFILE, dies on
                              any other failure */
 
-/* --- The poison record (DESIGN 3): what a worker is at, in a memfd that the supervisor reads after
+/* --- The poison record: what a worker is at, in a memfd that the supervisor reads after
  * a death. */
 struct ipc_poison {
 	uint64_t seq; /* odd while inside a handler */

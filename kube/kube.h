@@ -110,7 +110,7 @@ void jw_kv_str(struct jw *w, const char *key, struct str value);
 void jw_kv_int(struct jw *w, const char *key, int64_t v);
 void jw_kv_bool(struct jw *w, const char *key, bool v);
 void jw_kv_raw(struct jw *w, const char *key, struct str json);
-/* an empty value is null: a merge patch (RFC 7386) takes the key away */
+/* an empty value is null: a merge patch (RFC 7396) takes the key away */
 void jw_kv_or_null(struct jw *w, const char *key, struct str value);
 
 /* ============ Comparing (diff.c, quantity.c) ============ */

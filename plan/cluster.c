@@ -2,7 +2,7 @@
  * The rules: everything that Bestgres decides about one BGCluster, in order of precedence. The
  * first row that has a step to do is what happens next; a row may also stop the plan there until
  * the world has moved, and then only the rows marked SAY are still asked. Every row is asked anew
- * after every record and every answer: nothing is remembered but what was seen (DESIGN 9.14).
+ * after every record and every answer: nothing is remembered but what was seen.
  */
 #include "plan/rule.h"
 

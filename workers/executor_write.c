@@ -75,8 +75,7 @@ on_finalizer_namespace(struct step *s, const struct kube_reply *r)
 
 /*
  * A namespace that is being deleted takes its pods first, then all else at once, our rights with
- * it: so our finalizer goes while the pods do, before the BGCluster itself is deleted (DESIGN
- * 9.13).
+ * it: so our finalizer goes while the pods do, before the BGCluster itself is deleted.
  */
 void
 verb_finalizer(struct step *s)
