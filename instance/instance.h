@@ -52,8 +52,7 @@ struct fence {
 	bool by_self;       /* armed by init while Patroni had disarmed it (pause) and then died */
 	uint16_t timeout_s; /* of the last "Ctimeout="; 0 = none yet */
 	struct msec deadline; /* when armed */
-	struct msec
-	    looked; /* when the FIFO was read last: what is read next was written after it */
+	struct msec looked;   /* when the FIFO was read last: what is read next is younger */
 	enum fence_phase phase;
 	struct msec fired;
 	uint32_t feeds, garbage;
@@ -133,8 +132,8 @@ enum lock_result { LOCK_HELD, LOCK_BUSY, LOCK_BROKEN };
 enum lock_result lock_try(const char *path, int *fd, struct err *e);
 
 /*
- * --- fresh.c: a data directory in which no postmaster ever ran. mount holds it as "data"; wal is
- * the mount that holds its WAL as "pg_wal", or NULL.
+ * --- fresh.c: a data directory in which no postmaster ever ran. Here and below, mount holds it as
+ * "data"; wal is the mount that holds its WAL as "pg_wal", or NULL where that is in PGDATA.
  */
 enum fresh {
 	FRESH_EMPTY,      /* there is none yet: mark that, then Patroni may fill it */

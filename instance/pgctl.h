@@ -38,11 +38,6 @@ void run_stop(struct run *r); /* kills it and what it started; done follows */
 int passfile_write(
     const char *path, const char *user, const struct secret *password, struct err *e);
 
-/* --- passfile.c */
-/* For libpq's PGPASSFILE: this user's password, for every host and database. */
-int passfile_write(
-    const char *path, const char *user, const struct secret *password, struct err *e);
-
 /* --- spec.c */
 struct spec {
 	struct arena arena;

@@ -110,8 +110,8 @@ ssize_t ipc_encode(
  */
 struct ipc_chan;
 struct ipc_chan_ops {
-	void (*on_msg)(void *arg,
-	    struct ipc_msg *msg); /* may take fds (set them to -1); the rest are closed */
+	/* May take fds (sets them to -1); the rest are closed. */
+	void (*on_msg)(void *arg, struct ipc_msg *msg);
 	/*
 	 * The peer is gone (all it sent was delivered), or is hostile (nothing of that packet was
 	 * delivered). The channel is closed already and frees itself after this call: forget the
@@ -125,8 +125,8 @@ struct ipc_chan_ops {
  * setup errors. */
 struct ipc_chan *ipc_chan_open(struct ev_loop *loop, int fd, enum ipc_role self, enum ipc_role peer,
     const struct ipc_chan_ops *ops, void *arg);
-void ipc_chan_close(
-    struct ipc_chan *c); /* safe inside a callback; no callback follows; NULL is fine */
+/* Safe inside a callback; no callback follows; NULL is fine. */
+void ipc_chan_close(struct ipc_chan *c);
 void ipc_chan_set_state(struct ipc_chan *c, enum ipc_state s); /* of what the peer may send us */
 /*
  * 0 sent; -1 ERR_RETRY: the socket is full, on_writable will be called; ERR_GONE: the peer is gone

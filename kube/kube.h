@@ -1,8 +1,8 @@
 /*
  * kube: JSON, Kubernetes objects, HTTP and watches. Two halves: json_scan.c, json.c, outline.c,
  * write.c, quantity.c, diff.c, meta.c, decode.c, windows.c, status.c and feed.c are pure (bytes in,
- * structs out; objects/ and the fuzzers use only those); http.c, auth.c, request.c and watch.c do
- * I/O on libcurl and libev.
+ * structs out; objects/ uses only those); http.c, auth.c, request.c and watch.c do
+ * I/O on libcurl and libev, tls_alloc.c makes mbedTLS wipe what it frees.
  */
 #ifndef KUBE_KUBE_H
 #define KUBE_KUBE_H
