@@ -26,6 +26,7 @@
 #define EXPAND_MAX_MS 300000
 #define SETTLE_MS 500 /* between two ENSUREs of the same object that both succeeded */
 #define SETTLE_WINDOW_MS 10000
+#define WALL_LOOK_S 3600 /* the wall clock may be set: it is looked at this often at least */
 
 enum verdict {
 	PASS, /* nothing to do here: the next rule */
