@@ -100,7 +100,8 @@
 /* More unproductive deaths than this within the window, or in a row: users are told. */
 #define DEATHS_WINDOW_MS 60000
 #define DEATHS_DEGRADED 20
-#define POISON_CRASHES 3 /* of workers on one object, which is then left alone: quarantined */
+/* Of workers on one object: then it is left alone, quarantined. */
+#define POISON_CRASHES 3
 /* Rows a worker remembers; the oldest goes: one more crash brings it back. */
 #define QUARANTINE_MAX 64
 #define STOP_MS 5000 /* requests in flight may end after SIGTERM */

@@ -191,7 +191,7 @@ enum verdict dbops_finish(struct plan_at *a, const struct plan_dbops *d,
 /* PASS: that is what it says already. */
 enum verdict dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase phase,
     int64_t next_s, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
-bool dbops_waits_until(struct plan_at *a, int64_t unix_s); /* as rule_waits_until, by the wall */
+bool dbops_waits_until(struct plan_at *a, int64_t unix_s);
 /* The instance that takes writes; instances_n = none. */
 unsigned dbops_leader(const struct plan_cluster *c);
 /* Whose server is next; instances_n = none is left. */
