@@ -14,7 +14,7 @@
 
 /* Numbers of things. */
 #define INSTANCES_MAX 32   /* Patroni clusters beyond this have no use; ordinals fit a bit mask */
-#define NAMESPACES_MAX 64  /* 9 watches each: README states the memory */
+#define NAMESPACES_MAX 64  /* 9 watches each: sandbox/profiles.c has the memory */
 #define CLUSTERS_MAX 16384 /* reconciler's table; 2.4 KB each fit its RLIMIT_AS */
 #define STEPS_IN_FLIGHT 16 /* reconciler -> executor credits */
 /* One step: the decoded BGCluster (etcd refuses > 1.5 MiB), tokens of replies; 16 fit RLIMIT_AS. */
