@@ -104,7 +104,7 @@ enum group {
 	GROUP_LIFE,
 	GROUP_REST,
 	GROUP_COUNT,
-	/* BGInstance's two */
+	/* BGInstance's and BGDbOps' two */
 	GROUP_SPEC = 0,
 	GROUP_STATUS,
 };
