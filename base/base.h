@@ -24,8 +24,7 @@ enum exit_code {
 	EXIT_SANDBOX = 72, /* a required sandbox mechanism is missing */
 };
 
-/* --- Errors (STYLE 5). The code says what the caller does next; the text goes to a log or a
- * condition. */
+/* --- Errors. The code says what the caller does next; the text goes to a log or a condition. */
 enum err_code {
 	ERR_NONE,
 	ERR_RETRY,    /* try again later: transport, 429, 5xx */
@@ -131,11 +130,11 @@ struct msec clock_mono(void);
 struct msec clock_boot(void);               /* goes on while the machine sleeps */
 int64_t clock_wall_s(void);                 /* seconds since 1970: it may be set, and go back */
 void time_rfc3339(char out[21], int64_t s); /* 2026-11-23T09:51:00Z */
+void time_rfc3339_micro(char out[28], int64_t s, int64_t us); /* us: 0 to 999999 */
 /* As the API server writes and takes it, a fraction or an offset included; -1 if it is no time. */
 int time_parse(struct str s, int64_t *out);
 /* "1h30m", "90m", "45s"; -1 if it is none or more than a year. */
 int time_parse_duration(struct str s, int64_t *out_s);
-void time_rfc3339_micro(char out[28], int64_t s, int64_t us);
 
 /* --- Hashes: FNV-1a, 64 bits. Decides "changed or not" between honest inputs, never trust. */
 #define HASH_INIT 0xcbf29ce484222325ULL

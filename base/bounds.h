@@ -14,13 +14,13 @@
 
 /* Numbers of things. */
 #define INSTANCES_MAX 32   /* Patroni clusters beyond this have no use; ordinals fit a bit mask */
-#define NAMESPACES_MAX 64  /* 9 watches each: README states the memory */
-#define CLUSTERS_MAX 16384 /* reconciler's table; 2.1 KB each fits its RLIMIT_AS */
+#define NAMESPACES_MAX 64  /* 9 watches each: sandbox/profiles.c has the memory */
+#define CLUSTERS_MAX 16384 /* reconciler's table; 2.4 KB each fit its RLIMIT_AS */
 #define STEPS_IN_FLIGHT 16 /* reconciler -> executor credits */
 /* One step: the decoded BGCluster (etcd refuses > 1.5 MiB), tokens of replies; 16 fit RLIMIT_AS. */
 #define STEP_ARENA_MAX (3u << 20)
 
-/* JSON (DESIGN 5). etcd refuses objects over 1.5 MiB; twice that leaves room for managedFields. */
+/* JSON. etcd refuses objects over 1.5 MiB; twice that leaves room for managedFields. */
 #define JSON_DEPTH_MAX 64
 #define JSON_TOKENS_MAX 8192
 #define JSON_OBJECT_MAX (3u << 20)
@@ -60,11 +60,14 @@
 
 /* IPC. */
 #define IPC_MSG_MAX 65536  /* one packet; the default SO_SNDBUF holds four */
-#define IPC_TEXT_MAX 200
+#define IPC_TEXT_MAX 200   /* a text for people, as an err has it and the CRDs bound theirs */
 #define IPC_VALUE_MAX 8192 /* one parameter's value or one pg_hba line */
 #define IPC_SQL_MAX 32768  /* one postInitSQL statement */
 
-/* A user's object. */
+/*
+ * A user's object: the CRDs' own limits (crds/), since an API server may still have older ones.
+ * They are beyond what is of use and bound what a process keeps of one object.
+ */
 #define PARAMS_MAX 400	   /* PostgreSQL 17 has 380 settings */
 #define HBA_LINES_MAX 256
 #define SQL_STATEMENTS_MAX 64
@@ -72,8 +75,8 @@
 #define LABELS_MAX 64
 #define WINDOWS_MAX 16
 #define TASK_DATABASES_MAX 32
-#define TASK_TABLES_MAX 64
-#define TASK_ATTEMPTS_MAX 1000
+#define TASK_TABLES_MAX 64	 /* a task keeps a bit for each in 64 */
+#define TASK_ATTEMPTS_MAX 1000	 /* then from 1 on again: neighbours must differ, no more */
 #define TASK_TIMEOUT_MAX_S 604800 /* a week */
 #define TASK_CLEANUP_S 300	   /* one that removes what another left */
 #define TASK_STEP_MAX 100	 /* "VACUUM shop public.orders, 2 of 5" */
@@ -88,14 +91,16 @@
 #define CA_MAX (256u << 10) /* a cluster CA bundle during rotation holds a few certificates */
 #define TOKEN_SECONDS 3600  /* kube-apiserver's minimum is 600 */
 
-/* Supervision (DESIGN 3). */
-#define READY_MS 10000
-#define PING_MS 2000
-#define PINGS_LOST 3
-#define BACKOFF_FIRST_MS 10
+/* Supervision, of the operator's workers and of a pod's. */
+#define READY_MS 10000	    /* from a start to READY; who takes longer is killed */
+#define PING_MS 2000	    /* between two PINGs */
+#define PINGS_LOST 3	    /* in a row without a PONG: it hangs, and is killed */
+#define BACKOFF_FIRST_MS 10 /* after an unproductive life, then twice that each time */
 #define BACKOFF_MAX_MS 5000
+/* More unproductive deaths than this within the window, or in a row: users are told. */
 #define DEATHS_WINDOW_MS 60000
 #define DEATHS_DEGRADED 20
+/* Of workers on one object: then it is left alone, quarantined. */
 #define POISON_CRASHES 3
 /* Rows a worker remembers; the oldest goes: one more crash brings it back. */
 #define QUARANTINE_MAX 64

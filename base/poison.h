@@ -1,5 +1,5 @@
 /*
- * Functions that have no place here: a use is a compile error (STYLE 11). Include system headers
+ * Functions that have no place here: a use is a compile error. Include system headers
  * first.
  */
 #ifndef BASE_POISON_H

@@ -3,9 +3,8 @@
  * in which state (6), and with as many descriptors as its type asks for (7) or none. Oracle: what
  * is decoded encodes to the same bytes, and so to nothing the decoder would refuse.
  */
+#include "fuzz/fuzz.h"
 #include "ipc/ipc.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,15 +3,8 @@
  * table; the same object canonically written has the same hashes; after an error nothing is
  * left but a good metadata.
  */
+#include "fuzz/fuzz.h"
 #include "kube/kube.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(cond)                                                                                 \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			die("%s", #cond);                                                          \
-	} while (0)
 
 static void
 check_text(struct str s, size_t max, enum charset chars)

@@ -3,16 +3,9 @@
  * RFC 7396 says, leaves nothing to patch, and it changed something; no difference means that
  * nothing was written.
  */
+#include "fuzz/fuzz.h"
 #include "kube/kube.h"
 #include "tests/unit/merge_patch.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(cond)                                                                                 \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			die("%s", #cond);                                                          \
-	} while (0)
 
 static void
 check_patch(struct str wanted, struct str seen, struct str patch, struct arena *a)

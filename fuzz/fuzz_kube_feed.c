@@ -3,15 +3,8 @@
  * from the second byte. Oracle: the same items and the same end as in one piece; never more
  * than one object is held.
  */
+#include "fuzz/fuzz.h"
 #include "kube/kube.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(cond)                                                                                 \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			die("%s", #cond);                                                          \
-	} while (0)
 
 struct result {
 	uint64_t items; /* a hash of all that was handed out */

@@ -8,16 +8,10 @@
  */
 #include <sanitizer/allocator_interface.h>
 
+#include "fuzz/fuzz.h"
 #include "kube/http.h"
 #include "tests/unit/kube_server.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(cond)                                                                                 \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			die("%s", #cond);                                                          \
-	} while (0)
 /* Two replies and their copies in doubling buffers, one object with its tokens, curl. */
 #define MEMORY_MAX (16u << 20)
 #define TURNS_MAX 200000

@@ -4,15 +4,8 @@
  * walked node by node without a gap, and written canonically parses again to the same canonical
  * text.
  */
+#include "fuzz/fuzz.h"
 #include "kube/kube.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(cond)                                                                                 \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			die("%s", #cond);                                                          \
-	} while (0)
 
 /*
  * --- The other validator: one function for each production of RFC 8259, each giving the end of

@@ -3,15 +3,8 @@
  * accepts too, whose outline is itself, and which has the same metadata.uid; no outline is longer
  * than its object but for the nulls.
  */
+#include "fuzz/fuzz.h"
 #include "kube/kube.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(cond)                                                                                 \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			die("%s", #cond);                                                          \
-	} while (0)
 
 static void
 uid_of(const struct json *j, char text[64])

@@ -3,6 +3,7 @@
  * JSON; compared with itself as the stored object, it differs in nothing (the executor never writes
  * what changes nothing).
  */
+#include "fuzz/fuzz.h"
 #include "objects/objects.h"
 
 #define ARENA_MAX (64u << 20)
@@ -36,8 +37,6 @@ render(enum child child, unsigned ordinal, const struct bgcluster *c, struct obj
 	buf_free(&again);
 	buf_free(&patch);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -4,16 +4,10 @@
  * is complete, nothing is made for a cluster that is being deleted, no data goes unless
  * deletionPolicy says so; what is said keeps the rules of the wire.
  */
+#include "fuzz/fuzz.h"
 #include "plan/plan.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define INSTANCES 4
-#define MUST(cond)                                                                                 \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			die("%s", #cond);                                                          \
-	} while (0)
 
 static const uint8_t *at, *end;
 static struct plan_cluster c;

@@ -1,6 +1,7 @@
 /*
  * agent: the one process in the pod that talks to the API server and to Patroni's REST API;
  * sandboxed. agent.c its start, init and pgctl; agent_api.c what it reads and writes in Kubernetes;
+ * agent_spec.c the BGCluster on its way to pgctl, agent_default.c what it leaves open;
  * agent_patroni.c the polls and the switchover; agent_config.c Patroni's dynamic configuration;
  * agent_stale.c a bootstrap that died; agent_operate.c what the operator tells it to do once,
  * agent_task.c what it tells PostgreSQL's programs to; agent_reinit.c a replica that can not
@@ -123,8 +124,8 @@ struct agent {
 	uint64_t spec_generation; /* the first one with this content of ours, in our life */
 	uint64_t spec_newest;     /* the newest one, of whatever content */
 	bool paused;              /* by the annotation: its configuration is left alone */
-	bool cluster_named, cluster_gone,
-	    spec_bad; /* spec_bad: a newer one can not be used; why is in spec_text */
+	bool cluster_named, cluster_gone;
+	bool spec_bad; /* a newer one can not be used; why is in spec_text */
 	char spec_text[IPC_TEXT_MAX + 1];
 	size_t send_at; /* of the messages that hand it to pgctl; SIZE_MAX = done */
 
@@ -170,14 +171,19 @@ void agent_tell_seen(struct agent *a, bool answered);
 void spec_default(struct bgcluster *c, struct arena *a);
 
 /* agent_spec.c */
-int spec_usable(const struct bgcluster *c,
-    char text[IPC_TEXT_MAX + 1]); /* can it be handed over? -1: text says why not */
+/* Can it be handed over? -1: text says why not. */
+int spec_usable(const struct bgcluster *c, char text[IPC_TEXT_MAX + 1]);
 void spec_send(struct agent *a);  /* goes on where it stopped */
 void spec_wanted(const struct bgcluster *c, struct dynamic_wanted *out);
 
 /* agent_api.c */
 void api_start(struct agent *a);
 void api_look(struct agent *a); /* status and label, if due */
+/* GETs an object of our namespace; done's arg is a. */
+void api_get(struct agent *a, enum kind kind, const char *name,
+    void (*done)(void *arg, const struct kube_reply *));
+/* Is it a 200 with a body that parses? That is in j then; into is emptied first. */
+bool api_parse(const struct kube_reply *r, struct arena *into, struct json *j);
 
 /* agent_patroni.c */
 void patroni_look(struct agent *a);       /* poll, if due */

@@ -288,11 +288,7 @@ make_report(const struct agent *a, struct report *out)
 static void
 put_text(struct jw *w, const char *key, const char *text)
 {
-	jw_key(w, key);
-	if (text[0] == '\0')
-		jw_null(w);
-	else
-		jw_cstr(w, text);
+	jw_kv_or_null(w, key, str_of(text));
 }
 
 static void
@@ -573,8 +569,6 @@ write_label(struct agent *a, bool on)
 static void
 look_at_label(struct agent *a)
 {
-	char path[HTTP_PATH_MAX];
-	const struct kube_request get = {.method = KUBE_GET, .path = path};
 	bool wanted = a->spec != NULL && view_serves_reads(&a->view, a->spec->max_lag);
 
 	/* No Service sends anything to a pod that ends, whatever it bears. */
@@ -587,8 +581,26 @@ look_at_label(struct agent *a)
 		return;
 	}
 	a->label.busy = true;
-	kube_path(path, KIND_POD, a->namespace, a->pod, NULL, NULL);
-	kube_send(a->api, &get, on_pod, a);
+	api_get(a, KIND_POD, a->pod, on_pod);
+}
+
+void
+api_get(struct agent *a, enum kind kind, const char *name,
+    void (*done)(void *arg, const struct kube_reply *))
+{
+	char path[HTTP_PATH_MAX];
+	const struct kube_request q = {.method = KUBE_GET, .path = path};
+
+	kube_path(path, kind, a->namespace, name, NULL, NULL);
+	kube_send(a->api, &q, done, a);
+}
+
+bool
+api_parse(const struct kube_reply *r, struct arena *into, struct json *j)
+{
+	arena_reset(into);
+	return r->outcome == KUBE_REPLIED && r->status == 200 &&
+	       json_parse(j, r->body, into, NULL) == 0;
 }
 
 void

@@ -1,5 +1,5 @@
 /*
- * Patroni's dynamic configuration (DESIGN 9.9): what its ConfigMap says is compared with what the
+ * Patroni's dynamic configuration: what its ConfigMap says is compared with what the
  * spec wants, and the difference is written. Which keys are ours stands as an annotation beside it,
  * so that a key dropped from the spec can be dropped there; both are one write, which names the
  * version that was read. Not through Patroni's REST API: its PATCH /config would be another write

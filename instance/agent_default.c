@@ -1,6 +1,6 @@
 /*
  * What Bestgres adds to the parameters that a user gave, where he gave none: a replication slot
- * that nobody reads must not fill the volume that the WAL is on (DESIGN 9.12). Pure.
+ * that nobody reads must not fill the volume that the WAL is on. Pure.
  */
 #include "instance/agent.h"
 

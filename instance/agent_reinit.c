@@ -17,26 +17,16 @@
 
 static struct arena arena; /* of one reply */
 
-static bool
-parse(const struct kube_reply *r, struct json *j)
-{
-	arena_reset(&arena);
-	return r->outcome == KUBE_REPLIED && r->status == 200 &&
-	       json_parse(j, r->body, &arena, NULL) == 0;
-}
-
 static void
 get(struct agent *a, const char *suffix, void (*done)(void *, const struct kube_reply *))
 {
-	char name[NAME_MAX_LABEL + 8], path[HTTP_PATH_MAX];
-	const struct kube_request q = {.method = KUBE_GET, .path = path};
+	char name[NAME_MAX_LABEL + 8];
 
 	if (arena.cap == 0)
 		arena_init(&arena, ARENA_MAX);
 	(void)snprintf(name, sizeof(name), "%s-%s", a->cluster, suffix);
-	kube_path(path, KIND_CONFIGMAP, a->namespace, name, NULL, NULL);
 	a->reinit.busy = true;
-	kube_send(a->api, &q, done, a);
+	api_get(a, KIND_CONFIGMAP, name, done);
 }
 
 /* --- Finding out. */
@@ -98,7 +88,7 @@ on_identifier(void *arg, const struct kube_reply *r)
 	struct json j;
 
 	a->reinit.busy = false;
-	if (parse(r, &j))
+	if (api_parse(r, &arena, &j))
 		a->cluster_identifier = proof_identifier(&j);
 	agent_look(a);
 }
@@ -147,7 +137,7 @@ on_lock(void *arg, const struct kube_reply *r)
 
 	a->reinit.busy = false;
 	a->reinit.next.v = clock_boot().v + LOOK_MS;
-	if (parse(r, &j) && proof_look(&a->reinit.proof, &j, a->pod)) {
+	if (api_parse(r, &arena, &j) && proof_look(&a->reinit.proof, &j, a->pod)) {
 		a->reinit.proven = true;
 		a->reinit.proven_at = clock_boot();
 	}
@@ -162,7 +152,7 @@ on_config(void *arg, const struct kube_reply *r)
 	struct json j;
 
 	a->reinit.busy = false;
-	a->reinit.identifier = parse(r, &j) ? proof_identifier(&j) : 0;
+	a->reinit.identifier = api_parse(r, &arena, &j) ? proof_identifier(&j) : 0;
 	a->reinit.next.v = clock_boot().v + LOOK_MS;
 	if (a->reinit.identifier != 0)
 		get(a, "leader", on_lock);

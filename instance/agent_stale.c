@@ -33,25 +33,6 @@ end(struct agent *a)
 	a->stale.next.v = clock_boot().v + LOOK_MS;
 }
 
-static bool
-parse(const struct kube_reply *r, struct json *j)
-{
-	arena_reset(&arena);
-	return r->outcome == KUBE_REPLIED && r->status == 200 &&
-	       json_parse(j, r->body, &arena, NULL) == 0;
-}
-
-static void
-get(struct agent *a, enum kind kind, const char *name,
-    void (*done)(void *, const struct kube_reply *))
-{
-	char path[HTTP_PATH_MAX];
-	const struct kube_request q = {.method = KUBE_GET, .path = path};
-
-	kube_path(path, kind, a->namespace, name, NULL, NULL);
-	kube_send(a->api, &q, done, a);
-}
-
 static void
 on_taken_back(void *arg, const struct kube_reply *r)
 {
@@ -91,7 +72,7 @@ on_pod(void *arg, const struct kube_reply *r)
 	struct agent *a = arg;
 	struct json j;
 
-	if (!parse(r, &j) || !stale_is_idle(&j, &arena, &a->stale.pod)) {
+	if (!api_parse(r, &arena, &j) || !stale_is_idle(&j, &arena, &a->stale.pod)) {
 		end(a);
 		return;
 	}
@@ -106,12 +87,12 @@ on_instance(void *arg, const struct kube_reply *r)
 	char name[NAME_MAX_LABEL + 8];
 	struct json j;
 
-	if (!parse(r, &j) || !stale_is_empty(&j, &arena, &a->stale.pod)) {
+	if (!api_parse(r, &arena, &j) || !stale_is_empty(&j, &arena, &a->stale.pod)) {
 		end(a);
 		return;
 	}
 	(void)snprintf(name, sizeof(name), "%s-%u", a->cluster, a->stale.ordinal);
-	get(a, KIND_POD, name, on_pod);
+	api_get(a, KIND_POD, name, on_pod);
 }
 
 static void
@@ -125,7 +106,7 @@ ask_instance(struct agent *a)
 		take_back(a);
 	} else {
 		(void)snprintf(name, sizeof(name), "%s-%u", a->cluster, a->stale.ordinal);
-		get(a, KIND_BGINSTANCE, name, on_instance);
+		api_get(a, KIND_BGINSTANCE, name, on_instance);
 	}
 }
 
@@ -138,7 +119,7 @@ on_config(void *arg, const struct kube_reply *r)
 	char version[24];
 	struct json j;
 
-	if (!parse(r, &j) || !stale_is_begun(&j, version)) {
+	if (!api_parse(r, &arena, &j) || !stale_is_begun(&j, version)) {
 		s->version[0] = '\0';
 		end(a);
 	} else if (strcmp(version, s->version) != 0) {
@@ -170,5 +151,5 @@ stale_look(struct agent *a)
 		arena_init(&arena, ARENA_MAX);
 	a->stale.busy = true;
 	(void)snprintf(name, sizeof(name), "%s-config", a->cluster);
-	get(a, KIND_CONFIGMAP, name, on_config);
+	api_get(a, KIND_CONFIGMAP, name, on_config);
 }

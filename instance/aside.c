@@ -13,14 +13,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #define KEPT "data.kept-"
 #define KEPT_MAX 1000
-#define TREE_FDS 16
 #define TBLSPC_LINK 1024 /* the path of a link in pg_tblspc */
 
 static int
@@ -159,23 +157,6 @@ aside_finish(const char *mount, const char *wal, struct err *e)
 
 /* --- Removal. */
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)at;
-	return type == FTW_DP ? rmdir(path) : unlink(path);
-}
-
-static int
-remove_tree(const char *path)
-{
-	return nftw(path, remove_one, TREE_FDS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 ||
-	               errno == ENOENT
-	           ? 0
-	           : -1;
-}
-
 /* PGDATA, what was put aside, or within them. */
 static bool
 is_data(const char *path)
@@ -266,7 +247,7 @@ remove_tablespaces(const char *mount)
 	if (dir == NULL)
 		return;
 	while (next_tablespace(dir, path, mount, link, target))
-		if (!is_in_use(mount, target) && (remove_tree(target) == -1 || unlink(link) == -1))
+		if (!is_in_use(mount, target) && (tree_remove(target) == -1 || unlink(link) == -1))
 			log_warn("aside", NULL, "remove %s: %s", target, strerror(errno));
 	(void)closedir(dir);
 }
@@ -277,12 +258,12 @@ aside_remove(const char *mount, const char *wal, struct err *e)
 	char path[512];
 
 	/* The directory last: it is what says that something is left. */
-	if (wal != NULL && (join_wal(path, wal, ASIDE_UNFIT, e) == -1 || remove_tree(path) == -1))
+	if (wal != NULL && (join_wal(path, wal, ASIDE_UNFIT, e) == -1 || tree_remove(path) == -1))
 		return err_set(e, ERR_RETRY, "remove %s: %s", path, strerror(errno));
 	if (join(path, mount, ASIDE_UNFIT, e) == -1)
 		return -1;
 	remove_tablespaces(mount);
-	if (remove_tree(path) == -1)
+	if (tree_remove(path) == -1)
 		return err_set(e, ERR_RETRY, "remove %s: %s", path, strerror(errno));
 	return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * The application's role and database, Patroni's roles where it could not make them itself, and
- * postInitSQL (DESIGN 9.7), as input for psql. Idempotent:
+ * postInitSQL, as input for psql. Idempotent:
  * what is there stays as it is, and the statements run in one transaction with a marker (a setting
  * of the database, which survives dump and upgrade). Nothing here waits for a synchronous replica:
  * were it lost in a failover, the next leader would do it again.

@@ -8,12 +8,12 @@ struct ev_loop;
 struct self;
 struct child_ops {
 	enum ipc_role role, peer;
-	void (*on_init)(
-	    struct self *c, struct ipc_msg *m); /* from PID 1; direction and state are checked */
+	/* From PID 1, from the peer: direction and state are checked. */
+	void (*on_init)(struct self *c, struct ipc_msg *m);
 	void (*on_peer)(struct self *c, struct ipc_msg *m);
 	void (*on_edge)(struct self *c); /* a (new) peer is there: it knows nothing yet */
-	void (*on_writable)(
-	    struct self *c); /* after child_tell or child_send said false for want of room */
+	/* After child_tell or child_send said false for want of room. */
+	void (*on_writable)(struct self *c);
 };
 struct self {
 	struct ev_loop *loop;
@@ -27,12 +27,10 @@ struct self {
  * failure.
  */
 void child_start(struct self *c, const struct child_ops *ops, unsigned sandbox, void *state);
-bool child_tell(
-    struct self *c, const struct ipc_msg *m); /* to init; false = not now. Dies on ERR_INVALID */
-bool child_send(struct self *c,
-    const struct ipc_msg *m); /* to the peer; false = not now. Dies on ERR_INVALID */
-void child_worked(
-    struct self *c); /* a unit of work is done: a crash from now on restarts at once */
+/* To init, to the peer; false = not now. Die on ERR_INVALID. */
+bool child_tell(struct self *c, const struct ipc_msg *m);
+bool child_send(struct self *c, const struct ipc_msg *m);
+void child_worked(struct self *c); /* a unit of work is done: after a death it restarts at once */
 /* The peer's content is impossible although its shape was right. */
 void child_breach(struct self *c, const char *text);
 

@@ -1,5 +1,5 @@
 /*
- * Which of Patroni's dynamic configuration is Bestgres's, and what it is to say (DESIGN 9.9).
+ * Which of Patroni's dynamic configuration is Bestgres's, and what it is to say.
  * `pause`, `slots`, `standby_cluster` and whatever others set are not named here and so never
  * touched, unless the user's dynamicConfiguration names them.
  */

@@ -1,6 +1,6 @@
 /*
  * A data directory in which no postmaster ever ran, left by an initdb or a base backup that was
- * killed (DESIGN 9.6): Patroni can not tell it from a database and would wait, or even start it,
+ * killed: Patroni can not tell it from a database and would wait, or even start it,
  * for ever. A mark beside PGDATA says that it was empty when Patroni was started; only with that
  * mark is anything put aside. Where the WAL has a volume of its own, that bears the same mark, a
  * random number: only then the WAL there is of that data directory, and shares its fate. For init,
@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,7 +18,6 @@
 #define ASIDE "data.unfinished"
 #define WAL_ASIDE "pg_wal.unfinished"
 #define WAL_NAME "pg_wal"
-#define TREE_FDS 16
 #define MARK_SIZE 17 /* 16 hexadecimal digits */
 
 static void
@@ -165,23 +163,6 @@ fresh_look(const char *mount, const char *wal)
 	return access(mark, F_OK) == 0 ? FRESH_UNFINISHED : FRESH_UNKNOWN;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)at;
-	return type == FTW_DP ? rmdir(path) : unlink(path);
-}
-
-static int
-remove_tree(const char *path)
-{
-	return nftw(path, remove_one, TREE_FDS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 ||
-	               errno == ENOENT
-	           ? 0
-	           : -1;
-}
-
 /* dir's name becomes aside, in the place of an earlier one; that there is none is fine. */
 static int
 put_aside(const char *mount, const char *name, const char *aside, struct err *e)
@@ -192,7 +173,7 @@ put_aside(const char *mount, const char *name, const char *aside, struct err *e)
 	join(to, mount, aside);
 	if (!is_there(mount, name))
 		return 0;
-	if (remove_tree(to) == -1)
+	if (tree_remove(to) == -1)
 		return err_set(e, ERR_RETRY, "remove %s: %s", to, strerror(errno));
 	if (rename(from, to) == -1 || sync_dir(mount) == -1)
 		return err_set(e, ERR_RETRY, "rename %s: %s", from, strerror(errno));
@@ -205,7 +186,7 @@ remove_aside(const char *mount, const char *aside)
 	char path[512];
 
 	join(path, mount, aside);
-	if (remove_tree(path) == -1)
+	if (tree_remove(path) == -1)
 		log_warn("fresh", NULL, "remove %s: %s", path, strerror(errno));
 }
 

@@ -194,8 +194,8 @@ on_ping(struct ev_loop *loop, ev_timer *w, int revents)
 }
 
 /*
- * Everything that ends in this container ends here: Patroni orphans the postmaster to us on purpose
- * (DESIGN 9.3).
+ * Everything that ends in this container ends here: Patroni orphans the postmaster to us on
+ * purpose.
  */
 static void
 on_chld(struct ev_loop *loop, ev_signal *w, int revents)
@@ -228,7 +228,7 @@ on_stop_signal(struct ev_loop *loop, ev_signal *w, int revents)
 
 /*
  * Variables win over Patroni's configuration file: those that would unseat us keep Patroni from
- * starting (DESIGN 9.9).
+ * starting.
  */
 static void
 find_owned_variable(struct init *i)

@@ -68,8 +68,8 @@ struct init {
 	struct stop rest;      /* the same way down to a rest in the pod */
 	uint8_t rest_wanted;   /* choice stop: by the operator */
 	bool detached, rested; /* Patroni is gone for it; PostgreSQL as well */
-	int lock_fd, fifo_fd, stdout_fd,
-	    stderr_fd; /* the last two: as the container got them, for Patroni */
+	int lock_fd, fifo_fd;
+	int stdout_fd, stderr_fd; /* as the container got them, for Patroni */
 	bool locked, released, configured;
 	bool fresh;   /* PGDATA is marked as never started */
 	bool accepts; /* as of the last tick: PostgreSQL takes connections */
@@ -81,13 +81,11 @@ struct init {
 };
 
 /* init.c */
-void init_changed(
-    struct init *i); /* what POD_STATE says may have changed; Patroni may be startable */
+void init_changed(struct init *i); /* what POD_STATE says may be new; Patroni may be startable */
 void init_tick_needed(struct init *i); /* starts or stops the tick */
-_Noreturn void init_end(int code, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3))); /* says why, ends the container */
-unsigned init_kill_all(
-    const struct init *i, int sig); /* all but the helpers; how many there were */
+/* Says why, and ends the container. */
+_Noreturn void init_end(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+unsigned init_kill_all(const struct init *i, int sig); /* all but the helpers; how many */
 /* All but the helpers and what they started, and renewer.c's remover; how many there were. */
 unsigned init_kill_orphans(const struct init *i);
 
@@ -96,9 +94,9 @@ void spawn_setup(struct init *i);
 void spawn_ended(struct init *i, struct helper *h, int status); /* reaped */
 void spawn_ping(struct init *i, bool on_time);
 bool spawn_tell(struct helper *h, const struct ipc_msg *msg); /* false: it is not there, or full */
-void spawn_say_state(
-    struct helper *h, const struct msg_pod_state *now); /* if it differs from what was said */
-void spawn_reset_signals(void);                         /* in a child, before exec */
+/* If it differs from what was said. */
+void spawn_say_state(struct helper *h, const struct msg_pod_state *now);
+void spawn_reset_signals(void); /* in a child, before exec */
 
 /* keeper.c */
 void keeper_setup(struct init *i);

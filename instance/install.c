@@ -28,7 +28,7 @@ complain(const char *what, const char *path)
 	return 1;
 }
 
-/* 0111: whoever runs it can neither read nor, without privileges, debug it (DESIGN 3). */
+/* 0111: whoever runs it can neither read nor, without privileges, debug it. */
 int
 install_main(const char *dir)
 {

@@ -39,7 +39,7 @@
 /* What Patroni needs between the last renewal of its lock and the fence: watchdog.safety_margin. */
 #define SAFETY_MARGIN_S(retry_timeout) ((retry_timeout) + 2)
 
-/* --- fence.c: Patroni has not renewed its lock in time (DESIGN 9.2). Times: CLOCK_BOOTTIME. */
+/* --- fence.c: Patroni has not renewed its lock in time. Times: CLOCK_BOOTTIME. */
 enum fence_phase { FENCE_WATCHING, FENCE_QUITTING, FENCE_KILLING };
 enum fence_act {
 	FENCE_NOTHING,
@@ -52,8 +52,7 @@ struct fence {
 	bool by_self;       /* armed by init while Patroni had disarmed it (pause) and then died */
 	uint16_t timeout_s; /* of the last "Ctimeout="; 0 = none yet */
 	struct msec deadline; /* when armed */
-	struct msec
-	    looked; /* when the FIFO was read last: what is read next was written after it */
+	struct msec looked;   /* when the FIFO was read last: what is read next is younger */
 	enum fence_phase phase;
 	struct msec fired;
 	uint32_t feeds, garbage;
@@ -93,7 +92,7 @@ void silence_missed(struct silence *s);
 bool silence_over(
     const struct silence *s, const struct fence *f, unsigned loop_wait_s, struct msec now);
 
-/* --- stop.c: the way down after SIGTERM (DESIGN 9.4). */
+/* --- stop.c: the way down after SIGTERM. */
 enum stop_phase { STOP_OFF, STOP_HANDOVER, STOP_PATRONI, STOP_POSTGRES };
 enum stop_act {
 	STOP_WAIT,
@@ -133,8 +132,8 @@ enum lock_result { LOCK_HELD, LOCK_BUSY, LOCK_BROKEN };
 enum lock_result lock_try(const char *path, int *fd, struct err *e);
 
 /*
- * --- fresh.c: a data directory in which no postmaster ever ran. mount holds it as "data"; wal is
- * the mount that holds its WAL as "pg_wal", or NULL.
+ * --- fresh.c: a data directory in which no postmaster ever ran. Here and below, mount holds it as
+ * "data"; wal is the mount that holds its WAL as "pg_wal", or NULL where that is in PGDATA.
  */
 enum fresh {
 	FRESH_EMPTY,      /* there is none yet: mark that, then Patroni may fill it */
@@ -147,6 +146,13 @@ enum fresh fresh_look(const char *mount, const char *wal);
 int fresh_mark(const char *mount, const char *wal, struct err *e);
 int fresh_discard(const char *mount, const char *wal, struct err *e); /* FRESH_UNFINISHED only */
 bool fresh_is_empty(const char *pgdata);
+
+/* --- tree.c */
+/*
+ * Removes path and all below it, in its own file system and without following a link; that it is
+ * not there is fine. -1: errno says why, and a part of it is left; may be done again.
+ */
+int tree_remove(const char *path);
 
 /* --- wal.c: are PGDATA and its WAL there together? */
 enum wal_state {

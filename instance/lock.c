@@ -1,5 +1,5 @@
 /*
- * The exclusive lock beside PGDATA (DESIGN 9.1). flock belongs to the open file, so the duplicates
+ * The exclusive lock beside PGDATA. flock belongs to the open file, so the duplicates
  * in agent and pgctl hold it too. After a forced deletion two pods can have one volume on one node,
  * and PostgreSQL's own interlocks do not cross pid namespaces.
  */

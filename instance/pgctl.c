@@ -1,6 +1,6 @@
 /*
  * pgctl's messages. It acts on files and programs of the user's image, so it is not sandboxed: what
- * it starts would inherit that (DESIGN 3). It has no token, and hands the agent one secret only,
+ * it starts would inherit that. It has no token, and hands the agent one secret only,
  * the REST API's password, as a sealed memfd.
  */
 #include <errno.h>

@@ -38,11 +38,6 @@ void run_stop(struct run *r); /* kills it and what it started; done follows */
 int passfile_write(
     const char *path, const char *user, const struct secret *password, struct err *e);
 
-/* --- passfile.c */
-/* For libpq's PGPASSFILE: this user's password, for every host and database. */
-int passfile_write(
-    const char *path, const char *user, const struct secret *password, struct err *e);
-
 /* --- spec.c */
 struct spec {
 	struct arena arena;
@@ -68,6 +63,10 @@ struct credentials {
 	struct credential superuser, replication, rewind, restapi;
 	struct uid anchor;
 };
+/*
+ * From the Secret mounted at dir: keys <role>-username, <role>-password and anchor-uid. c owns the
+ * passwords then; on -1 nothing is left in it, and e names the file.
+ */
 int credentials_read(struct credentials *c, const char *dir, struct err *e);
 void credentials_free(struct credentials *c);
 #define CANDIDATES_MAX 24
@@ -92,8 +91,9 @@ int checks_data_major(
 int checks_system_identifier(struct str controldata, uint64_t *out);
 /* As what it stopped: a primary or a standby, and the highest timeline it knows of; 0 = unknown. */
 void checks_standing(struct str controldata, bool *was_primary, uint32_t *timeline);
+/* In the absolute directories of a PATH; false: it is in none. */
 bool checks_find_program(const char *name, const char *path_variable, char out[256]);
-bool checks_uid_known(void);
+bool checks_uid_known(void); /* initdb refuses to run for a uid without a name */
 
 /* --- disk.c */
 /*
@@ -101,7 +101,7 @@ bool checks_uid_known(void);
  * point.
  */
 uint8_t disk_class(uint8_t before, uint64_t available, uint64_t used);
-uint8_t disk_look(const char *path, uint8_t before);
+uint8_t disk_look(const char *path, uint8_t before); /* statvfs: bytes and files; else before */
 uint8_t disk_worst(uint8_t data, uint8_t wal); /* what is reported of both volumes */
 
 /* --- params.c */

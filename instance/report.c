@@ -166,7 +166,7 @@ make_waiting(const struct report_input *in, struct report *out)
 
 /*
  * On adopted data, until PostgreSQL runs: as what it stopped. The operator starts the last primary
- * first (DESIGN 9.5).
+ * first.
  */
 static void
 make_adopting(const struct report_input *in, struct report *out)

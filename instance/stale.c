@@ -1,6 +1,6 @@
 /*
  * Patroni's `initialize` is "" from the beginning of a bootstrap to its end; when that bootstrap
- * dies with its pod, everybody waits for it for ever (DESIGN 9.6). Here is what must hold before it
+ * dies with its pod, everybody waits for it for ever. Here is what must hold before it
  * is taken back: no instance has data and no Patroni works on getting some. Pure; agent_stale.c
  * asks.
  */

@@ -56,7 +56,7 @@ void view_silent(struct view *v); /* nothing is known any more */
 bool view_serves_reads(const struct view *v, int64_t max_lag);
 
 /*
- * --- stale.c: an `initialize` whose bootstrap died (DESIGN 9.6).
+ * --- stale.c: an `initialize` whose bootstrap died.
  *
  * Of ConfigMap <cluster>-config: a bootstrap was begun and not finished. version: its
  * resourceVersion.

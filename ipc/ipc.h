@@ -1,6 +1,6 @@
 /*
  * ipc: how our processes talk. One table (msg.def), one pure codec, one channel over SOCK_SEQPACKET
- * socketpairs. The file descriptor is the peer's identity: no message carries a sender (DESIGN 4).
+ * socketpairs. The file descriptor is the peer's identity: no message carries a sender.
  */
 #ifndef IPC_IPC_H
 #define IPC_IPC_H
@@ -110,8 +110,8 @@ ssize_t ipc_encode(
  */
 struct ipc_chan;
 struct ipc_chan_ops {
-	void (*on_msg)(void *arg,
-	    struct ipc_msg *msg); /* may take fds (set them to -1); the rest are closed */
+	/* May take fds (sets them to -1); the rest are closed. */
+	void (*on_msg)(void *arg, struct ipc_msg *msg);
 	/*
 	 * The peer is gone (all it sent was delivered), or is hostile (nothing of that packet was
 	 * delivered). The channel is closed already and frees itself after this call: forget the
@@ -125,8 +125,8 @@ struct ipc_chan_ops {
  * setup errors. */
 struct ipc_chan *ipc_chan_open(struct ev_loop *loop, int fd, enum ipc_role self, enum ipc_role peer,
     const struct ipc_chan_ops *ops, void *arg);
-void ipc_chan_close(
-    struct ipc_chan *c); /* safe inside a callback; no callback follows; NULL is fine */
+/* Safe inside a callback; no callback follows; NULL is fine. */
+void ipc_chan_close(struct ipc_chan *c);
 void ipc_chan_set_state(struct ipc_chan *c, enum ipc_state s); /* of what the peer may send us */
 /*
  * 0 sent; -1 ERR_RETRY: the socket is full, on_writable will be called; ERR_GONE: the peer is gone
@@ -139,7 +139,7 @@ void ipc_chan_pause(struct ipc_chan *c, bool pause);
 int ipc_pair(int fds[2]); /* SOCK_SEQPACKET, CLOEXEC, non-blocking; -1 on EMFILE and ENFILE, dies on
                              any other failure */
 
-/* --- The poison record (DESIGN 3): what a worker is at, in a memfd that the supervisor reads after
+/* --- The poison record: what a worker is at, in a memfd that the supervisor reads after
  * a death. */
 struct ipc_poison {
 	uint64_t seq; /* odd while inside a handler */

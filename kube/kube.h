@@ -1,8 +1,8 @@
 /*
  * kube: JSON, Kubernetes objects, HTTP and watches. Two halves: json_scan.c, json.c, outline.c,
  * write.c, quantity.c, diff.c, meta.c, decode.c, windows.c, status.c and feed.c are pure (bytes in,
- * structs out; objects/ and the fuzzers use only those); http.c, auth.c, request.c and watch.c do
- * I/O on libcurl and libev.
+ * structs out; objects/ uses only those); http.c, auth.c, request.c and watch.c do
+ * I/O on libcurl and libev, tls_alloc.c makes mbedTLS wipe what it frees.
  */
 #ifndef KUBE_KUBE_H
 #define KUBE_KUBE_H
@@ -110,6 +110,8 @@ void jw_kv_str(struct jw *w, const char *key, struct str value);
 void jw_kv_int(struct jw *w, const char *key, int64_t v);
 void jw_kv_bool(struct jw *w, const char *key, bool v);
 void jw_kv_raw(struct jw *w, const char *key, struct str json);
+/* an empty value is null: a merge patch (RFC 7396) takes the key away */
+void jw_kv_or_null(struct jw *w, const char *key, struct str value);
 
 /* ============ Comparing (diff.c, quantity.c) ============ */
 /*

@@ -195,6 +195,16 @@ jw_kv_str(struct jw *w, const char *key, struct str value)
 }
 
 void
+jw_kv_or_null(struct jw *w, const char *key, struct str value)
+{
+	jw_key(w, key);
+	if (value.len == 0)
+		jw_null(w);
+	else
+		jw_str(w, value);
+}
+
+void
 jw_kv_int(struct jw *w, const char *key, int64_t v)
 {
 	jw_key(w, key);

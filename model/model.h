@@ -69,8 +69,10 @@ enum choice_reason {
 #undef REASON
 	CHOICE_reason_COUNT
 };
+_Static_assert(CHOICE_reason_COUNT <= UINT8_MAX + 1, "a message and a record have a byte for it");
 struct reason_info {
-	const char *name, *advice;
+	const char *name;   /* as in conditions and Events: CamelCase */
+	const char *advice; /* what someone must do, in whole sentences; "" = nothing */
 };
 extern const struct reason_info reason_info[CHOICE_reason_COUNT];
 
@@ -102,7 +104,7 @@ enum group {
 	GROUP_LIFE,
 	GROUP_REST,
 	GROUP_COUNT,
-	/* BGInstance's two */
+	/* BGInstance's and BGDbOps' two */
 	GROUP_SPEC = 0,
 	GROUP_STATUS,
 };
@@ -238,9 +240,7 @@ uint64_t model_status_hash(const struct cluster_status *s);
 
 /* What a child should carry in bestgres.io/inputs: the hash of its groups. */
 uint64_t model_child_inputs(enum child c, const uint64_t hash[GROUP_COUNT]);
-/*
- * What a pod template carries: groups POD, META and the sixth field; never a renderer's revision.
- */
+/* What a pod template carries, of groups POD and META; never of a renderer's revision. */
 uint64_t model_pod_inputs(const uint64_t hash[GROUP_COUNT]);
 /* "<cluster><suffix>" and for INSTANCE "<cluster>-<ordinal>"; out holds NAME_MAX_LABEL + 1. */
 void model_child_name(

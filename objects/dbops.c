@@ -64,16 +64,6 @@ put_conditions(struct jw *w, const struct bgdbops *seen, const struct dbops_stat
 /* --- The patch. */
 
 static void
-put_text(struct jw *w, const char *key, struct str value)
-{
-	jw_key(w, key);
-	if (value.len == 0)
-		jw_null(w);
-	else
-		jw_str(w, value);
-}
-
-static void
 put_raw(struct jw *w, const char *key, struct str json)
 {
 	jw_key(w, key);
@@ -118,24 +108,24 @@ objects_render_dbops_status(
 	jw_object(&w);
 	jw_kv_int(&w, "observedGeneration", (int64_t)seen->meta.generation);
 	jw_kv(&w, "phase", choice_text(VOCAB_dbops_phase, s->phase));
-	put_text(&w, "message", s->message);
-	put_text(&w, "step", s->step);
+	jw_kv_or_null(&w, "message", s->message);
+	jw_kv_or_null(&w, "step", s->step);
 	jw_kv_int(&w, "percent", s->percent);
-	put_text(&w, "startedAt", s->started_at);
-	put_text(&w, "finishedAt", s->finished_at);
-	put_text(&w, "nextRun", s->next_run);
+	jw_kv_or_null(&w, "startedAt", s->started_at);
+	jw_kv_or_null(&w, "finishedAt", s->finished_at);
+	jw_kv_or_null(&w, "nextRun", s->next_run);
 	jw_kv_int(&w, "attempt", s->attempt);
 	jw_kv_int(&w, "retries", s->retries);
-	put_text(&w, "instance", s->instance);
-	put_text(&w, "podUID", s->pod_uid);
-	put_text(&w, "instanceUID", s->instance_uid);
-	put_text(&w, "cleanup", str_of(choice_text(VOCAB_dbops_cleanup, s->cleanup)));
+	jw_kv_or_null(&w, "instance", s->instance);
+	jw_kv_or_null(&w, "podUID", s->pod_uid);
+	jw_kv_or_null(&w, "instanceUID", s->instance_uid);
+	jw_kv_or_null(&w, "cleanup", str_of(choice_text(VOCAB_dbops_cleanup, s->cleanup)));
 	put_raw(&w, "instances", s->instances);
 	/* A merge patch adds to an object: the claim of a run takes the last one's out. */
 	put_raw(&w, "results", s->results);
 	put_raw(&w, "history", s->history);
 	if (s->has_output)
-		put_text(&w, "output", s->output);
+		jw_kv_or_null(&w, "output", s->output);
 	put_conditions(&w, seen, s);
 	jw_end(&w);
 	jw_end(&w);

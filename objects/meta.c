@@ -212,7 +212,7 @@ put_annotations(struct render *r, const struct meta_extra *extra, const struct s
 }
 
 /*
- * Only what may go at once with its owner has one (DESIGN 8): a foreground deletion takes
+ * Only what may go at once with its owner has one: a foreground deletion takes
  * dependents in any order. Never blockOwnerDeletion: setting it needs rights on the owner's
  * finalizers.
  */

@@ -1,7 +1,8 @@
 /*
- * objects: what one BGCluster is rendered into. One file per kind; each is pure: decoded spec ->
- * JSON text. Names, namespace, owner, labels and bestgres.io/inputs are set in objects/meta.c for
- * all. Callers: the executor; the golden tests.
+ * objects: what one BGCluster is rendered into, what is written into the status of our own kinds,
+ * and Events. One file per kind; each is pure: decoded spec -> JSON text. Names, namespace, owner,
+ * labels and bestgres.io/inputs are set in objects/meta.c for all children. Callers: the executor;
+ * the golden tests.
  */
 #ifndef OBJECTS_OBJECTS_H
 #define OBJECTS_OBJECTS_H
@@ -33,7 +34,8 @@ int objects_render(enum child c, unsigned ordinal, const struct bgcluster *clust
     const struct object_ctx *ctx, struct buf *out, struct err *e);
 /*
  * A .status merge patch for the BGCluster: conditions keep lastTransitionTime where their status
- * stays. now: RFC 3339.
+ * stays. now: RFC 3339. ERR_LIMIT past out's bound, ERR_INVALID for what
+ * no vocabulary has; out is empty then.
  */
 int objects_render_status(const struct bgcluster *seen, const struct cluster_status *wanted,
     const char *now, struct buf *out, struct err *e);
@@ -45,11 +47,14 @@ struct dbops_claim {
 	struct uid pod;
 	bool cleanup;
 };
-/* A merge patch, without a guard, of BGInstance.spec.task or spec.operation. */
+/*
+ * A merge patch, without a guard, of BGInstance.spec.task or spec.operation. What is not given is
+ * null, so that nothing of an earlier one stays.
+ */
 void objects_render_task(const struct bgdbops *d, const struct dbops_claim *c, struct buf *out);
 void objects_render_operation(
     const struct bgdbops *d, const struct dbops_claim *c, struct buf *out);
-/* What .status is to say. */
+/* What .status is to say; texts in it are borrowed, times are RFC 3339. */
 struct dbops_status {
 	const char *now;                         /* RFC 3339 */
 	uint8_t phase, outcome, reason, cleanup; /* outcome: of the run; conditions tell it */
@@ -60,8 +65,10 @@ struct dbops_status {
 	bool has_output;
 	struct str output;
 };
+/* As it is: to be changed, then rendered. */
 void objects_dbops_status_of(
-    const struct bgdbops *seen, const char *now, struct dbops_status *out); /* as it is */
+    const struct bgdbops *seen, const char *now, struct dbops_status *out);
+/* The whole of .status as a merge patch; ERR_LIMIT past out's bound, which is empty then. */
 int objects_render_dbops_status(
     const struct bgdbops *seen, const struct dbops_status *s, struct buf *out, struct err *e);
 struct dbops_server {
@@ -69,22 +76,24 @@ struct dbops_server {
 	uint8_t phase;
 	int64_t outage_ms;
 };
-/* status.instances with s in it; how many those are. */
+/* What follows is a JSON list or object for a dbops_status; a: scratch. */
+/* status.instances with s in it, INSTANCES_MAX at most; how many those are. */
 unsigned objects_dbops_servers(
     const struct bgdbops *seen, const struct dbops_server *s, struct buf *out, struct arena *a);
-/* status.history with this run before the others. */
+/* status.history with this run before the others, as many as spec.schedule.historyLimit says. */
 void objects_dbops_history(const struct bgdbops *seen, const struct dbops_status *run,
     const char *outcome, struct buf *out, struct arena *a);
-/* i: whose task it was; NULL = none's. */
+/* status.results. i: whose task it was; NULL = none's. */
 void objects_dbops_results(
     const struct bginstance *i, int64_t restarted, int64_t outage_ms, struct buf *out);
-/* An Event about it; why: in one word. */
+/* An Event about it, as objects_render_event; why: its reason, in CamelCase. */
 int objects_render_dbops_event(const struct bgdbops *d, enum choice_event_type type,
     const char *why, struct str text, const char *name, const char *micro, struct buf *out,
     struct err *e);
 
 /*
  * A core/v1 Event about the BGCluster. name: unique; micro: RFC 3339 with microseconds.
+ * ERR_INVALID: a type or reason that there is none of; ERR_LIMIT past out's bound.
  */
 int objects_render_event(const struct object_meta *cluster, enum choice_event_type type,
     enum choice_reason reason, struct str text, const char *name, const char *micro,

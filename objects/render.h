@@ -28,15 +28,13 @@ void objects_fail(struct render *r, enum err_code code, const char *fmt, ...)
 
 /* --- meta.c */
 enum owner { OWNED_BY_NOBODY, OWNED_BY_CLUSTER, OWNED_BY_ANCHOR };
-/*
- * apiVersion, kind and metadata. own: annotations of this kind, key and value in turn; extra: the
- * user's for this object only.
- */
+/* What the metadata of one kind has besides that of all. */
 struct meta_extra {
 	enum owner owner;
-	const struct str_map *annotations; /* may be NULL */
+	const struct str_map *annotations; /* the user's for this object only; may be NULL */
 	const char *key, *value;           /* one annotation of ours; key may be NULL */
 };
+/* apiVersion, kind and metadata. */
 void objects_put_meta(struct render *r, const struct meta_extra *extra);
 /* labels and annotations of the pod template: as above, and Patroni's two labels. */
 void objects_put_pod_meta(struct render *r);

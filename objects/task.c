@@ -5,16 +5,6 @@
 #include "objects/objects.h"
 
 static void
-put_text(struct jw *w, const char *key, struct str value)
-{
-	jw_key(w, key);
-	if (value.len == 0)
-		jw_null(w);
-	else
-		jw_str(w, value);
-}
-
-static void
 put_bool(struct jw *w, const char *key, bool value)
 {
 	jw_key(w, key);
@@ -110,12 +100,13 @@ put_parameters(struct jw *w, const struct bgdbops *d, unsigned kind)
 	put_int(w, "durationSeconds", bench, d->duration);
 	put_int(w, "clients", bench, d->clients);
 	put_int(w, "threads", bench, d->threads);
-	put_text(w, "mode", bench ? str_of(choice_text(VOCAB_benchmark_mode, d->mode)) : STR(""));
-	put_text(w, "scriptConfigMap", bench ? d->benchmark_map : sql ? d->sql_map : STR(""));
-	put_text(w, "scriptKey", bench ? d->benchmark_key : sql ? d->sql_key : STR(""));
+	jw_kv_or_null(
+	    w, "mode", bench ? str_of(choice_text(VOCAB_benchmark_mode, d->mode)) : STR(""));
+	jw_kv_or_null(w, "scriptConfigMap", bench ? d->benchmark_map : sql ? d->sql_map : STR(""));
+	jw_kv_or_null(w, "scriptKey", bench ? d->benchmark_key : sql ? d->sql_key : STR(""));
 	put_bool(w, "singleTransaction", sql && d->single_transaction);
 	put_bool(w, "superuser", sql && d->superuser);
-	put_text(w, "database", sql ? d->sql_database : STR(""));
+	jw_kv_or_null(w, "database", sql ? d->sql_database : STR(""));
 }
 
 void
@@ -164,7 +155,7 @@ objects_render_operation(const struct bgdbops *d, const struct dbops_claim *c, s
 	jw_kv(&w, "id", id);
 	jw_kv(&w, "kind", choice_text(VOCAB_operation, dbops_info[d->op].operation));
 	jw_kv(&w, "podUID", pod);
-	put_text(&w, "candidate",
+	jw_kv_or_null(&w, "candidate",
 	    d->op == CHOICE_dbops_op_SWITCHOVER ? d->switchover_to
 	    : d->op == CHOICE_dbops_op_FAILOVER ? str_of(c->instance)
 						: STR(""));

@@ -2,7 +2,7 @@
  * The rules: everything that Bestgres decides about one BGCluster, in order of precedence. The
  * first row that has a step to do is what happens next; a row may also stop the plan there until
  * the world has moved, and then only the rows marked SAY are still asked. Every row is asked anew
- * after every record and every answer: nothing is remembered but what was seen (DESIGN 9.14).
+ * after every record and every answer: nothing is remembered but what was seen.
  */
 #include "plan/rule.h"
 
@@ -114,33 +114,39 @@ run_rules(struct plan_at *a, enum situation s)
 	return false;
 }
 
+static void
+forget_events(struct plan_cluster *c, const enum choice_reason *reasons, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (!c->events[reasons[i]])
+			continue;
+		c->events[reasons[i]] = false;
+		c->said.told = 0;
+	}
+}
+
 /* A volume that is well again is news when it is not. */
 static void
 forget_storage_events(struct plan_cluster *c, const struct plan_status *s)
 {
-	const uint64_t events = 1ULL << REASON_DISK_ALMOST_FULL | 1ULL << REASON_EXPANSION_FAILED |
-	                        1ULL << REASON_EXPANSION_REFUSED | 1ULL << REASON_WAL_IN_PGDATA;
+	static const enum choice_reason reasons[] = {REASON_DISK_ALMOST_FULL,
+	    REASON_EXPANSION_FAILED, REASON_EXPANSION_REFUSED, REASON_WAL_IN_PGDATA};
 
-	for (unsigned i = 0; i < s->n; i++) {
-		if (s->at[i].type != CHOICE_condition_type_STORAGE_HEALTHY ||
-		    s->at[i].status != CHOICE_condition_status_TRUE || (c->events & events) == 0)
-			continue;
-		c->events &= ~events;
-		c->said.told = 0;
-	}
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->at[i].type == CHOICE_condition_type_STORAGE_HEALTHY &&
+		    s->at[i].status == CHOICE_condition_status_TRUE)
+			forget_events(c, reasons, sizeof(reasons) / sizeof(reasons[0]));
 }
 
 /* And a replica that can not follow once more, after all of them did. */
 static void
 forget_replica_events(struct plan_cluster *c, bool ready)
 {
-	const uint64_t events = 1ULL << REASON_CANNOT_FOLLOW | 1ULL << REASON_FOREIGN_DATA |
-	                        1ULL << REASON_REINIT_FAILED;
+	static const enum choice_reason reasons[] = {
+	    REASON_CANNOT_FOLLOW, REASON_FOREIGN_DATA, REASON_REINIT_FAILED};
 
-	if (!ready || (c->events & events) == 0)
-		return;
-	c->events &= ~events;
-	c->said.told = 0;
+	if (ready)
+		forget_events(c, reasons, sizeof(reasons) / sizeof(reasons[0]));
 }
 
 /* The stored status is as it should be: from it, not from this life's past, comes what is news. */
@@ -157,7 +163,7 @@ remember_said(struct plan_cluster *c, const struct plan_at *a)
 		    a->out->status.n > 0 && a->out->status.at[0].reason == REASON_HIBERNATED;
 		for (unsigned i = 0; i < a->out->status.n; i++)
 			if (status_failing(a->out->status.at[i].reason))
-				c->events |= 1ULL << a->out->status.at[i].reason;
+				c->events[a->out->status.at[i].reason] = true;
 	}
 	if (!ready)
 		c->said.ready = false;

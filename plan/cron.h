@@ -9,7 +9,7 @@
 #include "plan/zone.h"
 
 struct cron {
-	uint64_t minutes;
+	uint64_t minutes;                    /* bit n = minute n */
 	uint32_t hours, days;                /* bit n = hour n; bit n = day n of the month, 1..31 */
 	uint16_t months;                     /* bit n = month n, 1..12 */
 	uint8_t weekdays;                    /* bit n, 0 = Sunday */

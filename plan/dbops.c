@@ -9,7 +9,6 @@
 
 #include "plan/rule.h"
 
-#define LOOK_S 3600 /* the wall clock may be set: what it says is looked at this often at least */
 #define LATE_S 600  /* a run of a schedule that could not begin for so long is left out */
 #define CANCEL_S 60 /* so long a deletion waits for what runs to end */
 #define SAY_MS 2000 /* between two things that one says while it waits */
@@ -103,7 +102,8 @@ dbops_waits_until(struct plan_at *a, int64_t unix_s)
 
 	if (s <= 0)
 		return false;
-	return rule_waits_until(a, (struct msec){a->w->now.v + (s < LOOK_S ? s : LOOK_S) * 1000});
+	return rule_waits_until(
+	    a, (struct msec){a->w->now.v + (s < WALL_LOOK_S ? s : WALL_LOOK_S) * 1000});
 }
 
 /* --- Questions. */

@@ -26,6 +26,19 @@ enum standing {
 	ENDED_BY_US, /* cancelled */
 };
 
+/* By the phase that its pod says: those of an operation are the first ones of a task's. */
+static const enum standing standings[CHOICE_task_phase_COUNT] = {
+    [CHOICE_task_phase_NONE] = TOLD,
+    [CHOICE_task_phase_RUNNING] = TOLD,
+    [CHOICE_task_phase_SUCCEEDED] = ENDED_WELL,
+    [CHOICE_task_phase_FAILED] = ENDED_BADLY,
+    [CHOICE_task_phase_CANCELLED] = ENDED_BY_US,
+};
+_Static_assert((int)CHOICE_operation_phase_SUCCEEDED == (int)CHOICE_task_phase_SUCCEEDED &&
+		   (int)CHOICE_operation_phase_FAILED == (int)CHOICE_task_phase_FAILED &&
+		   (int)CHOICE_operation_phase_COUNT == (int)CHOICE_task_phase_CANCELLED,
+    "standings[] serves both");
+
 static const struct plan_instance *
 instance_of(const struct plan_cluster *c, const struct plan_dbops *d)
 {
@@ -47,31 +60,17 @@ is_lost(const struct plan_cluster *c, const struct plan_dbops *d, const struct p
 static enum standing
 standing_of_task(const struct plan_report *r, const struct plan_dbops *d)
 {
-	static const enum standing phases[CHOICE_task_phase_COUNT] = {
-	    [CHOICE_task_phase_NONE] = TOLD,
-	    [CHOICE_task_phase_RUNNING] = TOLD,
-	    [CHOICE_task_phase_SUCCEEDED] = ENDED_WELL,
-	    [CHOICE_task_phase_FAILED] = ENDED_BADLY,
-	    [CHOICE_task_phase_CANCELLED] = ENDED_BY_US,
-	};
-
 	if (r->task != plan_owner_key(&d->uid) || r->task_attempt != d->attempt)
 		return UNTOLD;
-	return phases[r->task_phase];
+	return standings[r->task_phase];
 }
 
 static enum standing
 standing_of_operation(const struct plan_report *r, const struct plan_dbops *d)
 {
-	static const enum standing phases[CHOICE_operation_phase_COUNT] = {
-	    [CHOICE_operation_phase_NONE] = TOLD,
-	    [CHOICE_operation_phase_RUNNING] = TOLD,
-	    [CHOICE_operation_phase_SUCCEEDED] = ENDED_WELL,
-	    [CHOICE_operation_phase_FAILED] = ENDED_BADLY,
-	};
 	struct uid id = model_operation_id(&d->uid, d->attempt, d->ordinal - 1u);
 
-	return r->operation_id == plan_owner_key(&id) ? phases[r->operation_phase] : UNTOLD;
+	return r->operation_id == plan_owner_key(&id) ? standings[r->operation_phase] : UNTOLD;
 }
 
 static bool

@@ -1,5 +1,5 @@
 /*
- * How a BGCluster goes (DESIGN 8, 9.13): StatefulSet, pods, runtime objects, then the data if
+ * How a BGCluster goes: StatefulSet, pods, runtime objects, then the data if
  * deletionPolicy says so, then our finalizer. For plan/cluster.c. Nothing is deleted before every
  * list of the namespace is complete, nothing is ever made here, and data goes only after the anchor
  * was marked, which the executor checks again by itself.

@@ -448,14 +448,14 @@ on_event(const struct ctx *x)
 	if (x->sent->reason == REASON_READY) {
 		c->said.ready = true;
 		c->said.told = 0;
-		c->events = 0;
+		memset(c->events, 0, sizeof(c->events));
 	}
 	if (x->sent->reason == REASON_READY || x->sent->reason == REASON_PRIMARY_CHANGED)
 		c->said.primary = x->sent->ordinal;
 	else if (x->sent->reason == REASON_HIBERNATED)
 		c->said.hibernated = true;
 	else {
-		c->events |= 1ULL << x->sent->reason;
+		c->events[x->sent->reason] = true;
 		c->said.told = x->sent->key;
 	}
 }

@@ -96,7 +96,7 @@ note_generation(struct plan_cluster *c, const struct plan_wanted *w, bool first)
 	if (!first && w->generation == c->wanted.generation)
 		return;
 	forget_tries(c);
-	c->events = 0;
+	memset(c->events, 0, sizeof(c->events));
 }
 
 /* From this ordinal on: another size is wanted, or they are nobody's any more. */

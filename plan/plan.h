@@ -3,8 +3,8 @@
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
  * of rules; children.c, storage.c, template.c, pods.c, roll.c, reinit.c, rest.c, delete.c, status.c
- * (with gist.c) are what its rows call; note.c takes in what the watcher saw, done.c what came of a
- * step.
+ * (with gist.c) and dbops.c (with dbops_run.c) are what its rows call; window.c, cron.c and zone.c
+ * tell the time; note.c and dbops_note.c take in what the watcher saw, done.c what came of a step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -67,15 +67,10 @@ struct plan_report {
 struct plan_instance {
 	struct plan_child child; /* the BGInstance */
 	struct plan_report report;
-	char *
-	    /* the caller's memory; NULL = none. Means nothing while the reason is REASON_NONE */
-	    report_text;
-	uint8_t
-	    /*
-	     * counts changes of report.pod_uid: an answer about the pod may be older than the
-	     * report
-	     */
-	    reports;
+	/* The caller's memory; NULL = none. Means nothing while the reason is REASON_NONE. */
+	char *report_text;
+	/* Counts changes of report.pod_uid: an answer about a pod may be older than the report. */
+	uint8_t reports;
 	bool known;          /* a record of this very object was seen */
 	bool unreachable;    /* UNREACHABLE was done for this report's pod */
 	bool restarted;      /* since a parameter began to wait for that */
@@ -222,7 +217,7 @@ struct plan_cluster {
 	uint64_t status_gist;
 	struct msec status_at;
 	bool status_ready;
-	uint64_t events; /* bit per failing reason that an Event told of */
+	bool events[CHOICE_reason_COUNT]; /* failing reasons that an Event told of */
 	struct {
 		bool primed, ready, hibernated;
 		uint8_t primary; /* ordinal + 1 */
@@ -234,15 +229,13 @@ struct plan_cluster {
 struct plan_world {
 	struct msec now;
 	int64_t unix_s; /* the wall clock, which may be set: for maintenance windows and BGDbOps */
-	uint32_t
-	    /*
-	     * bit per kind: its list in this namespace was complete once, so what was not named is
-	     * not there
-	     */
-	    listed;
-	bool
-	    /* every list of this namespace is: only then is anything deleted, replaced or shrunk */
-	    synced;
+	/*
+	 * Bit per kind: its list in this namespace was complete once, so what was not named is not
+	 * there.
+	 */
+	uint32_t listed;
+	/* Every list of this namespace is: only then is anything deleted, replaced or shrunk. */
+	bool synced;
 	bool spare;       /* nothing else waits: checks in the background may go */
 	bool degraded;    /* a worker of the operator dies again and again */
 	int64_t sweep_ms; /* how often what nobody watches is ensured */
@@ -261,15 +254,14 @@ struct plan_status {
 
 /* What plan_done must know of a step when its answer comes. */
 struct plan_sent {
-	uint8_t verb, child, ordinal;
-	uint8_t reason; /* EVENT */
-	bool
-	    /* STATUS: what it said; EVENT of PRIMARY_CHANGED and READY: ordinal is the primary's */
-	    ready;
-	struct uid uid, target;
+	uint8_t verb, child;
+	uint8_t ordinal; /* EVENT of PRIMARY_CHANGED and READY: 1 + the primary's */
+	uint8_t reason;  /* EVENT */
+	bool ready;      /* STATUS: what it said */
+	struct uid uid, target; /* the BGCluster's; that of what it acts on, or none */
 	/*
-	 * ENSURE, TEMPLATE, TRY_TEMPLATE: inputs; STATUS: the hash; OBSERVE_POD: .reports;
-	 * EXPAND_PVC: group STORAGE's
+	 * ENSURE, TEMPLATE, TRY_TEMPLATE: inputs; STATUS: the hash; EVENT: that of its text;
+	 * OBSERVE_POD: .reports; EXPAND_PVC: group STORAGE's
 	 */
 	uint64_t key;
 	uint64_t gist;    /* STATUS */
@@ -289,9 +281,9 @@ struct plan_step {
 		bool cleanup;
 		int64_t next_s;
 	} said;
-	struct msec
-	    again;  /* verb NONE: look again then; PLAN_NEVER = only when something changes */
-	bool spare; /* verb NONE: checks in the background are left */
+	/* Verb NONE: */
+	struct msec again; /* look again then; PLAN_NEVER = only when something changes */
+	bool spare;        /* checks in the background are left */
 };
 
 /* What STEP_DONE says. */

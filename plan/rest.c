@@ -2,7 +2,7 @@
  * Instances that are to rest: those of spec.fencedInstances, in pods that stay; all of a cluster
  * that is hibernated, or deleted with its data kept. And how they wake. For plan/cluster.c.
  *
- * When all rest (DESIGN 9.5), replicas lose their Patroni first: they follow to the last, but none
+ * When all rest, replicas lose their Patroni first: they follow to the last, but none
  * can lead. Then the primary stops; a clean shutdown sends its last record to all that follow. Then
  * they stop as well. What was primary leads when they wake: it starts before the others, since any
  * that is up first and lags little might lead else.

@@ -26,6 +26,7 @@
 #define EXPAND_MAX_MS 300000
 #define SETTLE_MS 500 /* between two ENSUREs of the same object that both succeeded */
 #define SETTLE_WINDOW_MS 10000
+#define WALL_LOOK_S 3600 /* the wall clock may be set: it is looked at this often at least */
 
 enum verdict {
 	PASS, /* nothing to do here: the next rule */
@@ -64,19 +65,25 @@ enum plan_is {
 	IS_SETTLED,
 };
 
+/*
+ * The rules are rule_...(a): what each is for stands at its row of cluster.c's table. Every ordinal
+ * is below c->instances_n.
+ */
+
 /* --- cluster.c */
+/* STEP, which is this; target: the uid of what it acts on, NULL = none. */
 enum verdict rule_step(struct plan_at *a, enum choice_verb verb, enum child child, unsigned ordinal,
     const struct uid *target);
 /* Is this attempt to wait? Then the plan is looked at again when it ends. */
 bool rule_waits(struct plan_at *a, const struct plan_try *t);
-bool rule_waits_until(struct plan_at *a, struct msec t);
+bool rule_waits_until(struct plan_at *a, struct msec t); /* likewise, until then */
 
 /* --- children.c */
 void rule_want(struct plan_at *a); /* fills a->owner and a->wanted */
 enum plan_is rule_child_is(const struct plan_at *a, enum child child, unsigned ordinal);
 const struct plan_child *rule_child(
     const struct plan_cluster *c, enum child child, unsigned ordinal);
-bool rule_unwatched(enum child child);
+bool rule_unwatched(enum child child); /* a Secret or ConfigMap: ensured again and again instead */
 unsigned rule_instances(const struct plan_cluster *c); /* that the spec asks for */
 unsigned rule_replicas(const struct plan_cluster *c);  /* pods; none while it is hibernated */
 enum verdict rule_rights(struct plan_at *a);
@@ -84,8 +91,8 @@ enum verdict rule_children(struct plan_at *a);
 enum verdict rule_surplus(struct plan_at *a);
 enum verdict rule_background(struct plan_at *a);
 /*
- * Compares the first child that no life of ours has compared; PASS when there is none that may be
- * now.
+ * Compares the first child that this life has not; PASS when there is none that may be now. *left
+ * says whether there was one.
  */
 enum verdict rule_verify(struct plan_at *a, bool *left);
 
@@ -117,7 +124,12 @@ bool roll_outdated(const struct plan_cluster *c, unsigned ordinal);
 bool roll_is_changing(const struct plan_cluster *c, unsigned ordinal);
 /* It was told to end, and its last words are still those of a pod that runs. */
 bool roll_is_ending(const struct plan_cluster *c, unsigned ordinal);
+/* By `patronictl pause`: Patroni starts no server then, so none may be stopped. */
 bool roll_patroni_paused(const struct plan_cluster *c);
+bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */
+bool roll_is_busy(const struct plan_cluster *c, unsigned ordinal);
+/* A pod that ends or is about to, or an operation of ours: a rolling change goes on. */
+bool roll_goes_on(const struct plan_at *a);
 
 /* --- gist.c */
 /* Equal: nothing but texts differ that nobody has to act on. */
@@ -192,12 +204,6 @@ enum verdict dbops_await_others(
     struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, enum choice_dbops_phase phase);
 int64_t dbops_next_time(const struct plan_dbops *d, int64_t after_s); /* INT64_MAX = never */
 
-/* --- roll.c */
-bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */
-bool roll_is_busy(const struct plan_cluster *c, unsigned ordinal);
-/* A pod that ends or is about to, or an operation of ours: a rolling change goes on. */
-bool roll_goes_on(const struct plan_at *a);
-
 /* --- delete.c */
 enum verdict rule_namespace(struct plan_at *a);
 enum verdict rule_namespace_held_up(struct plan_at *a);
@@ -208,15 +214,16 @@ enum verdict rule_destroy_data(struct plan_at *a);
 enum verdict rule_remove_finalizer(struct plan_at *a);
 
 /* --- note.c */
+/* Another object of that name: what a record said of the last one does not hold. */
 void plan_forget_details(struct plan_cluster *c, enum child child, unsigned ordinal);
 
 /* --- status.c */
-bool status_current(
-    const struct plan_cluster *c, unsigned ordinal); /* the report is the present pod's */
-bool status_serves(const struct plan_cluster *c, unsigned ordinal);
-unsigned status_serving(const struct plan_cluster *c);
-bool status_led(const struct plan_cluster *c); /* by an instance that the spec asks for */
-void status_make(struct plan_at *a, struct plan_status *out);
+/* Is the report the present pod's? */
+bool status_current(const struct plan_cluster *c, unsigned ordinal);
+bool status_serves(const struct plan_cluster *c, unsigned ordinal); /* as primary or replica */
+unsigned status_serving(const struct plan_cluster *c); /* how many of the spec's do */
+bool status_led(const struct plan_cluster *c);         /* by an instance that the spec asks for */
+void status_make(struct plan_at *a, struct plan_status *out); /* sets a->primary as well */
 /* "demo-0, demo-2" of those that is() says; how many. */
 unsigned status_list(const struct plan_cluster *c,
     bool (*is)(const struct plan_cluster *c, unsigned i), char *out, size_t size);

@@ -753,7 +753,7 @@ find_news(const struct plan_cluster *c, const struct plan_status *s)
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct plan_condition *k = &s->at[i];
 
-		if (status_failing(k->reason) && (c->events & 1ULL << k->reason) == 0 &&
+		if (status_failing(k->reason) && !c->events[k->reason] &&
 		    hash_str(HASH_INIT, str_of(k->text)) != c->said.told)
 			return k;
 	}
@@ -768,7 +768,6 @@ rule_event(struct plan_at *a)
 	const struct plan_condition *news = find_news(c, s);
 	char text[TEXT_MAX];
 
-	_Static_assert(CHOICE_reason_COUNT <= 64, "plan_cluster.events is a bit mask of reasons");
 	if (!a->said || !c->said.primed || rule_waits(a, &c->say))
 		return PASS;
 	if (news != NULL)

@@ -1,5 +1,5 @@
 /*
- * Volumes that are to grow, and those that are almost full. The order of a change (DESIGN 8): every
+ * Volumes that are to grow, and those that are almost full. The order of a change: every
  * member's claim is told, and only then is the StatefulSet made anew, whose volume templates are
  * immutable: as long as it is the old one, any life of ours sees that claims may be left. A claim
  * that may not grow is said in a condition and asked again slowly; nothing else waits for it. For

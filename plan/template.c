@@ -1,5 +1,5 @@
 /*
- * From what the StatefulSet makes pods (DESIGN 8). The template that the spec asks for is written
+ * From what the StatefulSet makes pods. The template that the spec asks for is written
  * when the first pod is about to be replaced for it: until then one that is lost comes back as it
  * was, outside the maintenance windows too. At once it is written where there is nothing to wait
  * for: no pod has ever run, or one runs with it already; users replace the pods themselves; or what

@@ -16,7 +16,6 @@
  * the week after.
  */
 #define AHEAD_DAYS 15
-#define LOOK_S 3600 /* the wall clock may be set: what it says is looked at this often at least */
 
 static bool
 begins_on(const struct window *w, int64_t day)
@@ -74,7 +73,7 @@ window_look(const struct windows *windows, int64_t unix_s, struct window_state *
 void
 window_look_again(struct plan_at *a)
 {
-	int64_t s = LOOK_S;
+	int64_t s = WALL_LOOK_S;
 
 	if (a->c->windows == NULL)
 		return;

@@ -1,6 +1,6 @@
 /*
  * One row per role. Memory limits are address space: about twice what the bounds of base/bounds.h
- * let a role use (watcher: 13 TLS streams for each of NAMESPACES_MAX; reconciler: CLUSTERS_MAX
+ * let a role use (watcher: 9 TLS streams for each of NAMESPACES_MAX; reconciler: CLUSTERS_MAX
  * rows; executor: STEPS_IN_FLIGHT arenas and replies; agent: its decoded specs). The sum of the
  * operator's four, 384 MiB, must stay below its container's limit: one runaway must not take all
  * five with it. Descriptors: whoever passes some needs room for those in flight too, which the

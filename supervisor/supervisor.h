@@ -63,8 +63,8 @@ struct life {
 };
 struct life_step {
 	enum life_action action;
-	int64_t
-	    timer_ms; /* to start; -1 = none, and one that runs goes on if the state is the same */
+	/* To start; -1 = none, and one that runs goes on if the state is the same. */
+	int64_t timer_ms;
 };
 void supervisor_life_init(struct life *l); /* DOWN and due at once */
 /* Applies one event. random: any 32 bits, for the jitter. Dies on a pair of state and event that
@@ -94,8 +94,7 @@ bool supervisor_death_own_fault(const struct death *d);
 void supervisor_death_text(char out[48], const struct death *d);
 
 /* ============ Crash tally (poison.c), pure ============ */
-#define TALLY_MAX                                                                                  \
-	64 /* objects that crashed someone lately; the one that did longest ago makes room */
+#define TALLY_MAX 64 /* objects that crashed someone lately; the oldest makes room */
 struct tally_row {
 	struct uid uid; /* none: line is the key */
 	uint64_t generation, line, last;
@@ -202,17 +201,17 @@ struct supervisor {
 	int null_fd;
 };
 bool supervisor_edge_exists(enum ipc_role a, enum ipc_role b);
-struct worker_proc *supervisor_worker_of(
-    struct supervisor *s, enum ipc_role r); /* NULL: not one of ours */
+/* NULL: not one of ours. */
+struct worker_proc *supervisor_worker_of(struct supervisor *s, enum ipc_role r);
 /* Forks and execs one life, with new pairs for all its edges; peers that run get theirs by NEWCHAN.
  * -1: could not fork. */
 int supervisor_spawn(struct worker_proc *w);
 
 /* ============ Control channels (control.c) ============ */
-void supervisor_control_open(
-    struct worker_proc *w, int fd); /* and says CONFIG and what else a new life must know */
-void supervisor_control_flush(
-    struct worker_proc *w); /* NEWCHAN, QUARANTINE, DEGRADED that are due */
+/* And says CONFIG and what else a new life must know. */
+void supervisor_control_open(struct worker_proc *w, int fd);
+/* NEWCHAN, QUARANTINE, DEGRADED that are due. */
+void supervisor_control_flush(struct worker_proc *w);
 void supervisor_control_ping(struct worker_proc *w);
 
 /* ============ The whole (supervise.c) ============ */

@@ -1,8 +1,9 @@
 /*
  * What the files of the executor share, and nobody else includes (their tests apart). executor.c is
- * the worker: edges, slots, the broker. executor_step.c runs one step from the GET of the user's
- * object to STEP_DONE; the other executor_*.c are the verbs, each a chain of functions that hand
- * each other the replies. policy.c and executor_observe.c, executor_patch.c are pure.
+ * the worker: edges, the broker. executor_step.c has the slots and runs one step from the GET of
+ * the user's object to STEP_DONE, executor_send.c asks and reads replies for it; the other
+ * executor_*.c are the verbs, each a chain of functions that hand each other the replies. policy.c,
+ * executor_observe.c and executor_patch.c are pure.
  */
 #ifndef WORKERS_EXECUTOR_H
 #define WORKERS_EXECUTOR_H
@@ -30,8 +31,7 @@ enum policy_need {               /* what the user's object must be, else REFUSE 
 	NEED_POLICY_DELETE = 16, /* deletionPolicy Delete: data may go */
 	NEED_MEMBER = 32,        /* ordinal < spec.instances */
 	NEED_SURPLUS = 64,       /* ordinal >= spec.instances, or deletionTimestamp */
-	NEED_DESTROYING =
-	    128, /* the anchor was marked by this very cluster: the commit point is passed */
+	NEED_DESTROYING = 128,    /* the anchor was marked by it: the commit point is passed */
 	NEED_NAME = 256,          /* not confusable with a name of Patroni's */
 	NEED_ENV = 512,           /* no variable that Bestgres must win */
 	NEED_ACTIVE = 1024,       /* no annotation bestgres.io/paused */
@@ -55,12 +55,12 @@ void policy_check_message(const struct msg_step *s, char (*namespaces)[64], unsi
     const struct policy_row **row, struct policy_verdict *v);
 /* A verb of BGDbOps comes in its own message, and nothing else does. */
 void policy_check_dbops(const struct policy_row *row, bool dbops, struct policy_verdict *v);
+/* deletionTimestamp is set, and spec.deletionProtection does not hold it up. */
+bool policy_is_going(const struct bgcluster *c);
 /*
  * c: the object as it is now; a: scratch. NEED_SPEC and NEED_DESTROYING are not looked at here: the
  * caller knows first.
  */
-/* deletionTimestamp is set, and spec.deletionProtection does not hold it up. */
-bool policy_is_going(const struct bgcluster *c);
 void policy_check_object(const struct policy_row *row, const struct msg_step *s,
     const struct bgcluster *c, struct arena *a, struct policy_verdict *v);
 
@@ -178,7 +178,7 @@ void patch_claim_size(struct buf *out, const struct guard *g, struct str size);
 void patch_unreachable(
     struct buf *out, const struct guard *g, const struct json *j, const char *now);
 
-/* ============ Steps (executor_step.c) ============ */
+/* ============ Steps (executor_step.c, executor_send.c) ============ */
 struct executor;
 struct step;
 /*
@@ -188,8 +188,8 @@ struct step;
 struct executor_io {
 	void (*send)(struct kube *k, const struct kube_request *r,
 	    void (*done)(void *arg, const struct kube_reply *), void *arg);
-	bool (*report)(struct executor *x,
-	    const struct ipc_msg *m); /* false: no room; executor_flush when there is */
+	/* False: no room; executor_flush when there is. */
+	bool (*report)(struct executor *x, const struct ipc_msg *m);
 	void (*breach)(struct executor *x, const char *text);
 	void (*pause)(struct executor *x, bool pause); /* reading steps */
 	void (*drained)(struct executor *x);           /* stopping, and no step is left */
@@ -200,9 +200,9 @@ struct step {
 	struct executor *x;
 	enum step_phase phase;
 	bool mute; /* its reconciler is gone: it ends with the request in flight and tells nobody */
-	struct msg_step
-	    req; /* STEP_STATUS and STEP_EVENT as well, as far as they have the fields */
-	union {
+	/* STEP_STATUS, STEP_EVENT and STEP_DBOPS as well, as far as they have the fields. */
+	struct msg_step req;
+	union { /* what else those say: by req.verb */
 		struct msg_step_status status;
 		struct msg_step_event event;
 		struct msg_step_dbops op;
@@ -238,7 +238,7 @@ struct step {
 		} of[CLAIMS * INSTANCES_MAX];
 	} pvcs;
 	enum claim claim;               /* which of an instance's two is looked at */
-	bool data_pending; /* OBSERVE_POD: `done` has a text about PGDATA's claim */
+	bool data_pending;              /* OBSERVE_POD: `done` has a text about PGDATA's claim */
 	struct msg_step_done data_done; /* EXPAND_PVC: what became of PGDATA's */
 	/* DBOPS_*: the BGDbOps, as the step's own GET found it and its writes left it. */
 	struct bgdbops dbops;
@@ -259,16 +259,15 @@ struct executor {
 	char (*namespaces)[64];
 	unsigned namespaces_n;
 	bool paused, hostile, stopping;
-	char no_token[IPC_TEXT_MAX +
-		      1]; /* why there is none; empty = there is, or it is on its way */
+	char no_token[IPC_TEXT_MAX + 1]; /* why there is none; empty = there is, or it comes */
 	struct step steps[STEPS_IN_FLIGHT];
 };
 void executor_init(struct executor *x);
 /* STEP, STEP_STATUS, STEP_EVENT from the reconciler's edge, as they came. */
 void executor_take(struct executor *x, const struct ipc_msg *m);
 void executor_flush(struct executor *x); /* room on the edge */
-void executor_edge_lost(
-    struct executor *x); /* forget what has not begun; what is in flight ends unheard */
+/* Forgets what has not begun; what is in flight ends unheard. */
+void executor_edge_lost(struct executor *x);
 void executor_edge_new(struct executor *x);
 void executor_stop(struct executor *x);
 unsigned executor_busy(const struct executor *x); /* steps under way */
@@ -281,12 +280,15 @@ void step_get(struct step *s, enum kind k, const char *name, step_next *next);
 void step_get_namespace(struct step *s, step_next *next);
 void step_list(struct step *s, enum kind k, step_next *next, const char *query, ...)
     __attribute__((format(printf, 4, 5))); /* query: percent-encoded */
-void step_list_cluster(
-    struct step *s, enum kind k, step_next *next); /* by our label, LIST_PAGE at most */
+/* By our label, LIST_PAGE at most. */
+void step_list_cluster(struct step *s, enum kind k, step_next *next);
 void step_post(
     struct step *s, enum kind k, const char *name, bool dry_run, struct buf *body, step_next *next);
 void step_patch(struct step *s, enum kind k, const char *name, const char *sub, struct buf *body,
     step_next *next);
+/* Likewise, a rendered merge patch without a guard, which is added; if it can not be, the end. */
+void step_patch_guarded(struct step *s, enum kind k, const char *name, const char *sub,
+    const struct guard *g, struct buf *patch, step_next *next);
 void step_delete(struct step *s, enum kind k, const char *name, const struct guard *g,
     const char *propagation, step_next *next);
 void step_end(struct step *s, enum choice_step_code code, enum choice_reason reason,
@@ -390,5 +392,12 @@ void verb_dbops_release(struct step *s);
 void verb_dbops_delete(struct step *s);
 void verb_status(struct step *s);
 void verb_event(struct step *s);
+/* A new Event's name, about the object of that name, and its time: RFC 3339 with microseconds. */
+struct event_id {
+	char name[NAME_MAX_OBJECT + 1], micro[28];
+};
+struct event_id event_id(const struct step *s, const char *about);
+/* The step is done, whatever came of its Event. k and about: what that tells of. */
+void event_end(struct step *s, const struct kube_reply *r, enum kind k, const char *about);
 
 #endif

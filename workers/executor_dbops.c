@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static bool
 is_task(const struct step *s)
@@ -121,23 +120,18 @@ void
 dbops_write_status(struct step *s, const struct dbops_status *status, void (*then)(struct step *s))
 {
 	struct guard guard = patch_guard(&s->dbops.meta);
-	struct buf patch, body;
+	struct buf patch;
 	struct err e;
-	int rc;
 
 	buf_init(&patch, HTTP_BODY_MAX);
-	buf_init(&body, HTTP_BODY_MAX);
-	rc = objects_render_dbops_status(&s->dbops, status, &patch, &e);
-	if (rc == 0)
-		rc = patch_guarded(&body, &guard, buf_view(&patch), &s->arena, &e);
-	buf_free(&patch);
-	if (rc == -1) {
-		buf_free(&body);
-		step_end_err(s, &e);
+	if (objects_render_dbops_status(&s->dbops, status, &patch, &e) == 0) {
+		s->then = then;
+		step_patch_guarded(
+		    s, KIND_BGDBOPS, s->op.name, "status", &guard, &patch, on_status);
 		return;
 	}
-	s->then = then;
-	step_patch(s, KIND_BGDBOPS, s->op.name, "status", &body, on_status);
+	buf_free(&patch);
+	step_end_err(s, &e);
 }
 
 void
@@ -155,30 +149,20 @@ dbops_write_finalizer(struct step *s, bool add, void (*then)(struct step *s))
 static void
 on_event_posted(struct step *s, const struct kube_reply *r)
 {
-	struct err e;
-
-	if (!step_ok(r) && kube_reply_error(r, &e) == -1)
-		log_warn("event-lost", NULL, "Event about BGDbOps %s/%s: %s", s->req.namespace,
-		    s->op.name, e.text);
-	step_end_done(s);
+	event_end(s, r, KIND_BGDBOPS, s->op.name);
 }
 
 void
 dbops_end_with_event(struct step *s, enum choice_event_type type, const char *why, struct str text)
 {
-	char name[NAME_MAX_OBJECT + 1], micro[28];
-	struct timespec now;
+	struct event_id id = event_id(s, s->op.name);
 	struct buf body;
 	struct err e;
-	uint64_t h;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	h = hash_bytes(hash_bytes(HASH_INIT, &s->req.uid, sizeof(s->req.uid)), &now, sizeof(now));
-	snprintf(name, sizeof(name), "%s.%016llx", s->op.name, (unsigned long long)h);
-	time_rfc3339_micro(micro, now.tv_sec, now.tv_nsec / 1000);
 	buf_init(&body, HTTP_BODY_MAX);
-	if (objects_render_dbops_event(&s->dbops, type, why, text, name, micro, &body, &e) == 0) {
-		step_post(s, KIND_EVENT, name, false, &body, on_event_posted);
+	if (objects_render_dbops_event(&s->dbops, type, why, text, id.name, id.micro, &body, &e) ==
+	    0) {
+		step_post(s, KIND_EVENT, id.name, false, &body, on_event_posted);
 		return;
 	}
 	buf_free(&body);
@@ -266,28 +250,18 @@ tell(struct step *s)
 	    .instance = s->name,
 	    .pod = s->req.target,
 	    .cleanup = s->op.cleanup};
-	struct buf patch, body;
-	struct err e;
-	int rc;
+	struct buf patch;
 
 	if (s->told) {
 		end_told(s);
 		return;
 	}
 	buf_init(&patch, HTTP_BODY_MAX);
-	buf_init(&body, HTTP_BODY_MAX);
 	if (is_task(s))
 		objects_render_task(&s->dbops, &claim, &patch);
 	else
 		objects_render_operation(&s->dbops, &claim, &patch);
-	rc = patch_guarded(&body, &s->instance, buf_view(&patch), &s->arena, &e);
-	buf_free(&patch);
-	if (rc == 0) {
-		step_patch(s, KIND_BGINSTANCE, s->name, NULL, &body, on_told);
-		return;
-	}
-	buf_free(&body);
-	step_end_err(s, &e);
+	step_patch_guarded(s, KIND_BGINSTANCE, s->name, NULL, &s->instance, &patch, on_told);
 }
 
 static int64_t

@@ -21,12 +21,19 @@ on_deleted(struct step *s, const struct kube_reply *r)
 		step_fail(s, r);
 }
 
+/* What a StatefulSet makes carries our label, but no owner annotation. */
+static bool
+is_ours(const struct step *s, enum kind k, const struct object_meta *m)
+{
+	return k == KIND_POD || k == KIND_PVC ? str_is(m->cluster, s->req.name) : step_owns(s, m);
+}
+
 /* True: m may be deleted. Else the step has ended. */
 static bool
-is_target(struct step *s, enum kind k, const struct object_meta *m, bool ours)
+is_target(struct step *s, enum kind k, const struct object_meta *m)
 {
 	step_saw(s, m);
-	if (!ours)
+	if (!is_ours(s, k, m))
 		step_end_foreign(s, k, s->name);
 	else if (!uid_eq(&m->uid, &s->req.target))
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s is another one now",
@@ -35,6 +42,17 @@ is_target(struct step *s, enum kind k, const struct object_meta *m, bool ours)
 		step_end_done(s);
 	else
 		return true;
+	return false;
+}
+
+/* Likewise for a reply; an object that is not there ends the step as DONE. */
+static bool
+parse_target(
+    struct step *s, enum kind k, const struct kube_reply *r, struct json *j, struct object_meta *m)
+{
+	if (!step_replied(r, 404))
+		return step_parse_object(s, r, s->name, j, m) && is_target(s, k, m);
+	step_end_done(s);
 	return false;
 }
 
@@ -48,11 +66,7 @@ on_child(struct step *s, const struct kube_reply *r)
 	struct object_meta m;
 	struct json j;
 
-	if (step_replied(r, 404)) {
-		step_end_done(s);
-		return;
-	}
-	if (!step_parse_object(s, r, s->name, &j, &m) || !is_target(s, k, &m, step_owns(s, &m)))
+	if (!parse_target(s, k, r, &j, &m))
 		return;
 	guard = (struct guard){m.uid, 0};
 	step_delete(s, k, s->name, &guard, "Background", on_deleted);
@@ -88,12 +102,7 @@ on_statefulset(struct step *s, const struct kube_reply *r)
 	struct json j;
 	struct err e;
 
-	if (step_replied(r, 404)) {
-		step_end_done(s);
-		return;
-	}
-	if (!step_parse_object(s, r, s->name, &j, &m) ||
-	    !is_target(s, KIND_STATEFULSET, &m, step_owns(s, &m)))
+	if (!parse_target(s, KIND_STATEFULSET, r, &j, &m))
 		return;
 	if (decode_statefulset(&j, json_root(&j), &s->arena, &view, &e) == -1) {
 		step_end_err(s, &e);
@@ -115,10 +124,7 @@ verb_orphan_statefulset(struct step *s)
 	step_get(s, KIND_STATEFULSET, s->name, on_statefulset);
 }
 
-/*
- * --- REPLACE_POD, REPLACE_PVC: the StatefulSet makes the next one. They carry our label, but no
- * owner annotation.
- */
+/* --- REPLACE_POD, REPLACE_PVC: the StatefulSet makes the next one. */
 
 /* The cluster's other pods. */
 struct siblings {
@@ -220,12 +226,7 @@ on_pod(struct step *s, const struct kube_reply *r)
 	struct json j;
 	struct err e;
 
-	if (step_replied(r, 404)) {
-		step_end_done(s);
-		return;
-	}
-	if (!step_parse_object(s, r, s->name, &j, &m) ||
-	    !is_target(s, KIND_POD, &m, str_is(m.cluster, s->req.name)))
+	if (!parse_target(s, KIND_POD, r, &j, &m))
 		return;
 	if (observe_pod(&j, &s->arena, &p, &e) == -1) {
 		step_end_err(s, &e);
@@ -278,7 +279,7 @@ parse_target_pvc(struct step *s, const struct kube_reply *r, step_next *next, st
 		get_claim(s, next);
 		return false;
 	}
-	return is_target(s, KIND_PVC, &p->meta, str_is(p->meta.cluster, s->req.name));
+	return is_target(s, KIND_PVC, &p->meta);
 }
 
 static void

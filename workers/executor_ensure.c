@@ -58,7 +58,7 @@ on_written(struct step *s, const struct kube_reply *r)
 /*
  * Pods that are there were made from the stored template. As long as the spec asks for another one,
  * ENSURE leaves it to them, so that one that is lost comes back as it was: TEMPLATE is for the
- * moment when pods are to be replaced (DESIGN 8). False: the step has ended.
+ * moment when pods are to be replaced. False: the step has ended.
  */
 static bool
 choose_part(struct step *s, const struct json *j, enum patch_part *part)
@@ -161,7 +161,7 @@ post(struct step *s, bool hold)
 }
 
 /*
- * A pod on adopted data waits until it is known who was primary (DESIGN 9.5); only the anchor
+ * A pod on adopted data waits until it is known who was primary; only the anchor
  * remembers that there is some.
  */
 static void

@@ -1,6 +1,6 @@
 /*
  * deletionPolicy Delete, after the commit point (the anchor says `destroying`, by this very
- * cluster): its volumes, then Patroni's ConfigMaps, which are one thing with them (DESIGN 9.6).
+ * cluster): its volumes, then Patroni's ConfigMaps, which are one thing with them.
  * Each by uid; what is going already is not told again.
  */
 #include "workers/executor.h"

@@ -120,6 +120,25 @@ step_patch(struct step *s, enum kind k, const char *name, const char *sub, struc
 }
 
 void
+step_patch_guarded(struct step *s, enum kind k, const char *name, const char *sub,
+    const struct guard *g, struct buf *patch, step_next *next)
+{
+	struct buf body;
+	struct err e;
+	int rc;
+
+	buf_init(&body, HTTP_BODY_MAX);
+	rc = patch_guarded(&body, g, buf_view(patch), &s->arena, &e);
+	buf_free(patch);
+	if (rc == 0) {
+		step_patch(s, k, name, sub, &body, next);
+		return;
+	}
+	buf_free(&body);
+	step_end_err(s, &e);
+}
+
+void
 step_delete(struct step *s, enum kind k, const char *name, const struct guard *g,
     const char *propagation, step_next *next)
 {

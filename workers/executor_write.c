@@ -75,8 +75,7 @@ on_finalizer_namespace(struct step *s, const struct kube_reply *r)
 
 /*
  * A namespace that is being deleted takes its pods first, then all else at once, our rights with
- * it: so our finalizer goes while the pods do, before the BGCluster itself is deleted (DESIGN
- * 9.13).
+ * it: so our finalizer goes while the pods do, before the BGCluster itself is deleted.
  */
 void
 verb_finalizer(struct step *s)
@@ -345,29 +344,13 @@ wanted_status(const struct msg_step_status *m, struct cluster_status *out)
 	}
 }
 
-/* Rendered, and guarded by the object that was just read. */
-static int
-status_body(struct step *s, const struct cluster_status *wanted, struct buf *out, struct err *e)
-{
-	struct guard guard = patch_guard(&s->cluster.meta);
-	struct buf patch;
-	char now[21];
-	int rc;
-
-	time_rfc3339(now, clock_wall_s());
-	buf_init(&patch, HTTP_BODY_MAX);
-	rc = objects_render_status(&s->cluster, wanted, now, &patch, e);
-	if (rc == 0)
-		rc = patch_guarded(out, &guard, buf_view(&patch), &s->arena, e);
-	buf_free(&patch);
-	return rc;
-}
-
 void
 verb_status(struct step *s)
 {
+	struct guard guard = patch_guard(&s->cluster.meta);
 	struct cluster_status wanted;
-	struct buf body;
+	struct buf patch;
+	char now[21];
 	struct err e;
 
 	wanted_status(&s->status, &wanted);
@@ -377,12 +360,14 @@ verb_status(struct step *s)
 		step_end_done(s);
 		return;
 	}
-	buf_init(&body, HTTP_BODY_MAX);
-	if (status_body(s, &wanted, &body, &e) == 0) {
-		step_patch(s, KIND_BGCLUSTER, s->req.name, "status", &body, on_written);
+	time_rfc3339(now, clock_wall_s());
+	buf_init(&patch, HTTP_BODY_MAX);
+	if (objects_render_status(&s->cluster, &wanted, now, &patch, &e) == 0) {
+		step_patch_guarded(
+		    s, KIND_BGCLUSTER, s->req.name, "status", &guard, &patch, on_written);
 		return;
 	}
-	buf_free(&body);
+	buf_free(&patch);
 	step_end_err(s, &e);
 }
 
@@ -391,38 +376,51 @@ verb_status(struct step *s)
  * cluster; nor is one said twice.
  */
 
-static void
-on_event_posted(struct step *s, const struct kube_reply *r)
+struct event_id
+event_id(const struct step *s, const char *about)
+{
+	struct event_id id;
+	struct timespec now;
+	uint64_t h;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	h = hash_bytes(hash_bytes(HASH_INIT, &s->req.uid, sizeof(s->req.uid)), &now, sizeof(now));
+	snprintf(id.name, sizeof(id.name), "%s.%016llx", about, (unsigned long long)h);
+	time_rfc3339_micro(id.micro, now.tv_sec, now.tv_nsec / 1000);
+	return id;
+}
+
+void
+event_end(struct step *s, const struct kube_reply *r, enum kind k, const char *about)
 {
 	struct err e;
 
-	if (r->outcome == KUBE_REPLIED && kube_reply_terminating(r)) {
-		step_fail(s, r);
-		return;
-	}
 	if (!step_ok(r) && kube_reply_error(r, &e) == -1)
-		log_warn("event-lost", NULL, "Event about BGCluster %s/%s: %s", s->req.namespace,
-		    s->req.name, e.text);
+		log_warn("event-lost", NULL, "Event about %s %s/%s: %s", kind_info[k].name,
+		    s->req.namespace, about, e.text);
 	step_end_done(s);
+}
+
+static void
+on_event_posted(struct step *s, const struct kube_reply *r)
+{
+	if (r->outcome == KUBE_REPLIED && kube_reply_terminating(r))
+		step_fail(s, r);
+	else
+		event_end(s, r, KIND_BGCLUSTER, s->req.name);
 }
 
 void
 verb_event(struct step *s)
 {
-	char name[NAME_MAX_OBJECT + 1], micro[28];
-	struct timespec now;
+	struct event_id id = event_id(s, s->req.name);
 	struct buf body;
 	struct err e;
-	uint64_t h;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	h = hash_bytes(hash_bytes(HASH_INIT, &s->req.uid, sizeof(s->req.uid)), &now, sizeof(now));
-	snprintf(name, sizeof(name), "%s.%016llx", s->req.name, (unsigned long long)h);
-	time_rfc3339_micro(micro, now.tv_sec, now.tv_nsec / 1000);
 	buf_init(&body, HTTP_BODY_MAX);
 	if (objects_render_event(&s->cluster.meta, s->event.type, s->event.reason,
-		str_of(s->event.text), name, micro, &body, &e) == 0) {
-		step_post(s, KIND_EVENT, name, false, &body, on_event_posted);
+		str_of(s->event.text), id.name, id.micro, &body, &e) == 0) {
+		step_post(s, KIND_EVENT, id.name, false, &body, on_event_posted);
 		return;
 	}
 	buf_free(&body);

@@ -19,7 +19,7 @@
 #define MAKES (NEED_SPEC | NEED_LIVE | NEED_FINALIZER | NEED_NAME)
 #define PURGES (NEED_SPEC | NEED_DELETING | NEED_FINALIZER | NEED_POLICY_DELETE)
 
-/* Secrets are in no row of DELETE: only garbage collection may remove them (DESIGN 8). */
+/* Secrets are in no row of DELETE: only garbage collection may remove them. */
 static const struct policy_row rows[] = {
     {"add finalizer", CHOICE_verb_ADD_FINALIZER, 0, 0, NEED_LIVE | NEED_NAME | NEED_ACTIVE},
     /* And it or its namespace is being deleted: verb_finalizer looks. */

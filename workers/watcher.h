@@ -1,8 +1,7 @@
 /*
- * watcher.h: private to the watcher. records.c and records_dbops.c make the typed record of one
- * object and are pure;
- * watcher.c has the watches, the edges and what must be remembered when the reconciler reads
- * slower than the API server writes.
+ * What the watcher's files share, and nobody else includes (their tests apart). records.c and
+ * records_dbops.c make the typed record of one object and are pure; watcher.c has the watches, the
+ * edges and what must be remembered when the reconciler reads slower than the API server writes.
  */
 #ifndef WORKERS_WATCHER_H
 #define WORKERS_WATCHER_H

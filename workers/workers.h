@@ -68,8 +68,8 @@ struct broker_client {
 	int spare; /* a connected socket, or -1: so it must be from the start */
 	bool asked, have_token;
 };
-int broker_client_take_socket(
-    void *arg); /* for kube_config.take_socket; arg: struct broker_client * */
+/* For kube_config; arg: struct broker_client *. */
+int broker_client_take_socket(void *arg);
 void broker_client_unauthorized(void *arg);
 /* Handles SOCKET, TOKEN, NO_TOKEN; true if it was one of them. */
 bool broker_client_msg(struct broker_client *b, struct ipc_msg *msg);

@@ -8,6 +8,7 @@
 
 #include "workers/executor.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -122,7 +123,8 @@ keep_log(void)
 	int status;
 	pid_t pid;
 
-	fake.log = memfd_create("log", 0);
+	/* Past the descriptors that have fixed places, whatever this process inherited. */
+	fake.log = fcntl(memfd_create("log", 0), F_DUPFD, IPC_FD_EDGE + IPC_ROLE_COUNT);
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {

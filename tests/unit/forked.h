@@ -5,6 +5,7 @@
 #ifndef TESTS_UNIT_FORKED_H
 #define TESTS_UNIT_FORKED_H
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -33,6 +34,17 @@ forked(int (*f)(void *), void *arg)
 	int status = forked_status(f, arg);
 
 	return status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* A child's exit code for what a system call returned, where a sandbox may refuse that. */
+#define REFUSED 10 /* EACCES or EPERM */
+#define FAILED 11  /* any other error */
+static inline int
+result(long r)
+{
+	if (r != -1)
+		return 0;
+	return errno == EACCES || errno == EPERM ? REFUSED : FAILED;
 }
 
 #endif

@@ -9,7 +9,6 @@
 
 #define OPS 4
 static struct plan_dbops ops[OPS], *list[OPS];
-static struct plan_report reports[MAX];
 static char said[IPC_TEXT_MAX + 1];
 static uint8_t reason;
 static char log_text[2048];
@@ -19,13 +18,11 @@ static char log_text[2048];
 static inline void
 begin(unsigned n)
 {
-	serve(n);
+	serve_saying(n);
 	memset(ops, 0, sizeof(ops));
 	for (unsigned i = 0; i < n; i++) {
-		reports[i] =
-		    report(i, i == 0 ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA);
 		reports[i].system_identifier = 7777;
-		plan_note_report(&c, i, &reports[i]);
+		says(i);
 	}
 	world.now.v += 60000;
 	world.unix_s = WALL;
@@ -49,12 +46,6 @@ add(enum choice_dbops_op op)
 	snprintf(ops[i].name, sizeof(ops[i].name), "op%u", i);
 	list[i] = &ops[i];
 	return &ops[i];
-}
-
-static inline void
-says(unsigned i)
-{
-	plan_note_report(&c, i, &reports[i]);
 }
 
 static inline bool

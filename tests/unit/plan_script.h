@@ -21,6 +21,7 @@ static struct plan_step step;
 static char script[4096];
 static uint32_t versions;
 static enum choice_anchor_state anchor;
+static struct plan_report reports[MAX]; /* what instances say, from serve_saying on */
 
 static inline struct uid
 uid(unsigned n)
@@ -237,6 +238,50 @@ serve(unsigned n)
 	play();
 	world.now.v += 10000;
 	play();
+}
+
+static inline void
+says(unsigned i)
+{
+	plan_note_report(&c, i, &reports[i]);
+}
+
+/* Likewise, demo-0 the primary; what each says is in reports. */
+static inline void
+serve_saying(unsigned n)
+{
+	serve(n);
+	for (unsigned i = 0; i < n; i++)
+		reports[i] =
+		    report(i, i == 0 ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA);
+}
+
+/* DONE; a look at a pod shows what its instance says. */
+static inline void
+answer_as_said(void)
+{
+	struct plan_answer a = done_answer();
+
+	if (step.sent.verb == CHOICE_verb_OBSERVE_POD) {
+		a.child_uid = reports[step.sent.ordinal].pod_uid;
+		a.inputs = reports[step.sent.ordinal].pod_inputs;
+		a.ready = reports[step.sent.ordinal].state >= CHOICE_instance_state_RUNNING;
+	}
+	answer(&a);
+}
+
+/* The next step that changes something in a pod; what is said, looked at or kept comes before. */
+static inline enum choice_verb
+next_change(void)
+{
+	for (unsigned n = 0; n < 20 && next(); n++) {
+		if (step.sent.verb == CHOICE_verb_REPLACE_POD ||
+		    step.sent.verb == CHOICE_verb_SWITCHOVER ||
+		    step.sent.verb == CHOICE_verb_RESTART)
+			return step.sent.verb;
+		answer_as_said();
+	}
+	return CHOICE_verb_NONE;
 }
 
 #endif

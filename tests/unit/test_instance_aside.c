@@ -1,47 +1,14 @@
 /* A data directory gives way in one go, keeps its content where it is asked to, and never else. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "instance/instance.h"
 #include "tests/unit/tap.h"
+#include "tests/unit/volume.h"
 
 static char dir[] = "/tmp/test_aside.XXXXXX";
-static char path[512];
 static struct err e;
-
-static const char *
-at(const char *name)
-{
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return path;
-}
-
-static bool
-there(const char *name)
-{
-	struct stat st;
-
-	return lstat(at(name), &st) == 0;
-}
-
-static void
-make_dir(const char *name)
-{
-	if (mkdir(at(name), 0700) == -1 && errno != EEXIST)
-		die("mkdir %s", path);
-}
-
-static void
-make_file(const char *name)
-{
-	int fd = open(at(name), O_WRONLY | O_CREAT, 0600);
-
-	if (fd == -1)
-		die("create %s", path);
-	(void)close(fd);
-}
 
 static void
 make_link(const char *name, const char *to)
@@ -49,18 +16,18 @@ make_link(const char *name, const char *to)
 	char target[512];
 
 	(void)snprintf(target, sizeof(target), "%s", to);
-	if (symlink(target, at(name)) == -1 && errno != EEXIST)
+	if (symlink(target, at(dir, name)) == -1 && errno != EEXIST)
 		die("symlink %s", path);
 }
 
 static void
 make_data(void)
 {
-	make_dir("data");
-	make_dir("data/global");
-	make_dir("data/pg_tblspc");
-	make_file("data/PG_VERSION");
-	make_file("data/global/pg_control");
+	make_dir(dir, "data");
+	make_dir(dir, "data/global");
+	make_dir(dir, "data/pg_tblspc");
+	make_file(dir, "data/PG_VERSION");
+	make_file(dir, "data/global/pg_control");
 }
 
 static void
@@ -68,7 +35,7 @@ test_standby(void)
 {
 	make_data();
 	CHECK(!aside_is_standby(dir), "a primary's has no standby.signal");
-	make_file("data/standby.signal");
+	make_file(dir, "data/standby.signal");
 	CHECK(aside_is_standby(dir), "a standby's has");
 }
 
@@ -76,14 +43,15 @@ static void
 test_unfit(void)
 {
 	CHECK(!aside_is_left(dir), "nothing was put aside yet");
-	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == 0 && !there("data") &&
-		  there(ASIDE_UNFIT "/global/pg_control") && aside_is_left(dir),
+	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == 0 && !there(dir, "data") &&
+		  there(dir, ASIDE_UNFIT "/global/pg_control") && aside_is_left(dir),
 	    "all of it has another name");
 	make_data();
-	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == -1 && there("data/PG_VERSION") &&
-		  there(ASIDE_UNFIT "/standby.signal"),
+	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == -1 && there(dir, "data/PG_VERSION") &&
+		  there(dir, ASIDE_UNFIT "/standby.signal"),
 	    "what was put aside before is not overwritten");
-	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && there("data/PG_VERSION"),
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) &&
+		  there(dir, "data/PG_VERSION"),
 	    "only that is removed");
 	CHECK(aside_remove(dir, NULL, &e) == 0, "and once is enough");
 }
@@ -92,7 +60,7 @@ test_unfit(void)
 static void
 test_half(void)
 {
-	make_dir(ASIDE_UNFIT);
+	make_dir(dir, ASIDE_UNFIT);
 	CHECK(aside_is_left(dir) && aside_move(dir, "data", ASIDE_UNFIT, &e) == -1,
 	    "an empty one counts too");
 	CHECK(aside_remove(dir, NULL, &e) == 0 && aside_move(dir, "data", ASIDE_UNFIT, &e) == 0,
@@ -110,10 +78,10 @@ test_tablespaces(void)
 	(void)snprintf(file, sizeof(file), "%s/precious", outside);
 	fd = open(file, O_WRONLY | O_CREAT, 0600);
 	(void)close(fd);
-	make_dir("space");
-	make_file("space/rows");
-	make_dir("data");
-	make_file("data/mine");
+	make_dir(dir, "space");
+	make_file(dir, "space/rows");
+	make_dir(dir, "data");
+	make_file(dir, "data/mine");
 	(void)snprintf(inside, sizeof(inside), "%s/space", dir);
 	make_link(ASIDE_UNFIT "/pg_tblspc/1", inside);
 	make_link(ASIDE_UNFIT "/pg_tblspc/2", outside);
@@ -123,10 +91,10 @@ test_tablespaces(void)
 	make_link(ASIDE_UNFIT "/pg_tblspc/4", inside);
 	make_link(ASIDE_UNFIT "/pg_tblspc/5", dir);
 	CHECK(aside_has_tablespaces(dir), "a tablespace in the volume is seen");
-	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && !there("space"),
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && !there(dir, "space"),
 	    "a tablespace in the volume goes with it");
 	CHECK(access(file, F_OK) == 0, "none elsewhere");
-	CHECK(there("data/mine"), "and never what is a data directory now");
+	CHECK(there(dir, "data/mine"), "and never what is a data directory now");
 	(void)unlink(file);
 	(void)rmdir(outside);
 }
@@ -137,20 +105,20 @@ test_tablespace_in_use(void)
 {
 	char space[512];
 
-	make_dir("space");
-	make_file("space/rows");
-	make_dir(ASIDE_UNFIT);
-	make_dir(ASIDE_UNFIT "/pg_tblspc");
+	make_dir(dir, "space");
+	make_file(dir, "space/rows");
+	make_dir(dir, ASIDE_UNFIT);
+	make_dir(dir, ASIDE_UNFIT "/pg_tblspc");
 	CHECK(!aside_has_tablespaces(dir), "none in the volume");
-	make_dir("data/pg_tblspc");
+	make_dir(dir, "data/pg_tblspc");
 	(void)snprintf(space, sizeof(space), "%s/space", dir);
 	make_link("data/pg_tblspc/1", space);
 	make_link(ASIDE_UNFIT "/pg_tblspc/1", space);
-	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && there("space/rows"),
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && there(dir, "space/rows"),
 	    "a tablespace that the data directory has now stays");
-	(void)unlink(at("space/rows"));
-	(void)rmdir(at("space"));
-	(void)unlink(at("data/pg_tblspc/1"));
+	(void)unlink(at(dir, "space/rows"));
+	(void)rmdir(at(dir, "space"));
+	(void)unlink(at(dir, "data/pg_tblspc/1"));
 }
 
 static void
@@ -169,7 +137,7 @@ test_kept(void)
 	CHECK(aside_name(dir, NULL, 7460000000000000001u, second, &e) == 0 &&
 		  strcmp(second, "data.kept-7460000000000000001-2") == 0,
 	    "the next one beside it");
-	CHECK(aside_remove(dir, NULL, &e) == 0 && there(name), "what is kept is not removed");
+	CHECK(aside_remove(dir, NULL, &e) == 0 && there(dir, name), "what is kept is not removed");
 	aside_find_kept(dir, second);
 	CHECK(strcmp(name, second) == 0, "it is found");
 	aside_find_kept("/nowhere", second);
@@ -184,34 +152,36 @@ test_wal(void)
 
 	(void)snprintf(wal, sizeof(wal), "%s/wal", dir);
 	(void)snprintf(target, sizeof(target), "%s/wal/pg_wal", dir);
-	make_dir("wal");
-	make_dir("wal/pg_wal");
-	make_file("wal/pg_wal/000000010000000000000001");
+	make_dir(dir, "wal");
+	make_dir(dir, "wal/pg_wal");
+	make_file(dir, "wal/pg_wal/000000010000000000000001");
 	make_data();
 	make_link("data/pg_wal", target);
-	CHECK(aside_finish(dir, wal, &e) == 0 && there("wal/pg_wal/000000010000000000000001"),
+	CHECK(aside_finish(dir, wal, &e) == 0 && there(dir, "wal/pg_wal/000000010000000000000001"),
 	    "WAL stays with its PGDATA");
 	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == 0 &&
-		  there("wal/pg_wal/000000010000000000000001"),
+		  there(dir, "wal/pg_wal/000000010000000000000001"),
 	    "killed in between: WAL without PGDATA");
-	CHECK(aside_finish(dir, wal, &e) == 0 && !there("wal/pg_wal") &&
-		  there("wal/pg_wal.unfit/000000010000000000000001"),
+	CHECK(aside_finish(dir, wal, &e) == 0 && !there(dir, "wal/pg_wal") &&
+		  there(dir, "wal/pg_wal.unfit/000000010000000000000001"),
 	    "the link says whose it is, and it follows");
-	make_dir("wal/pg_wal");
-	make_file("wal/pg_wal/000000010000000000000002");
-	CHECK(aside_finish(dir, wal, &e) == 0 && there("wal/pg_wal/000000010000000000000002"),
+	make_dir(dir, "wal/pg_wal");
+	make_file(dir, "wal/pg_wal/000000010000000000000002");
+	CHECK(aside_finish(dir, wal, &e) == 0 && there(dir, "wal/pg_wal/000000010000000000000002"),
 	    "a clone's is not taken for it");
 	CHECK(aside_remove(dir, wal, &e) == 0 && !aside_is_left(dir) &&
-		  !there("wal/pg_wal.unfit") && there("wal/pg_wal/000000010000000000000002"),
+		  !there(dir, "wal/pg_wal.unfit") &&
+		  there(dir, "wal/pg_wal/000000010000000000000002"),
 	    "only its own is removed with it");
-	CHECK(aside_finish(dir, wal, &e) == 0 && there("wal/pg_wal/000000010000000000000002"),
+	CHECK(aside_finish(dir, wal, &e) == 0 && there(dir, "wal/pg_wal/000000010000000000000002"),
 	    "nobody's WAL is left alone");
 	make_data();
 	make_link("data/pg_wal", target);
 	CHECK(aside_name(dir, wal, 7, name, &e) == 0 && aside_move(dir, "data", name, &e) == 0 &&
 		  aside_finish(dir, wal, &e) == 0 &&
-		  there("wal/pg_wal.kept-7-1/000000010000000000000002") &&
-		  aside_remove(dir, wal, &e) == 0 && there("wal/pg_wal.kept-7-1") && there(name),
+		  there(dir, "wal/pg_wal.kept-7-1/000000010000000000000002") &&
+		  aside_remove(dir, wal, &e) == 0 && there(dir, "wal/pg_wal.kept-7-1") &&
+		  there(dir, name),
 	    "what is kept is kept with its WAL");
 	CHECK(aside_move(dir, name, "moved", &e) == 0 && aside_name(dir, wal, 7, name, &e) == 0 &&
 		  strcmp(name, "data.kept-7-2") == 0 &&
@@ -251,8 +221,8 @@ main(void)
 	test_trouble();
 	test_wal();
 	for (unsigned i = 0; i < 2; i++)
-		if (there(left[i]) && (aside_move(dir, left[i], ASIDE_UNFIT, &e) == -1 ||
-					  aside_remove(dir, NULL, &e) == -1))
+		if (there(dir, left[i]) && (aside_move(dir, left[i], ASIDE_UNFIT, &e) == -1 ||
+					       aside_remove(dir, NULL, &e) == -1))
 			printf("# %s\n", e.text);
 	CHECK(rmdir(dir) == 0, "nothing else is left");
 	return tap_done();

@@ -3,73 +3,25 @@
  * touched, and only WAL that bears the mark of an unfinished data directory goes with that.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "instance/instance.h"
 #include "tests/unit/tap.h"
+#include "tests/unit/volume.h"
 
 #define SEGMENT "000000010000000000000001"
 
 static char root[] = "/tmp/test_wal.XXXXXX";
-static char data[64], wal[64], path[256], text[IPC_TEXT_MAX + 1];
+static char data[64], wal[64], text[IPC_TEXT_MAX + 1];
 static struct err e;
-
-static const char *
-at(const char *mount, const char *name)
-{
-	(void)snprintf(path, sizeof(path), "%s/%s", mount, name);
-	return path;
-}
-
-static bool
-there(const char *mount, const char *name)
-{
-	struct stat st;
-
-	return lstat(at(mount, name), &st) == 0;
-}
-
-static void
-make_dir(const char *mount, const char *name)
-{
-	if (mkdir(at(mount, name), 0700) == -1 && errno != EEXIST)
-		die("mkdir %s", path);
-}
-
-static void
-make_file(const char *mount, const char *name)
-{
-	int fd = open(at(mount, name), O_WRONLY | O_CREAT, 0600);
-
-	if (fd == -1)
-		die("create %s", path);
-	(void)close(fd);
-}
-
-static int
-remove_one(const char *p, const struct stat *st, int type, struct FTW *f)
-{
-	(void)st;
-	(void)f;
-	return type == FTW_DP ? rmdir(p) : unlink(p);
-}
-
-static void
-remove_all(const char *dir)
-{
-	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 /* Two new volumes. */
 static void
 renew(void)
 {
-	remove_all(data);
-	remove_all(wal);
+	(void)tree_remove(data);
+	(void)tree_remove(wal);
 	make_dir(root, "pgdata");
 	make_dir(root, "pgwal");
 }
@@ -113,7 +65,7 @@ test_apart(void)
 {
 	renew();
 	make_data(true);
-	remove_all(wal);
+	(void)tree_remove(wal);
 	make_dir(root, "pgwal");
 	CHECK(
 	    wal_look(data, wal, text) == WAL_MISSING && strstr(text, "not in volume pgwal") != NULL,
@@ -128,7 +80,7 @@ test_apart(void)
 	    "a pod without the volume");
 	make_file(wal, "pg_wal/" SEGMENT);
 	CHECK(wal_look(data, wal, text) == WAL_TOGETHER, "the right one again");
-	remove_all(at(data, "data"));
+	(void)tree_remove(at(data, "data"));
 	CHECK(wal_look(data, wal, text) == WAL_ALONE && strstr(text, "docs/storage.md") != NULL,
 	    "WAL beside an empty PGDATA");
 	CHECK(fresh_look(data, wal) == FRESH_EMPTY && fresh_mark(data, wal, &e) == -1 &&
@@ -149,7 +101,7 @@ test_inside(void)
 	CHECK(wal_look(data, wal, text) == WAL_INSIDE && strstr(text, "in PGDATA") != NULL,
 	    "WAL in PGDATA, though it has a volume");
 	CHECK(wal_look(data, NULL, text) == WAL_TOGETHER, "as it is without one");
-	remove_all(at(data, "data/pg_wal"));
+	(void)tree_remove(at(data, "data/pg_wal"));
 	make_dir(data, "elsewhere");
 	make_file(data, "elsewhere/" SEGMENT);
 	CHECK(symlink("../elsewhere", at(data, "data/pg_wal")) == 0 &&
@@ -197,7 +149,7 @@ test_unfinished(void)
 	CHECK(fresh_look(data, wal) == FRESH_UNFINISHED && fresh_discard(data, wal, &e) == 0 &&
 		  wal_is_empty(wal) && wal_look(data, wal, text) == WAL_TOGETHER,
 	    "WAL that a failed base backup left");
-	remove_all(moved());
+	(void)tree_remove(moved());
 	make_data(true);
 	CHECK(fresh_look(data, wal) == FRESH_RAN && !there(data, ".bestgres.fresh") &&
 		  !there(wal, ".bestgres.fresh"),
@@ -211,7 +163,7 @@ test_other_pair(void)
 	renew();
 	CHECK(fresh_mark(data, wal, &e) == 0, "one pair is marked,");
 	make_data(false);
-	remove_all(wal);
+	(void)tree_remove(wal);
 	make_dir(root, "pgwal");
 	make_file(wal, ".bestgres.fresh");
 	make_dir(wal, "pg_wal");
@@ -221,7 +173,7 @@ test_other_pair(void)
 	    "another volume's WAL stays, whatever mark it has");
 	CHECK(fresh_look(data, wal) == FRESH_EMPTY && wal_look(data, wal, text) == WAL_ALONE,
 	    "and is told of");
-	remove_all(at(wal, "pg_wal"));
+	(void)tree_remove(at(wal, "pg_wal"));
 	CHECK(fresh_look(data, wal) == FRESH_EMPTY && fresh_mark(data, wal, &e) == 0,
 	    "an empty one is marked anew");
 	make_data(false);
@@ -240,6 +192,6 @@ main(void)
 	test_inside();
 	test_unfinished();
 	test_other_pair();
-	remove_all(root);
+	(void)tree_remove(root);
 	return tap_done();
 }

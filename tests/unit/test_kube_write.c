@@ -35,10 +35,13 @@ test_shapes(void)
 	jw_printf(&w, "%d-%s", 5, "\"x\"");
 	jw_key(&w, "h");
 	jw_bool(&w, false);
+	jw_kv_or_null(&w, "i", STR("t"));
+	jw_kv_or_null(&w, "j", STR(""));
 	jw_end(&w);
 	CHECK(str_is(buf_view(&b), "{\"a\":\"x\",\"b\":-9223372036854775808,\"c\":true,\"d\":[1,"
 				   "null,{},[],\"s\"],\"e\":{\"z\":1},"
-				   "\"f\":\"cut\",\"g\":\"5-\\\"x\\\"\",\"h\":false}"),
+				   "\"f\":\"cut\",\"g\":\"5-\\\"x\\\"\",\"h\":false,"
+				   "\"i\":\"t\",\"j\":null}"),
 	    "every kind of value, with its commas");
 	CHECK(w.depth == 0 && !b.full, "balanced");
 	buf_free(&b);

@@ -6,17 +6,18 @@
 
 /* --- Creation. */
 
+#define RUNTIME_COMES                                                                              \
+	"add-finalizer; ensure ConfigMap demo-data; ensure Secret demo-credentials; ensure "       \
+	"Secret demo-app; ensure ServiceAccount demo-instance; ensure Role demo-instance; "        \
+	"ensure RoleBinding demo-instance; ensure Service demo-rw; ensure Service demo-ro; "       \
+	"ensure Service demo-pods; ensure PodDisruptionBudget demo; "
+
 static void
 test_creation(void)
 {
 	start(2);
 	is(play(),
-	    "add-finalizer; ensure ConfigMap demo-data; ensure Secret demo-credentials; ensure "
-	    "Secret demo-app; "
-	    "ensure ServiceAccount demo-instance; ensure Role demo-instance; ensure RoleBinding "
-	    "demo-instance; "
-	    "ensure Service demo-rw; ensure Service demo-ro; ensure Service demo-pods; ensure "
-	    "PodDisruptionBudget demo; "
+	    RUNTIME_COMES
 	    "ensure BGInstance demo-0; ensure BGInstance demo-1; ensure StatefulSet demo; status "
 	    "Bootstrapping; ",
 	    "a new cluster is made in order, and spoken of once");
@@ -370,12 +371,7 @@ test_forced_finalizer(void)
 	wanted.status = 0;
 	note_wanted();
 	is(play(),
-	    "add-finalizer; ensure ConfigMap demo-data; ensure Secret demo-credentials; ensure "
-	    "Secret demo-app; "
-	    "ensure ServiceAccount demo-instance; ensure Role demo-instance; ensure RoleBinding "
-	    "demo-instance; "
-	    "ensure Service demo-rw; ensure Service demo-ro; ensure Service demo-pods; ensure "
-	    "PodDisruptionBudget demo; "
+	    RUNTIME_COMES
 	    "ensure BGInstance demo-0; ensure StatefulSet demo; status Ready; event Ready; ",
 	    "the next one of that name takes over what is there, and removes nothing");
 }

@@ -1,14 +1,6 @@
 /* A replica that can not follow: when it is told to be cloned anew, how often, and when never. */
 #include "tests/unit/plan_script.h"
 
-static struct plan_report reports[3];
-
-static void
-says(unsigned i)
-{
-	plan_note_report(&c, i, &reports[i]);
-}
-
 static void
 sticks(unsigned i, enum choice_reason reason)
 {
@@ -24,10 +16,7 @@ sticks(unsigned i, enum choice_reason reason)
 static void
 begin(void)
 {
-	serve(3);
-	for (unsigned i = 0; i < 3; i++)
-		reports[i] =
-		    report(i, i == 0 ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA);
+	serve_saying(3);
 	sticks(2, REASON_CANNOT_FOLLOW);
 	world.now.v += 60000;
 }

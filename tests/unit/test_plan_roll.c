@@ -4,18 +4,14 @@
 
 #define OLD 99 /* the template before */
 
-static struct plan_report reports[3];
-
 /* Three instances, demo-0 primary, on the template before; the spec's is in the StatefulSet. */
 static void
 begin(void)
 {
-	serve(3);
+	serve_saying(3);
 	for (unsigned i = 0; i < 3; i++) {
-		reports[i] =
-		    report(i, i == 0 ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA);
 		reports[i].pod_inputs = OLD;
-		plan_note_report(&c, i, &reports[i]);
+		says(i);
 	}
 	world.now.v += 60000;
 }
@@ -35,37 +31,10 @@ comes_back(unsigned i, enum choice_instance_role role)
 	world.now.v += 60000;
 }
 
-static void
-says(unsigned i)
-{
-	plan_note_report(&c, i, &reports[i]);
-}
-
-static void
-done(void)
-{
-	struct plan_answer a = done_answer();
-
-	if (step.sent.verb == CHOICE_verb_OBSERVE_POD) {
-		a.child_uid = reports[step.sent.ordinal].pod_uid;
-		a.inputs = reports[step.sent.ordinal].pod_inputs;
-		a.ready = reports[step.sent.ordinal].state >= CHOICE_instance_state_RUNNING;
-	}
-	answer(&a);
-}
-
-/* The next step that changes something in a pod; what is said, looked at or kept comes before. */
 static bool
 is_next(enum choice_verb verb, unsigned ordinal)
 {
-	for (unsigned n = 0; n < 20 && next(); n++) {
-		if (step.sent.verb == CHOICE_verb_REPLACE_POD ||
-		    step.sent.verb == CHOICE_verb_SWITCHOVER ||
-		    step.sent.verb == CHOICE_verb_RESTART)
-			return step.sent.verb == verb && step.sent.ordinal == ordinal;
-		done();
-	}
-	return verb == CHOICE_verb_NONE;
+	return next_change() == verb && (verb == CHOICE_verb_NONE || step.sent.ordinal == ordinal);
 }
 
 static void
@@ -74,18 +43,18 @@ test_pods(void)
 	begin();
 	CHECK(is_next(CHOICE_verb_REPLACE_POD, 2) && step.sent.target.b[0] == 202,
 	    "the highest replica is first, by its pod's uid");
-	done();
+	answer_as_said();
 	CHECK(
 	    is_next(CHOICE_verb_NONE, 0), "its last words do not count: nobody else is disturbed");
 	comes_back(2, CHOICE_instance_role_NONE);
 	CHECK(is_next(CHOICE_verb_NONE, 0), "nor while it does not serve");
 	comes_back(2, CHOICE_instance_role_REPLICA);
 	CHECK(is_next(CHOICE_verb_REPLACE_POD, 1), "then the next one");
-	done();
+	answer_as_said();
 	comes_back(1, CHOICE_instance_role_REPLICA);
 	CHECK(is_next(CHOICE_verb_SWITCHOVER, 0) && step.sent.target.b[0] == 200,
 	    "before the primary's pod another one leads");
-	done();
+	answer_as_said();
 	reports[0].operation = CHOICE_operation_SWITCHOVER;
 	says(0);
 	world.now.v += 120000;
@@ -93,7 +62,7 @@ test_pods(void)
 	reports[0].operation_phase = CHOICE_operation_phase_FAILED;
 	says(0);
 	CHECK(is_next(CHOICE_verb_SWITCHOVER, 0), "one that failed is told again");
-	done();
+	answer_as_said();
 	CHECK(is_next(CHOICE_verb_NONE, 0), "but not at once");
 	reports[0].operation_phase = CHOICE_operation_phase_SUCCEEDED;
 	reports[0].role = CHOICE_instance_role_REPLICA;
@@ -103,7 +72,7 @@ test_pods(void)
 	says(0);
 	says(2);
 	CHECK(is_next(CHOICE_verb_REPLACE_POD, 0), "the old primary's pod is last");
-	done();
+	answer_as_said();
 	comes_back(0, CHOICE_instance_role_REPLICA);
 	CHECK(is_next(CHOICE_verb_NONE, 0), "and that is all");
 }
@@ -133,12 +102,12 @@ test_few_words(void)
 {
 	begin();
 	CHECK(is_next(CHOICE_verb_REPLACE_POD, 2), "a pod is told to end");
-	done();
+	answer_as_said();
 	CHECK(!status_serves(&c, 2) && status_serves(&c, 1), "from then on it does not serve");
 	CHECK(does(CHOICE_verb_STATUS) &&
 		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_FALSE,
 	    "which is said");
-	done();
+	answer_as_said();
 	note_statefulset(3, 2);
 	gone = true;
 	world.now.v += 5000;
@@ -150,14 +119,14 @@ test_few_words(void)
 	gone = false;
 	c.wanted.update = CHOICE_update_strategy_ON_DEMAND;
 	CHECK(does(CHOICE_verb_STATUS), "who is older is said");
-	done();
+	answer_as_said();
 	world.now.v += 5000;
 	reports[1].pod_inputs = model_pod_inputs(wanted.hash);
 	says(1);
 	CHECK(!does(CHOICE_verb_STATUS), "what only goes on counting is written rarely,");
 	world.now.v += 10000;
 	CHECK(does(CHOICE_verb_STATUS), "but it is");
-	done();
+	answer_as_said();
 	world.now.v += 5000;
 	reports[0].role = CHOICE_instance_role_REPLICA;
 	reports[0].state = CHOICE_instance_state_STREAMING;
@@ -174,18 +143,18 @@ test_coming_and_going(void)
 	begin();
 	gone = false;
 	CHECK(is_next(CHOICE_verb_REPLACE_POD, 2), "in a rolling change");
-	done();
+	answer_as_said();
 	CHECK(does(CHOICE_verb_STATUS), "it is said that one does not serve");
-	done();
+	answer_as_said();
 	comes_back(2, CHOICE_instance_role_REPLICA);
 	world.now = c.status_at;
 	CHECK(is_next(CHOICE_verb_REPLACE_POD, 1), "when it does again the next one does not");
-	done();
+	answer_as_said();
 	CHECK(!does(CHOICE_verb_STATUS), "which says the same");
 	comes_back(1, CHOICE_instance_role_REPLICA);
 	world.now.v = c.status_at.v + 4000;
 	CHECK(is_next(CHOICE_verb_SWITCHOVER, 0), "for a moment all serve");
-	done();
+	answer_as_said();
 	CHECK(!does(CHOICE_verb_STATUS), "which is not worth two writes");
 	reports[0].role = CHOICE_instance_role_NONE;
 	reports[0].state = CHOICE_instance_state_STARTING;
@@ -196,7 +165,7 @@ test_coming_and_going(void)
 	says(1);
 	CHECK(does(CHOICE_verb_STATUS) && strcmp(step.status.primary, "demo-1") == 0,
 	    "but who does then is");
-	done();
+	answer_as_said();
 	comes_back(0, CHOICE_instance_role_REPLICA);
 	world.now.v = c.status_at.v + 4000;
 	CHECK(does(CHOICE_verb_STATUS) &&
@@ -292,7 +261,7 @@ await_restart(bool lowers)
 static void
 restarts(unsigned i, bool waits)
 {
-	done();
+	answer_as_said();
 	reports[i].operation = CHOICE_operation_RESTART;
 	reports[i].operation_phase = CHOICE_operation_phase_RUNNING;
 	says(i);
@@ -307,7 +276,7 @@ test_parameters(void)
 {
 	await_restart(false);
 	CHECK(is_next(CHOICE_verb_RESTART, 2), "raised: a replica first");
-	done();
+	answer_as_said();
 	reports[2].operation = CHOICE_operation_RESTART;
 	says(2);
 	CHECK(is_next(CHOICE_verb_NONE, 0), "one at a time");
@@ -338,7 +307,7 @@ test_undone(void)
 		while (!is_next(CHOICE_verb_RESTART, 2) && world.now.v < since + 3600000)
 			world.now.v = step.again.v;
 		waits[n] = world.now.v - since;
-		done();
+		answer_as_said();
 		says(2);
 	}
 	CHECK(waits[0] == 0 && waits[1] == 30000 && waits[3] == 120000 && waits[6] == 480000,

@@ -267,6 +267,28 @@ test_primary_change(void)
 	    "a new primary is told of once");
 }
 
+/* However many reasons there are, an Event about one is no Event about another. */
+static void
+test_each_reason(void)
+{
+	bool alone = true;
+
+	for (unsigned r = 1; r < CHOICE_reason_COUNT; r++) {
+		unsigned n = 0;
+
+		if (r == REASON_READY || r == REASON_PRIMARY_CHANGED || r == REASON_HIBERNATED)
+			continue; /* nothing fails */
+		start(1);
+		step.sent = (struct plan_sent){
+		    .verb = CHOICE_verb_EVENT, .uid = wanted.uid, .reason = (uint8_t)r};
+		answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+		for (unsigned k = 0; k < CHOICE_reason_COUNT; k++)
+			n += c.events[k];
+		alone = alone && n == 1 && c.events[r];
+	}
+	CHECK(alone, "an Event is remembered for its own reason alone");
+}
+
 static void
 test_left_alone(void)
 {
@@ -325,6 +347,7 @@ main(void)
 	test_back_off();
 	test_quiet_restart();
 	test_primary_change();
+	test_each_reason();
 	test_left_alone();
 	test_blind();
 	return tap_done();

@@ -2,15 +2,8 @@
 #include "plan/rule.h"
 #include "tests/unit/plan_script.h"
 
-static struct plan_report reports[3];
 static struct windows windows;
 static uint64_t old;
-
-static void
-says(unsigned i)
-{
-	plan_note_report(&c, i, &reports[i]);
-}
 
 static void
 note_set(uint64_t pod_inputs, unsigned ready)
@@ -46,12 +39,9 @@ set_window(bool open)
 static void
 begin(void)
 {
-	serve(3);
+	serve_saying(3);
 	world.sweep_ms = INT64_C(1) << 40; /* nothing else is due */
 	old = model_pod_inputs(wanted.hash);
-	for (unsigned i = 0; i < 3; i++)
-		reports[i] =
-		    report(i, i == 0 ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA);
 	set_window(false);
 	change(7);
 	c.tried = model_pod_inputs(wanted.hash);

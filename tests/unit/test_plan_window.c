@@ -223,22 +223,12 @@ test_against_clocks(void)
 
 /* --- What a rolling change makes of it. */
 
-static struct plan_report reports[3];
-
-static void
-says(unsigned i)
-{
-	plan_note_report(&c, i, &reports[i]);
-}
-
 /* Three instances, demo-0 primary, older than the spec; a window from 1:00 to 5:00 UTC; 0:00. */
 static void
 begin_change(void)
 {
-	serve(3);
+	serve_saying(3);
 	for (unsigned i = 0; i < 3; i++) {
-		reports[i] =
-		    report(i, i == 0 ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA);
 		reports[i].pod_inputs = 99;
 		says(i);
 	}
@@ -257,30 +247,6 @@ pass(int64_t s)
 }
 
 static void
-done(void)
-{
-	struct plan_answer a = done_answer();
-
-	if (step.sent.verb == CHOICE_verb_OBSERVE_POD)
-		a.child_uid = reports[step.sent.ordinal].pod_uid;
-	answer(&a);
-}
-
-/* The next step that changes something in a pod; what is said, looked at or kept comes before. */
-static enum choice_verb
-next_disruption(void)
-{
-	for (unsigned n = 0; n < 20 && next(); n++) {
-		if (step.sent.verb == CHOICE_verb_REPLACE_POD ||
-		    step.sent.verb == CHOICE_verb_SWITCHOVER ||
-		    step.sent.verb == CHOICE_verb_RESTART)
-			return step.sent.verb;
-		done();
-	}
-	return CHOICE_verb_NONE;
-}
-
-static void
 comes_back(unsigned i, enum choice_instance_role role)
 {
 	reports[i].pod_uid = uid(210 + i);
@@ -296,7 +262,7 @@ test_pods(void)
 	const struct plan_condition *k;
 
 	begin_change();
-	CHECK(next_disruption() == CHOICE_verb_NONE, "closed: no pod is replaced");
+	CHECK(next_change() == CHOICE_verb_NONE, "closed: no pod is replaced");
 	k = condition(CHOICE_condition_type_PROGRESSING);
 	is(k->text,
 	    "waits for the maintenance window of 2026-11-25T01:00Z; older than the spec: demo-0, "
@@ -306,22 +272,22 @@ test_pods(void)
 	    "as part of a rolling change");
 	CHECK(step.again.v == world.now.v + 3600 * 1000, "it is looked at then");
 	pass(3599);
-	CHECK(next_disruption() == CHOICE_verb_NONE && step.again.v == world.now.v + 1000,
+	CHECK(next_change() == CHOICE_verb_NONE && step.again.v == world.now.v + 1000,
 	    "to the second");
 	pass(1);
-	CHECK(next_disruption() == CHOICE_verb_REPLACE_POD && step.sent.ordinal == 2,
+	CHECK(next_change() == CHOICE_verb_REPLACE_POD && step.sent.ordinal == 2,
 	    "it opens: the first pod is replaced");
-	done();
+	answer_as_said();
 	pass(4 * 3600 - 1);
 	comes_back(2, CHOICE_instance_role_REPLICA);
-	CHECK(next_disruption() == CHOICE_verb_NONE, "it closes: the next one waits");
+	CHECK(next_change() == CHOICE_verb_NONE, "it closes: the next one waits");
 	k = condition(CHOICE_condition_type_PROGRESSING);
 	is(k->text,
 	    "waits for the maintenance window of 2026-11-26T01:00Z; older than the spec: demo-0, "
 	    "demo-1",
 	    "for the next window");
 	c.windows = NULL;
-	CHECK(next_disruption() == CHOICE_verb_REPLACE_POD && step.sent.ordinal == 1,
+	CHECK(next_change() == CHOICE_verb_REPLACE_POD && step.sent.ordinal == 1,
 	    "without windows it goes on");
 }
 
@@ -333,8 +299,8 @@ hand_over(void)
 	pass(3600);
 	comes_back(1, CHOICE_instance_role_REPLICA);
 	comes_back(2, CHOICE_instance_role_REPLICA);
-	CHECK(next_disruption() == CHOICE_verb_SWITCHOVER, "the primary is told to hand over");
-	done();
+	CHECK(next_change() == CHOICE_verb_SWITCHOVER, "the primary is told to hand over");
+	answer_as_said();
 	reports[0].operation = CHOICE_operation_SWITCHOVER;
 	reports[0].operation_phase = CHOICE_operation_phase_SUCCEEDED;
 	reports[0].role = CHOICE_instance_role_REPLICA;
@@ -351,14 +317,14 @@ test_primary(void)
 	begin_change();
 	comes_back(1, CHOICE_instance_role_REPLICA);
 	comes_back(2, CHOICE_instance_role_REPLICA);
-	CHECK(next_disruption() == CHOICE_verb_NONE, "closed: no switchover");
+	CHECK(next_change() == CHOICE_verb_NONE, "closed: no switchover");
 	hand_over();
 	world.unix_s += 5 * 3600; /* the wall clock was set: it is closed now */
-	CHECK(next_disruption() == CHOICE_verb_REPLACE_POD && step.sent.ordinal == 0,
+	CHECK(next_change() == CHOICE_verb_REPLACE_POD && step.sent.ordinal == 0,
 	    "what began goes on to its end");
 	hand_over();
 	pass(5 * 3600);
-	CHECK(next_disruption() == CHOICE_verb_NONE, "but not hours later");
+	CHECK(next_change() == CHOICE_verb_NONE, "but not hours later");
 }
 
 static void
@@ -372,14 +338,14 @@ test_restart(void)
 		reports[i].pending_restart = true;
 		says(i);
 	}
-	CHECK(next_disruption() == CHOICE_verb_NONE, "closed: no restart");
+	CHECK(next_change() == CHOICE_verb_NONE, "closed: no restart");
 	k = condition(CHOICE_condition_type_CONFIGURATION_APPLIED);
 	is(k->text,
 	    "waits for the maintenance window of 2026-11-25T01:00Z; a parameter takes effect only "
 	    "after a restart of demo-0, demo-1, demo-2.",
 	    "it is said until when");
 	pass(3600);
-	CHECK(next_disruption() == CHOICE_verb_RESTART && step.sent.ordinal == 2, "it opens");
+	CHECK(next_change() == CHOICE_verb_RESTART && step.sent.ordinal == 2, "it opens");
 }
 
 static void
@@ -389,14 +355,14 @@ test_what_is_said(void)
 
 	begin_change();
 	c.wanted.update = CHOICE_update_strategy_ON_DEMAND;
-	CHECK(next_disruption() == CHOICE_verb_NONE &&
+	CHECK(next_change() == CHOICE_verb_NONE &&
 		  starts(condition(CHOICE_condition_type_PROGRESSING)->text, "older than"),
 	    "with OnDemand nothing is waited for");
 	begin_change();
 	add("", 0, 0, "Europe/Berln");
 	script[0] = '\0';
 	pass(7200);
-	CHECK(next_disruption() == CHOICE_verb_NONE && strstr(script, "event WindowInvalid"),
+	CHECK(next_change() == CHOICE_verb_NONE && strstr(script, "event WindowInvalid"),
 	    "an unknown zone: nothing begins, and an Event tells");
 	k = condition(CHOICE_condition_type_PROGRESSING);
 	CHECK(k->reason == REASON_WINDOW_INVALID && k->status == CHOICE_condition_status_FALSE &&

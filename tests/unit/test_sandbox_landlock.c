@@ -20,8 +20,6 @@
 #include "tests/unit/forked.h"
 #include "tests/unit/tap.h"
 
-#define REFUSED 10
-#define FAILED 11
 #define LANDLOCK_ALL (SANDBOX_LANDLOCK_FS | SANDBOX_LANDLOCK_NET | SANDBOX_LANDLOCK_SCOPE)
 
 static char dir[] = "/tmp/bestgres-test-XXXXXX";
@@ -33,14 +31,6 @@ struct run {
 	enum sandbox_profile profile;
 	int (*f)(void);
 };
-
-static int
-result(long r)
-{
-	if (r != -1)
-		return 0;
-	return errno == EACCES || errno == EPERM ? REFUSED : FAILED;
-}
 
 static int
 restrict_and_try(void *arg)

@@ -28,22 +28,12 @@
 #include "tests/unit/forked.h"
 #include "tests/unit/tap.h"
 
-#define REFUSED 10 /* exit code: EACCES or EPERM */
-#define FAILED 11  /* exit code: any other error */
 #define MEBIBYTE (1u << 20)
 
 static char dir[] = "/tmp/bestgres-test-XXXXXX", file[64];
 static uint16_t ports[3]; /* two that are allowed, one that is not */
 static int listeners[3], spare = -1, sealed = -1, seq[2], stream[2];
 static struct arena arena;
-
-static int
-result(long r)
-{
-	if (r != -1)
-		return 0;
-	return errno == EACCES || errno == EPERM ? REFUSED : FAILED;
-}
 
 static int
 open_outside(void *arg)
