@@ -32,14 +32,20 @@ outage(const struct operate_job *job)
 	return (uint32_t)(seen + TICK_MS);
 }
 
+/* The first poll that shows what is so after now: one under way may have been answered before. */
+static unsigned
+next_poll(const struct agent *a)
+{
+	return a->polls + (a->polling ? 2 : 1);
+}
+
 static void
 finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 {
 	struct operate_job *job = &a->operate;
 
 	job->phase = (uint8_t)phase;
-	/* One that is under way may have been answered before. */
-	job->seen_at = a->polls + (a->polling ? 2 : 1);
+	job->seen_at = next_poll(a);
 	a->poll_next.v = 0;
 	if (job->led && job->begun && phase == CHOICE_operation_phase_SUCCEEDED &&
 	    job->kind != CHOICE_operation_RELOAD)
@@ -90,6 +96,12 @@ ask(struct agent *a, const char *path, struct str body, int timeout_ms,
 		asked_for = a->operate.number;
 	else
 		a->operate.next.v = clock_boot().v + AGAIN_MS;
+}
+
+static bool
+says(struct str answer, const char *words)
+{
+	return memmem(answer.p, answer.len, words, strlen(words)) != NULL;
 }
 
 static bool
@@ -146,16 +158,15 @@ look_at_outcome(struct agent *a)
 						    : "no other instance leads");
 }
 
+/* Its words are of patroni/api.py, poll_failover_result. */
 static void
 on_handed_over(struct agent *a, int status, struct str text)
 {
-	static const char unknown[] = "status unknown"; /* patroni/api.py, poll_failover_result */
-
 	if (is_late(a))
 		return;
-	if (status == 200 || was_handed_over(a))
+	if (was_handed_over(a) || (status == 200 && !says(text, "instead of")))
 		finish(a, CHOICE_operation_phase_SUCCEEDED, text);
-	else if (status == 0 || memmem(text.p, text.len, unknown, sizeof(unknown) - 1) != NULL)
+	else if (status == 0 || says(text, "status unknown"))
 		await_outcome(a);
 	else
 		finish(a, CHOICE_operation_phase_FAILED, text);
@@ -256,7 +267,7 @@ put_note(const struct agent *a, char note[IPC_TEXT_MAX + 1])
 	    note, IPC_TEXT_MAX + 1, "restarting the server that started at %s", a->view.started);
 }
 
-/* No answer, or Patroni is at it: what then runs decides. */
+/* No answer, or Patroni is at it, or its server replays: what then runs decides. */
 static void
 on_restarted(struct agent *a, int status, struct str text)
 {
@@ -264,10 +275,10 @@ on_restarted(struct agent *a, int status, struct str text)
 		return;
 	if (status == 200) {
 		succeed(a, "");
-	} else if (status == 0 ||
-		   memmem(text.p, text.len, "in progress", strlen("in progress")) != NULL) {
+	} else if (status == 0 || says(text, "in progress") || says(text, "still starting")) {
 		a->operate.begun = false;
 		a->operate.next.v = clock_boot().v + AGAIN_MS;
+		a->operate.seen_at = next_poll(a);
 	} else {
 		finish(a, CHOICE_operation_phase_FAILED, text);
 	}
@@ -278,7 +289,7 @@ begin_restart_always(struct agent *a)
 {
 	char note[IPC_TEXT_MAX + 1];
 
-	if (!a->view.running || a->view.started[0] == '\0')
+	if (!a->view.running || a->view.started[0] == '\0' || a->polls < a->operate.seen_at)
 		return; /* it comes up, or another is told by its operator */
 	put_note(a, note);
 	if (strcmp(note, a->operate.text) != 0) {

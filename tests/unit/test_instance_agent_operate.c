@@ -209,9 +209,27 @@ test_restart(void)
 	tell(CHOICE_operation_RESTART_ALWAYS, "");
 	look_after(0);
 	answer(&a, 0, STR("connection reset"));
+	look_after(2);
+	CHECK(runs() && posts == 1, "what was seen before that says nothing");
+	a.polls++;
 	(void)snprintf(a.view.started, sizeof(a.view.started), "one");
 	look_after(2);
 	CHECK(succeeded() && posts == 1, "another server was restarted, and is not again");
+	begin();
+	tell(CHOICE_operation_RESTART_ALWAYS, "");
+	look_after(0);
+	answer(&a, 0, STR("connection reset"));
+	a.polls++;
+	look_after(2);
+	CHECK(runs() && posts == 2, "one that is still there was not");
+	begin();
+	tell(CHOICE_operation_RESTART_ALWAYS, "");
+	look_after(0);
+	answer(&a, 503, STR("postgres is still starting"));
+	a.polls++;
+	(void)snprintf(a.view.started, sizeof(a.view.started), "one");
+	look_after(2);
+	CHECK(succeeded() && posts == 1, "nor did it fail because it replays for long");
 }
 
 static void
@@ -259,6 +277,9 @@ test_switchover(void)
 	leads("demo-1");
 	look_after(25);
 	CHECK(succeeded() && switchovers == 1, "whoever leads then tells");
+	hand_over();
+	answer(&a, 200, STR("Switched over to \"demo-2\" instead of \"demo-1\""));
+	CHECK(failed("instead of"), "another's lead is not the candidate's");
 	hand_over();
 	answer(&a, 503, STR("Switchover status unknown"));
 	CHECK(runs(), "nor is one that says nothing");
