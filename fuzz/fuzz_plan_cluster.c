@@ -96,7 +96,9 @@ note_report(unsigned ordinal)
 		r.task_attempt = (uint16_t)(byte() & 3);
 		r.task_phase = (uint8_t)(byte() % CHOICE_task_phase_COUNT);
 		r.task_cancel = r.task_phase & 1;
-		r.task_interrupted = byte() & 1;
+		flags = byte();
+		r.task_interrupted = flags & 1;
+		r.operation_interrupted = flags >> 1 & 1;
 		r.operation_id = plan_owner_key(&id);
 	}
 	plan_note_report(&c, ordinal, &r);

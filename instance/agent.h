@@ -60,7 +60,9 @@ struct operate_job {
 	unsigned number;     /* of the operation, in this agent's life */
 	unsigned polls;      /* how many there were when it came */
 	unsigned seen_at;    /* the poll that shows what has come of it */
+	struct msec came;    /* it was told to this agent */
 	struct msec next;    /* not before */
+	struct msec until;   /* who leads by then shows what came of it; 0 = not asked yet */
 	struct msec down;    /* since then this primary takes no connections; 0 = it does */
 	uint32_t outage_ms;
 	char text[IPC_TEXT_MAX + 1]; /* while it runs: what its kind notes */
@@ -194,7 +196,7 @@ void patroni_wake(struct agent *a);       /* once, when it has come to lead */
  * refuses when no replica is fit.
  */
 void patroni_post_switchover(struct agent *a, const char *candidate,
-    void (*done)(struct agent *a, bool ok, struct str text));
+    void (*done)(struct agent *a, int status, struct str text)); /* status 0: no answer */
 /*
  * One at a time: false if another is under way. status 0: no answer. /restart answers when
  * PostgreSQL is up.

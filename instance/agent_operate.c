@@ -2,7 +2,7 @@
  * What the operator tells this pod to do once, by way of Patroni: a switchover, a restart, a
  * reload, a failover. Whoever finds that what was asked is so already is done; what that does not
  * tell apart is noted in status before it begins, so that it is not done twice (operations[] says
- * which).
+ * which). Patroni may die with the answer: then what is so tells, or becomes so within a bound.
  */
 #include "instance/agent.h"
 
@@ -11,6 +11,14 @@
 #define RESTART_MS                                                                                 \
 	600000 /* the stop has no bound of its own (patroni/postgresql, Postgresql.stop) */
 #define AGAIN_MS 1000
+/* That it can not be begun: somebody waits for a primary; or for a server that recovers. */
+#define LEAD_WAIT_MS 120000
+#define SERVER_WAIT_MS (RESTART_MS + 300000)
+/*
+ * A lock that nobody renews is free after ttl; then somebody takes it, who may have to replay
+ * first.
+ */
+#define OUTCOME_MS 60000
 
 /*
  * At most: init looks once in a tick, so it sees the beginning late, and what is shorter not at
@@ -24,14 +32,20 @@ outage(const struct operate_job *job)
 	return (uint32_t)(seen + TICK_MS);
 }
 
+/* The first poll that shows what is so after now: one under way may have been answered before. */
+static unsigned
+next_poll(const struct agent *a)
+{
+	return a->polls + (a->polling ? 2 : 1);
+}
+
 static void
 finish(struct agent *a, enum choice_operation_phase phase, struct str text)
 {
 	struct operate_job *job = &a->operate;
 
 	job->phase = (uint8_t)phase;
-	/* One that is under way may have been answered before. */
-	job->seen_at = a->polls + (a->polling ? 2 : 1);
+	job->seen_at = next_poll(a);
 	a->poll_next.v = 0;
 	if (job->led && job->begun && phase == CHOICE_operation_phase_SUCCEEDED &&
 	    job->kind != CHOICE_operation_RELOAD)
@@ -85,6 +99,12 @@ ask(struct agent *a, const char *path, struct str body, int timeout_ms,
 }
 
 static bool
+says(struct str answer, const char *words)
+{
+	return memmem(answer.p, answer.len, words, strlen(words)) != NULL;
+}
+
+static bool
 is_late(struct agent *a)
 {
 	if (asked_for == a->operate.number && a->operate.phase == CHOICE_operation_phase_RUNNING)
@@ -106,17 +126,50 @@ another_leads(const struct agent *a)
 	return a->view.known && a->view.cluster_known && a->view.has_leader && !a->view.leads;
 }
 
-/* --- Switchover */
+/* --- Switchover and failover: who leads then. */
+
+static bool
+was_handed_over(const struct agent *a)
+{
+	bool named =
+	    a->operate.candidate[0] != '\0' || a->operate.kind == CHOICE_operation_FAILOVER;
+
+	return named ? candidate_leads(a) : another_leads(a);
+}
+
+/* Patroni was asked, for all that is known, and its answer is lost or says nothing. */
+static void
+await_outcome(struct agent *a)
+{
+	int64_t ttl_s = a->spec != NULL ? a->spec->ttl : 0;
+
+	a->operate.begun = true;
+	a->operate.until.v = clock_boot().v + OUTCOME_MS + ttl_s * 1000;
+}
 
 static void
-on_switched(struct agent *a, bool ok, struct str text)
+look_at_outcome(struct agent *a)
+{
+	if (a->view.cluster_known && was_handed_over(a))
+		succeed(a, "it was handed over");
+	else if (a->now.v >= a->operate.until.v)
+		fail(a, "interrupted: Patroni's answer was lost, and %s",
+		    a->operate.candidate[0] != '\0' ? "the candidate does not lead"
+						    : "no other instance leads");
+}
+
+/* Its words are of patroni/api.py, poll_failover_result. */
+static void
+on_handed_over(struct agent *a, int status, struct str text)
 {
 	if (is_late(a))
 		return;
-	/* Refused, or the answer was lost with the leadership: what is so now decides. */
-	if (!ok)
-		ok = a->operate.candidate[0] != '\0' ? candidate_leads(a) : another_leads(a);
-	finish(a, ok ? CHOICE_operation_phase_SUCCEEDED : CHOICE_operation_phase_FAILED, text);
+	if (was_handed_over(a) || (status == 200 && !says(text, "instead of")))
+		finish(a, CHOICE_operation_phase_SUCCEEDED, text);
+	else if (status == 0 || says(text, "status unknown"))
+		await_outcome(a);
+	else
+		finish(a, CHOICE_operation_phase_FAILED, text);
 }
 
 /* Whatever came of the checkpoint: it only makes the switchover quicker. */
@@ -130,7 +183,7 @@ operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m)
 		return;
 	a->operate.posted = true;
 	asked_for = a->operate.number;
-	patroni_post_switchover(a, a->operate.candidate, on_switched);
+	patroni_post_switchover(a, a->operate.candidate, on_handed_over);
 }
 
 /* A new pgctl knows of no checkpoint. */
@@ -171,6 +224,8 @@ begin_switchover(struct agent *a)
 
 	if (named && candidate_leads(a))
 		succeed(a, "the candidate leads");
+	else if (!agent_leads(a) && !a->operate.automatic && !another_leads(a))
+		return; /* what a former agent has asked for may be under way */
 	else if (named && !agent_leads(a))
 		fail(a, "this instance does not lead, so it can not hand over");
 	else if (!agent_leads(a))
@@ -212,7 +267,7 @@ put_note(const struct agent *a, char note[IPC_TEXT_MAX + 1])
 	    note, IPC_TEXT_MAX + 1, "restarting the server that started at %s", a->view.started);
 }
 
-/* No answer, or Patroni is at it: what then runs decides. */
+/* No answer, or Patroni is at it, or its server replays: what then runs decides. */
 static void
 on_restarted(struct agent *a, int status, struct str text)
 {
@@ -220,10 +275,10 @@ on_restarted(struct agent *a, int status, struct str text)
 		return;
 	if (status == 200) {
 		succeed(a, "");
-	} else if (status == 0 ||
-		   memmem(text.p, text.len, "in progress", strlen("in progress")) != NULL) {
+	} else if (status == 0 || says(text, "in progress") || says(text, "still starting")) {
 		a->operate.begun = false;
 		a->operate.next.v = clock_boot().v + AGAIN_MS;
+		a->operate.seen_at = next_poll(a);
 	} else {
 		finish(a, CHOICE_operation_phase_FAILED, text);
 	}
@@ -234,7 +289,7 @@ begin_restart_always(struct agent *a)
 {
 	char note[IPC_TEXT_MAX + 1];
 
-	if (!a->view.running || a->view.started[0] == '\0')
+	if (!a->view.running || a->view.started[0] == '\0' || a->polls < a->operate.seen_at)
 		return; /* it comes up, or another is told by its operator */
 	put_note(a, note);
 	if (strcmp(note, a->operate.text) != 0) {
@@ -251,10 +306,14 @@ on_reloaded(struct agent *a, int status, struct str text)
 {
 	if (is_late(a))
 		return;
-	if (status == 202 || status == 200)
+	if (status == 202 || status == 200) {
 		succeed(a, "");
-	else
+	} else if (status == 0) { /* once more harms nobody */
+		a->operate.begun = false;
+		a->operate.next.v = clock_boot().v + AGAIN_MS;
+	} else {
 		finish(a, CHOICE_operation_phase_FAILED, text);
+	}
 }
 
 static void
@@ -266,17 +325,6 @@ begin_reload(struct agent *a)
 /* --- Failover: may lose what the candidate has not got, so it is asked for once or not at all. */
 
 static void
-on_failed_over(struct agent *a, int status, struct str text)
-{
-	if (is_late(a))
-		return;
-	if (status == 200 || candidate_leads(a))
-		finish(a, CHOICE_operation_phase_SUCCEEDED, text);
-	else
-		finish(a, CHOICE_operation_phase_FAILED, text);
-}
-
-static void
 begin_failover(struct agent *a)
 {
 	char body[NAME_MAX_LABEL + 32];
@@ -286,12 +334,12 @@ begin_failover(struct agent *a)
 		return;
 	}
 	if (a->operate.resumed) {
-		fail(a, "interrupted: whether Patroni was asked is not known");
+		await_outcome(a);
 		return;
 	}
 	/* the decoder has let only a DNS label through */
 	(void)snprintf(body, sizeof(body), "{\"candidate\":\"%s\"}", a->operate.candidate);
-	ask(a, "/failover", str_of(body), FAILOVER_MS, on_failed_over);
+	ask(a, "/failover", str_of(body), FAILOVER_MS, on_handed_over);
 }
 
 /* --- All of them. */
@@ -302,13 +350,14 @@ static const struct {
 	 * In status, before it begins; else it may be begun again by whoever does not know of it.
 	 */
 	bool noted;
+	int64_t wait_ms; /* until it is begun; then it can not be done */
 } operations[CHOICE_operation_COUNT] = {
-    [CHOICE_operation_SWITCHOVER] = {begin_switchover, false},
-    [CHOICE_operation_RESTART] = {begin_restart, false},
-    [CHOICE_operation_RESTART_ALWAYS] = {begin_restart_always, true},
-    [CHOICE_operation_RELOAD] = {begin_reload, false},
-    [CHOICE_operation_FAILOVER] = {begin_failover, true},
-    [CHOICE_operation_REINIT] = {NULL, true},
+    [CHOICE_operation_SWITCHOVER] = {begin_switchover, false, LEAD_WAIT_MS},
+    [CHOICE_operation_RESTART] = {begin_restart, false, SERVER_WAIT_MS},
+    [CHOICE_operation_RESTART_ALWAYS] = {begin_restart_always, true, SERVER_WAIT_MS},
+    [CHOICE_operation_RELOAD] = {begin_reload, false, SERVER_WAIT_MS},
+    [CHOICE_operation_FAILOVER] = {begin_failover, true, LEAD_WAIT_MS},
+    [CHOICE_operation_REINIT] = {NULL, true, 0},
 };
 
 bool
@@ -336,24 +385,28 @@ operate_eager(const struct agent *a)
 	       a->operate.candidate[0] != '\0';
 }
 
-void
-operate_look(struct agent *a)
+/* It has waited too long; what for? */
+static bool
+is_overdue(struct agent *a)
+{
+	const struct operate_job *job = &a->operate;
+	int64_t wait_ms = operations[job->kind].wait_ms;
+
+	if (a->now.v < job->came.v + wait_ms)
+		return false;
+	fail(a, "it could not be done within %lld s: %s", (long long)(wait_ms / 1000),
+	    !a->password_known || !seen(a) ? "Patroni does not answer; see the pod's log"
+	    : !a->view.running             ? "PostgreSQL does not run; see the pod's log"
+	    : a->view.has_leader           ? "what it waited for did not come"
+					   : "no instance leads");
+	return true;
+}
+
+static void
+begin(struct agent *a)
 {
 	struct operate_job *job = &a->operate;
 
-	if (job->kind == CHOICE_operation_REINIT) {
-		if (job->phase == CHOICE_operation_phase_RUNNING && a->password_known &&
-		    strcmp(a->stored.operation_id, job->id) == 0 && !a->status.busy)
-			reinit_look(a);
-		return;
-	}
-	if (job->phase != CHOICE_operation_phase_RUNNING || job->begun || !a->password_known ||
-	    a->now.v < job->next.v || !seen(a))
-		return;
-	if (operations[job->kind].begin == NULL) {
-		fail(a, "this instance knows no such operation");
-		return;
-	}
 	if (job->kind == CHOICE_operation_RESTART_ALWAYS && job->text[0] == '\0') {
 		if (a->view.running && a->view.started[0] != '\0')
 			put_note(a, job->text);
@@ -366,6 +419,28 @@ operate_look(struct agent *a)
 		job->led = a->view.primary;
 		operations[job->kind].begin(a);
 	}
+}
+
+void
+operate_look(struct agent *a)
+{
+	struct operate_job *job = &a->operate;
+
+	if (job->phase != CHOICE_operation_phase_RUNNING)
+		return;
+	if (job->kind == CHOICE_operation_REINIT) {
+		if (a->password_known && strcmp(a->stored.operation_id, job->id) == 0 &&
+		    !a->status.busy)
+			reinit_look(a);
+		return;
+	}
+	if (operations[job->kind].begin == NULL)
+		fail(a, "this instance knows no such operation");
+	else if (job->until.v != 0)
+		look_at_outcome(a);
+	else if (!job->begun && !is_overdue(a) && a->password_known && a->now.v >= job->next.v &&
+		 seen(a))
+		begin(a);
 }
 
 /* init's word on whether PostgreSQL takes connections: how long a primary did not is an outage. */
@@ -392,7 +467,8 @@ operate_take(struct agent *a, const struct bginstance *i)
 	    .phase = CHOICE_operation_phase_RUNNING,
 	    .automatic = i->operation_generation != 0,
 	    .number = number,
-	    .polls = a->polls};
+	    .polls = a->polls,
+	    .came = clock_boot()};
 	str_copy_text(job->id, sizeof(job->id), i->operation_id);
 	str_copy_text(job->candidate, sizeof(job->candidate), i->operation_candidate);
 	if (job->candidate[0] != '\0')

@@ -170,28 +170,26 @@ patroni_look(struct agent *a)
 
 /* --- Requests that change something: one at a time of each. */
 
-static struct asked {
-	void (*done)(struct agent *a, bool ok, struct str text);
-} asked_switchover;
+static void (*switched)(struct agent *a, int status, struct str text);
 static char switch_to[NAME_MAX_LABEL + 1]; /* the candidate that was asked for, or empty */
 static void (*posted)(struct agent *a, int status, struct str text);
 
 static void
-answer(struct agent *a, struct asked *asked, const struct kube_reply *r)
+answer(struct agent *a, void (**asked)(struct agent *, int, struct str), const struct kube_reply *r)
 {
-	void (*done)(struct agent *, bool, struct str) = asked->done;
+	void (*done)(struct agent *, int, struct str) = *asked;
 
-	asked->done = NULL;
+	*asked = NULL;
 	if (r->outcome != KUBE_REPLIED)
-		done(a, false, str_of(r->err.text));
+		done(a, 0, str_of(r->err.text));
 	else
-		done(a, r->status == 200, r->body);
+		done(a, r->status, r->body);
 }
 
 static void
 on_switchover(void *arg, const struct kube_reply *r)
 {
-	answer(arg, &asked_switchover, r);
+	answer(arg, &switched, r);
 }
 
 /*
@@ -232,14 +230,14 @@ on_candidates(void *arg, const struct kube_reply *r)
 }
 
 void
-patroni_post_switchover(
-    struct agent *a, const char *candidate, void (*done)(struct agent *a, bool ok, struct str text))
+patroni_post_switchover(struct agent *a, const char *candidate,
+    void (*done)(struct agent *a, int status, struct str text))
 {
-	if (asked_switchover.done != NULL) {
-		done(a, false, STR("a switchover is under way"));
+	if (switched != NULL) {
+		done(a, 0, STR("a switchover is under way"));
 		return;
 	}
-	asked_switchover.done = done;
+	switched = done;
 	(void)snprintf(switch_to, sizeof(switch_to), "%s", candidate != NULL ? candidate : "");
 	ask(a, "/cluster", ASK_MS, on_candidates); /* the last poll's may be 5 s old */
 }
@@ -247,13 +245,7 @@ patroni_post_switchover(
 static void
 on_posted(void *arg, const struct kube_reply *r)
 {
-	void (*done)(struct agent *, int, struct str) = posted;
-
-	posted = NULL;
-	if (r->outcome != KUBE_REPLIED)
-		done(arg, 0, str_of(r->err.text));
-	else
-		done(arg, r->status, r->body);
+	answer(arg, &posted, r);
 }
 
 bool
@@ -306,11 +298,11 @@ patroni_wake(struct agent *a)
 /* --- The switchover before a stop. */
 
 static void
-tell_switchover(struct agent *a, bool done, struct str text)
+tell_switchover(struct agent *a, int status, struct str text)
 {
 	struct ipc_msg m = {.type = IPC_SWITCHOVER_DONE, .fds = {-1, -1}};
 
-	m.switchover_done.done = done;
+	m.switchover_done.done = status == 200;
 	str_copy_text(m.switchover_done.text, sizeof(m.switchover_done.text), text);
 	a->switching = false;
 	(void)child_tell(&a->self, &m);
@@ -341,7 +333,7 @@ on_own_pod(void *arg, const struct kube_reply *r)
 	struct agent *a = arg;
 
 	if (is_forced(a, r))
-		tell_switchover(a, false, STR("the pod was deleted by force: no time for it"));
+		tell_switchover(a, 0, STR("the pod was deleted by force: no time for it"));
 	else
 		patroni_post_switchover(a, NULL, tell_switchover);
 }
@@ -356,11 +348,11 @@ patroni_switchover(struct agent *a)
 	if (a->switching)
 		return;
 	if (!agent_leads(a)) {
-		tell_switchover(a, false, STR("not the leader"));
+		tell_switchover(a, 0, STR("not the leader"));
 		return;
 	}
 	if (a->view.paused || a->cluster_gone || !a->password_known) {
-		tell_switchover(a, false, STR("the cluster is paused or being deleted"));
+		tell_switchover(a, 0, STR("the cluster is paused or being deleted"));
 		return;
 	}
 	a->switching = true;

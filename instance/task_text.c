@@ -63,14 +63,15 @@ task_tuples_removed(struct str s)
 	return lazy != 0 ? lazy : sum_after(s, ": found ", " removable");
 }
 
-/* As libpq and the server say it with LC_ALL=C. */
+/* As libpq, pgbench and the server say it with LC_ALL=C. */
 bool
 task_connection_lost(struct str s)
 {
 	static const char *const words[] = {"server closed the connection",
-	    "connection to server was lost", "terminating connection due to",
-	    "the database system is ", "failed: No such file or directory",
-	    "failed: Connection refused"};
+	    "connection to server was lost", "no connection to the server",
+	    "perhaps the backend died while processing", "terminating connection due to",
+	    "terminating connection because of crash", "the database system is ",
+	    "failed: No such file or directory", "failed: Connection refused"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (memmem(s.p, s.len, words[i], strlen(words[i])) != NULL)

@@ -158,10 +158,10 @@ fail_there(struct plan_at *a, const struct plan_dbops *d)
 {
 	const struct plan_report *r = &instance_of(a->c, d)->report;
 	bool moved = is_task(d) && !d->replica && r->role != CHOICE_instance_role_PRIMARY;
+	bool says = is_task(d) ? r->task_interrupted : r->operation_interrupted;
 
-	return fail(a, d, r->task_interrupted || moved,
-	    moved && !r->task_interrupted ? "interrupted: the leadership moved to another instance"
-					  : "");
+	return fail(a, d, says || moved,
+	    moved && !says ? "interrupted: the leadership moved to another instance" : "");
 }
 
 /* --- Tasks, and what is done once on one instance. */

@@ -55,7 +55,7 @@ struct plan_report {
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
 	bool paused;         /* by `patronictl pause` */
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
-	bool task_cancel, task_interrupted;
+	bool task_cancel, task_interrupted, operation_interrupted;
 	uint8_t task_phase, task_percent;
 	uint16_t task_attempt;
 	uint32_t task_step; /* what it says of its step, as a hash */

@@ -155,6 +155,7 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	    .stop = r->stop,
 	    .operation = r->operation,
 	    .operation_phase = r->operation_phase,
+	    .operation_interrupted = r->operation_interrupted,
 	    .operation_attempt = r->operation_attempt,
 	    .operation_generation = (uint32_t)r->operation_generation,
 	    .operation_id = plan_owner_key(&r->operation_id),

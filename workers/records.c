@@ -142,6 +142,13 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	return 0;
 }
 
+/* Its pod says so with its first word. */
+static bool
+was_interrupted(struct str message)
+{
+	return str_starts(message, "interrupted");
+}
+
 /* Of a task for an earlier pod nothing is told. */
 static void
 fill_task(const struct bginstance *i, struct msg_rec_instance *r)
@@ -155,9 +162,25 @@ fill_task(const struct bginstance *i, struct msg_rec_instance *r)
 		return;
 	r->task_phase = i->task_phase;
 	r->task_interrupted =
-	    i->task_phase == CHOICE_task_phase_FAILED && str_starts(i->task_message, "interrupted");
+	    i->task_phase == CHOICE_task_phase_FAILED && was_interrupted(i->task_message);
 	r->task_percent = (uint8_t)i->task_percent;
 	r->task_step = hash_str(HASH_INIT, i->task_step);
+}
+
+static void
+fill_operation(const struct bginstance *i, struct msg_rec_instance *r)
+{
+	if (i->operation_id.len == 0 || !str_eq(i->operation_pod, i->pod_uid))
+		return;
+	r->operation = i->operation;
+	(void)uid_parse(i->operation_id, &r->operation_id);
+	r->operation_attempt = (uint8_t)i->operation_attempt;
+	r->operation_generation = (uint64_t)i->operation_generation;
+	if (!str_eq(i->operation_id, i->done_id))
+		return;
+	r->operation_phase = i->done_phase;
+	r->operation_interrupted =
+	    i->done_phase == CHOICE_operation_phase_FAILED && was_interrupted(i->done_message);
 }
 
 static int
@@ -177,14 +200,7 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 	r->ordinal = ordinal;
 	r->hold = i.hold;
 	r->stop = i.stop;
-	if (i.operation_id.len > 0 && str_eq(i.operation_pod, i.pod_uid)) {
-		r->operation = i.operation;
-		(void)uid_parse(i.operation_id, &r->operation_id);
-		r->operation_phase =
-		    str_eq(i.operation_id, i.done_id) ? i.done_phase : CHOICE_operation_phase_NONE;
-		r->operation_attempt = (uint8_t)i.operation_attempt;
-		r->operation_generation = (uint64_t)i.operation_generation;
-	}
+	fill_operation(&i, r);
 	fill_task(&i, r);
 	/*
 	 * What a pod reports can be anything; what is no uid and no number counts as not

@@ -70,6 +70,7 @@ tell_pod(const struct plan_dbops *d)
 		r->operation = dbops_info[d->op].operation;
 		r->operation_id = plan_owner_key(&id);
 		r->operation_phase = CHOICE_operation_phase_NONE;
+		r->operation_interrupted = false;
 	}
 }
 

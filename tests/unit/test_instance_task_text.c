@@ -41,7 +41,11 @@ test_lost(void)
 		  task_connection_lost(STR("psql: error: connection to server on socket "
 					   "\"/run/postgresql/.s.PGSQL.5432\" failed: No such file "
 					   "or directory\n")) &&
-		  task_connection_lost(STR("FATAL:  the database system is starting up\n")),
+		  task_connection_lost(STR("FATAL:  the database system is starting up\n")) &&
+		  task_connection_lost(STR("pgbench: error: client 0 aborted in command 4 (SQL) of "
+					   "script 0; perhaps the backend died while "
+					   "processing\n")) &&
+		  task_connection_lost(STR("ERROR: query failed: no connection to the server\n")),
 	    "the server went away");
 	CHECK(
 	    !task_connection_lost(STR("psql: error: connection to server on socket "

@@ -291,6 +291,28 @@ test_leadership(void)
 }
 
 static void
+test_interrupted(void)
+{
+	begin(3);
+	add(CHOICE_dbops_op_SWITCHOVER);
+	run();
+	reports[0].task_interrupted = true;
+	operation_ends(0, CHOICE_operation_phase_FAILED);
+	run();
+	CHECK(reason == CHOICE_dbops_reason_NONE,
+	    "a task that was interrupted there is another matter");
+	begin(3);
+	add(CHOICE_dbops_op_FAILOVER)->system_identifier = 7777;
+	run();
+	reports[1].operation_interrupted = reports[2].operation_interrupted = true;
+	operation_ends(1, CHOICE_operation_phase_FAILED);
+	operation_ends(2, CHOICE_operation_phase_FAILED);
+	is(run(), "op0 finish Failed; op0 release; ",
+	    "one whose pod does not know is not repeated");
+	CHECK(reason == CHOICE_dbops_reason_INTERRUPTED && said[0] == '\0', "in its pod's words");
+}
+
+static void
 test_turns(void)
 {
 	begin(3);
@@ -554,6 +576,7 @@ main(void)
 	test_timeout();
 	test_restart();
 	test_leadership();
+	test_interrupted();
 	test_turns();
 	test_cluster();
 	test_rolling_change();

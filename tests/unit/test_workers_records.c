@@ -299,11 +299,39 @@ test_task(void)
 	CHECK(uid_none(&r->task), "an earlier pod's task is none");
 }
 
+static void
+test_operation(void)
+{
+	const struct msg_rec_instance *r = &record.rec_instance;
+#define WITH_OPERATION(pod, id, phase, message)                                                    \
+	"{" META("demo-1", LABEL("demo")) ",\"spec\":{\"cluster\":\"demo\",\"ordinal\":1,"         \
+					  "\"operation\":{\"id\":\"" UID "\",\"kind\":"            \
+					  "\"Failover\",\"podUID\":\"" pod "\"}},\"status\":{"     \
+					  "\"podUID\":\"" POD "\",\"operation\":{\"id\":\"" id     \
+					  "\",\"phase\":\"" phase "\",\"message\":\"" message      \
+					  "\"}}}"
+
+	make(KIND_BGINSTANCE, false, WITH_OPERATION(POD, UID, "Failed", "no"));
+	CHECK(r->operation_phase == CHOICE_operation_phase_FAILED && !r->operation_interrupted,
+	    "an operation that failed");
+	make(KIND_BGINSTANCE, false, WITH_OPERATION(POD, UID, "Failed", "interrupted: x"));
+	CHECK(r->operation_phase == CHOICE_operation_phase_FAILED && r->operation_interrupted,
+	    "one that was interrupted");
+	make(KIND_BGINSTANCE, false, WITH_OPERATION(POD, POD, "Failed", "interrupted: x"));
+	CHECK(r->operation == CHOICE_operation_FAILOVER &&
+		  r->operation_phase == CHOICE_operation_phase_NONE && !r->operation_interrupted,
+	    "another's end is none");
+	make(KIND_BGINSTANCE, false, WITH_OPERATION(UID, UID, "Failed", "interrupted: x"));
+	CHECK(r->operation == CHOICE_operation_NONE && !r->operation_interrupted,
+	    "an earlier pod's operation is none");
+}
+
 int
 main(void)
 {
 	test_dbops();
 	test_task();
+	test_operation();
 	test_cluster();
 	test_windows();
 	test_children();
