@@ -19,7 +19,8 @@ struct view {
 	char state[40];
 	bool running, primary, streaming, paused, pending_restart, unlocked;
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
-	bool near;     /* a replica within the lag that was asked for: fresher than /cluster's */
+	bool near;   /* a replica within the lag that was asked for: fresher than /cluster's */
+	bool within; /* so it is, streaming or not, of what is known of the leader */
 	bool restores; /* WAL may come from an archive */
 	uint32_t timeline;
 	uint64_t system_identifier;
@@ -52,8 +53,21 @@ int view_read_cluster(
 /* NULL: not among those of the last /cluster. */
 const struct view_member *view_find(const struct view *v, const char *name);
 void view_silent(struct view *v); /* nothing is known any more */
-/* May this replica serve reads? */
+/* Does it stream, near enough to the leader? */
 bool view_serves_reads(const struct view *v, int64_t max_lag);
+
+/* --- reads.c: our pod's label bestgres.io/ro. */
+enum may_read { READS_AS_IS, READS_NO, READS_YES };
+struct reads {
+	struct msec served; /* when it was fit last, or since when we look */
+	struct msec up;     /* since then a server answers; 0 = none does */
+	bool stale;         /* what the volume holds is old, or a primary's; no server ran since */
+};
+/* max_lag: -1 = not known. accepts: init's word that a server takes connections. */
+enum may_read reads_look(
+    struct reads *r, const struct view *v, int64_t max_lag, bool accepts, struct msec now);
+#define READS_LOST_MS 8000  /* it asks a primary that restarted again after 5 s */
+#define READS_DOWN_MS 60000 /* what it has then is as old as that */
 
 /*
  * --- stale.c: an `initialize` whose bootstrap died (DESIGN 9.6).
