@@ -155,6 +155,7 @@ int64_t report_damp_ms(const struct report *stored, const struct report *now);
 #define REPORT_DAMP_MS 5000
 #define REPORT_LOCK_MS 1000   /* a new pod that waits for its volume: mostly it has it at once */
 #define REPORT_OTHER_MS 20000 /* another pod of this name reports: mostly it is the newer one */
+#define REPORT_LOST_MS READS_LOST_MS /* a replica without its stream */
 #define REPORT_LEADS_MS 2000  /* a new primary: what is still missing comes in a moment, mostly */
 #define REPORT_START_MS 10000 /* a new pod that starts: it may serve by then */
 
