@@ -144,6 +144,8 @@ struct agent {
 
 	/* Our pod's label. */
 	bool label_known, label_asked, label_is;
+	bool began; /* it was seen from what this pod begins */
+	struct reads reads;
 	struct writer label;
 
 	/* Patroni. */

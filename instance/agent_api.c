@@ -1,7 +1,7 @@
 /*
  * The agent and the API server: it watches its own BGCluster and BGInstance by name, writes the
- * latter's status on change, and one label on its own pod. After the first read nothing here is
- * needed for the database to go on.
+ * latter's status on change, and one label on its own pod where that is not as the pod was made.
+ * After the first read nothing here is needed for the database to go on.
  */
 #include "instance/agent.h"
 
@@ -10,6 +10,7 @@
 #define FOREIGN_FIRST_MS 10000 /* somebody else changed our status: no quarrel */
 #define FOREIGN_MAX_MS 300000
 #define LABEL_AGAIN_MS 10000 /* from taking the label off to putting it on again */
+#define LABEL_FIT_MS 3000    /* and so long it must be fit for that: its pod may go right away */
 #define ARENA_MAX (4u << 20)
 
 static struct arena arena; /* of one reply or one object */
@@ -566,18 +567,48 @@ write_label(struct agent *a, bool on)
 	buf_free(&body);
 }
 
+/* What a pod whose Patroni does not run yet begins with. */
+static void
+look_at_beginning(struct agent *a)
+{
+	if (a->began || !a->state_known || (!a->disk_known && !a->state.patroni_running))
+		return;
+	a->began = true;
+	a->reads.stale = !a->state.patroni_running && !a->disk.recent;
+}
+
+/* Somebody who is fit may not be for long; who is not is told of at once. */
+static bool
+label_waits(struct agent *a, bool on)
+{
+	struct writer *w = &a->label;
+
+	if (a->label_known && on && w->differs_since.v == 0)
+		w->differs_since = a->now;
+	if (a->label_known && on && a->now.v < w->differs_since.v + LABEL_FIT_MS)
+		return true;
+	return a->now.v < w->next.v && (on || !a->label_known || w->wait_ms > 0);
+}
+
 static void
 look_at_label(struct agent *a)
 {
-	bool wanted = a->spec != NULL && view_serves_reads(&a->view, a->spec->max_lag);
+	enum may_read reads;
 
-	/* No Service sends anything to a pod that ends, whatever it bears. */
-	if (a->state.stopping || a->label.busy || (a->label_known && wanted == a->label_is))
+	look_at_beginning(a);
+	if (!a->began)
 		return;
-	if (a->now.v < a->label.next.v && (wanted || !a->label_known || a->label.wait_ms > 0))
+	reads = reads_look(
+	    &a->reads, &a->view, a->spec != NULL ? a->spec->max_lag : -1, a->state.accepts, a->now);
+	if (a->label_known && (reads == READS_AS_IS || (reads == READS_YES) == a->label_is)) {
+		a->label.differs_since.v = 0;
+		return;
+	}
+	/* No Service sends anything to a pod that ends, whatever it bears. */
+	if (a->state.stopping || a->label.busy || label_waits(a, reads == READS_YES))
 		return;
 	if (a->label_known) {
-		write_label(a, wanted);
+		write_label(a, reads == READS_YES);
 		return;
 	}
 	a->label.busy = true;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "instance/pgctl.h"
@@ -13,6 +14,7 @@
 #define MAJOR_MIN                                                                                  \
 	13 /* standby.signal and the parameters we rely on; older ones are long out of support */
 #define MAJOR_MAX 30
+#define RECENT_S 60 /* as READS_DOWN_MS: what a replica that is back may lack before it says so */
 
 /*
  * initdb refuses to run for a uid without a name. musl reads /etc/passwd only, where images have
@@ -224,6 +226,18 @@ checks_standing(struct str text, bool *was_primary, uint32_t *timeline)
 	*was_primary = false;
 	for (size_t i = 0; i < sizeof(primary) / sizeof(primary[0]); i++)
 		*was_primary = *was_primary || str_is(state, primary[i]);
+}
+
+/* A server writes its control file when it stops, and now and then before. */
+bool
+checks_is_recent(const char *pgdata, int64_t now_s)
+{
+	char path[300];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s/global/pg_control", pgdata);
+	return stat(path, &st) == 0 && st.st_mtime > now_s - RECENT_S &&
+	       st.st_mtime < now_s + RECENT_S;
 }
 
 static int

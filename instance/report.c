@@ -343,6 +343,11 @@ report_damp_ms(const struct report *stored, const struct report *now)
 		return 0;
 	if (starts_to_lead(stored, now))
 		return REPORT_LEADS_MS;
+	/* Its primary restarts, or is another one: mostly it follows again in a moment. */
+	if (stored->state == CHOICE_instance_state_STREAMING &&
+	    now->state == CHOICE_instance_state_RUNNING &&
+	    now->role == CHOICE_instance_role_REPLICA)
+		return REPORT_LOST_MS;
 	if (strcmp(stored->pod_uid, now->pod_uid) != 0) {
 		if (now->state == CHOICE_instance_state_STARTING)
 			return REPORT_START_MS;

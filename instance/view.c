@@ -95,7 +95,8 @@ view_read_patroni(struct view *v, const struct json *j, bool near, struct err *e
 	    json_string_is(j, json_get(j, root, STR("replication_state")), "in archive recovery");
 	v->received = position_at(j, root, "xlog.received_location");
 	v->replayed = position_at(j, root, "xlog.replayed_location");
-	v->near = near && v->streaming;
+	v->within = near && v->running && !v->primary;
+	v->near = v->within && v->streaming;
 	v->paused = is_true(j, root, "pause");
 	v->pending_restart = is_true(j, root, "pending_restart");
 	v->restart_lowers =

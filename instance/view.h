@@ -19,7 +19,8 @@ struct view {
 	char state[40];
 	bool running, primary, streaming, paused, pending_restart, unlocked;
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
-	bool near;     /* a replica within the lag that was asked for: fresher than /cluster's */
+	bool near;   /* a replica within the lag that was asked for: fresher than /cluster's */
+	bool within; /* so it is, streaming or not, of what is known of the leader */
 	bool restores; /* WAL may come from an archive */
 	uint32_t timeline;
 	uint64_t system_identifier;
@@ -52,8 +53,21 @@ int view_read_cluster(
 /* NULL: not among those of the last /cluster. */
 const struct view_member *view_find(const struct view *v, const char *name);
 void view_silent(struct view *v); /* nothing is known any more */
-/* May this replica serve reads? */
+/* Does it stream, near enough to the leader? */
 bool view_serves_reads(const struct view *v, int64_t max_lag);
+
+/* --- reads.c: our pod's label bestgres.io/ro. */
+enum may_read { READS_AS_IS, READS_NO, READS_YES };
+struct reads {
+	struct msec served; /* when it was fit last, or since when we look */
+	struct msec up;     /* since then a server answers; 0 = none does */
+	bool stale;         /* what the volume holds is old, or a primary's; no server ran since */
+};
+/* max_lag: -1 = not known. accepts: init's word that a server takes connections. */
+enum may_read reads_look(
+    struct reads *r, const struct view *v, int64_t max_lag, bool accepts, struct msec now);
+#define READS_LOST_MS 8000  /* it asks a primary that restarted again after 5 s */
+#define READS_DOWN_MS 60000 /* what it has then is as old as that */
 
 /*
  * --- stale.c: an `initialize` whose bootstrap died.
@@ -141,6 +155,7 @@ int64_t report_damp_ms(const struct report *stored, const struct report *now);
 #define REPORT_DAMP_MS 5000
 #define REPORT_LOCK_MS 1000   /* a new pod that waits for its volume: mostly it has it at once */
 #define REPORT_OTHER_MS 20000 /* another pod of this name reports: mostly it is the newer one */
+#define REPORT_LOST_MS READS_LOST_MS /* a replica without its stream */
 #define REPORT_LEADS_MS 2000  /* a new primary: what is still missing comes in a moment, mostly */
 #define REPORT_START_MS 10000 /* a new pod that starts: it may serve by then */
 

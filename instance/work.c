@@ -125,6 +125,7 @@ stage_look(struct pgctl *p)
 	if (checks_data_major(PGDATA_DIR, &p->data_major, &e) == -1)
 		problem(p, REASON_VERSION_MISMATCH, e.text);
 	p->found.pgdata_empty = p->data_major == 0 && fresh_is_empty(PGDATA_DIR);
+	p->found.recent = p->found.pgdata_empty;
 	aside_find_kept(PGDATA_MOUNT, p->found.kept);
 	look_wal(p, WAL_MISSING, WAL_ALONE, REASON_WAL_APART);
 	look_credentials(p);
@@ -186,8 +187,11 @@ on_controldata(void *arg, const struct run_result *r)
 
 	if (r->status != 0 || checks_system_identifier(r->out, &p->found.system_identifier) == -1)
 		log_warn("controldata", NULL, "pg_controldata: status %d: %s", r->status, r->err.p);
-	else
+	else {
 		checks_standing(r->out, &p->found.was_primary, &p->found.timeline);
+		p->found.recent =
+		    !p->found.was_primary && checks_is_recent(PGDATA_DIR, clock_wall_s());
+	}
 	resume(p, STAGE_REPORT);
 }
 

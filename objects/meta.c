@@ -176,6 +176,7 @@ put_labels(struct render *r, const struct sources *s, bool patroni, const char *
 	if (patroni) {
 		jw_kv(&r->w, LABEL_APPLICATION, PATRONI_APPLICATION);
 		jw_kv(&r->w, LABEL_SCOPE, r->cluster);
+		jw_kv(&r->w, LABEL_RO, "ok"); /* until its agent takes it off */
 	}
 	put_user_keys(r, s);
 	drop_user_keys(r, s, at);

@@ -1,7 +1,8 @@
 /*
- * Three Services. Patroni labels the pods by role; a replica takes reads only while its own agent
- * vouches for it (bestgres.io/ro). The headless one gives pods names that resolve before they are
- * ready: members must reach each other to become so.
+ * Three Services. Patroni labels the pods by role, once they run; a replica takes reads only while
+ * it bears bestgres.io/ro, with which it is made and which its own agent takes off when it lags or
+ * does not stream (instance/reads.c). The headless one gives pods names that resolve before they
+ * are ready: members must reach each other to become so.
  */
 #include "objects/render.h"
 

@@ -15,7 +15,7 @@ is_rolling(const struct plan_at *a)
 	    roll_patroni_paused(c))
 		return false;
 	for (unsigned i = 0; i < rule_instances(c); i++)
-		if (roll_is_changing(c, i))
+		if (roll_is_changing(c, i) || roll_is_restarting(c, i))
 			return true;
 	return false;
 }
@@ -47,7 +47,7 @@ status_gist(const struct plan_at *a, const struct plan_status *s)
 			continue;
 		}
 		k->text[0] = '\0';
-		if (rolled)
+		if (rolled && k->reason != REASON_RESTART_PENDING)
 			k->status = k->reason = 0;
 	}
 	if (rolled && !acts) {
@@ -68,5 +68,7 @@ status_due(const struct plan_at *a, bool ready)
 
 	if (c->status_sent == 0 || (turns && !(ready && rolling)))
 		return (struct msec){0};
-	return (struct msec){c->status_at.v + (news && !turns ? STATUS_MS : STATUS_TEXT_MS)};
+	return (struct msec){c->status_at.v + (news && !turns ? STATUS_MS
+						  : rolling   ? STATUS_ROLL_MS
+							      : STATUS_TEXT_MS)};
 }

@@ -252,17 +252,26 @@ rule_roll(struct plan_at *a)
 
 /* --- Parameters. */
 
-static bool
-awaits_restart(const struct plan_cluster *c, unsigned i)
+bool
+roll_awaits_restart(const struct plan_cluster *c, unsigned ordinal)
 {
-	return status_current(c, i) && c->instance[i].report.pending_restart;
+	return status_current(c, ordinal) && c->instance[ordinal].report.pending_restart;
+}
+
+bool
+roll_is_restarting(const struct plan_cluster *c, unsigned ordinal)
+{
+	return roll_awaits_restart(c, ordinal) ||
+	       (status_current(c, ordinal) && is_busy(&c->instance[ordinal]) &&
+		   c->instance[ordinal].report.operation == CHOICE_operation_RESTART);
 }
 
 /* Nothing is gained by another restart of it before the primary's. */
 static bool
 is_due_before_primary(const struct plan_cluster *c, unsigned i)
 {
-	return awaits_restart(c, i) && !c->instance[i].restarted && !is_primary(&c->instance[i]);
+	return roll_awaits_restart(c, i) && !c->instance[i].restarted &&
+	       !is_primary(&c->instance[i]);
 }
 
 static unsigned
@@ -271,7 +280,7 @@ find_waiting_primary(const struct plan_cluster *c)
 	unsigned n = rule_instances(c);
 
 	for (unsigned i = 0; i < n; i++)
-		if (is_primary(&c->instance[i]) && awaits_restart(c, i))
+		if (is_primary(&c->instance[i]) && roll_awaits_restart(c, i))
 			return i;
 	return n;
 }
@@ -292,7 +301,7 @@ rule_restart(struct plan_at *a)
 	    template_is_due(c) || !a->window.open || dbops_disrupts(c))
 		return PASS;
 	if (primary == n)
-		i = pick(c, awaits_restart);
+		i = pick(c, roll_awaits_restart);
 	else if (!c->instance[primary].report.restart_lowers)
 		i = pick(c, is_due_before_primary);
 	if (i == n)

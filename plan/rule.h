@@ -17,6 +17,7 @@
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
 #define STATUS_MS 3000             /* between two writes of status, unless Ready changes */
 #define STATUS_TEXT_MS 15000       /* or nothing but texts that only go on counting */
+#define STATUS_ROLL_MS 30000       /* and while instances are replaced or restarted in turn */
 #define STATUS_FIRST_MS 1000       /* so long at most a new cluster is built without a word */
 #define STATUS_AGAIN_MS 60000      /* the same status twice: someone undid it */
 #define PODS_FIRST_MS 500          /* while pods end */
@@ -124,6 +125,9 @@ bool roll_outdated(const struct plan_cluster *c, unsigned ordinal);
 bool roll_is_changing(const struct plan_cluster *c, unsigned ordinal);
 /* It was told to end, and its last words are still those of a pod that runs. */
 bool roll_is_ending(const struct plan_cluster *c, unsigned ordinal);
+/* Does a parameter wait for its restart? Does it, or does it restart for that just now? */
+bool roll_awaits_restart(const struct plan_cluster *c, unsigned ordinal);
+bool roll_is_restarting(const struct plan_cluster *c, unsigned ordinal);
 /* By `patronictl pause`: Patroni starts no server then, so none may be stopped. */
 bool roll_patroni_paused(const struct plan_cluster *c);
 bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */

@@ -359,6 +359,7 @@ static void
 find_wait(const struct plan_cluster *c, struct trouble *t)
 {
 	unsigned n = rule_instances(c);
+	char names[TEXT_MAX - 80];
 
 	if (any(c, is_held))
 		set_trouble(t, REASON_ADOPTING, NULL, -1, NULL);
@@ -376,8 +377,13 @@ find_wait(const struct plan_cluster *c, struct trouble *t)
 		    t, any(c, has_run) ? REASON_NO_PRIMARY : REASON_BOOTSTRAPPING, NULL, -1, NULL);
 	else {
 		set_trouble(t, REASON_WAITING_FOR_INSTANCES, NULL, -1, NULL);
-		snprintf(t->text, sizeof(t->text), "%u of %u instances serve; see kubectl get bgi.",
-		    status_serving(c), n);
+		if (status_list(c, roll_is_ending, names, sizeof(names)) > 0)
+			snprintf(t->text, sizeof(t->text),
+			    "%u of %u instances serve; the pod of %s is being replaced.",
+			    status_serving(c), n, names);
+		else
+			snprintf(t->text, sizeof(t->text),
+			    "%u of %u instances serve; see kubectl get bgi.", status_serving(c), n);
 	}
 }
 
@@ -427,12 +433,6 @@ find_obstacle(const struct plan_at *a, struct trouble *t)
 	if (!find_refused(c, t) && !find_going_primary(c, t) && !find_pods_trouble(c, true, t))
 		find_wait(c, t);
 	return true;
-}
-
-static bool
-awaits_restart(const struct plan_cluster *c, unsigned i)
-{
-	return status_current(c, i) && c->instance[i].report.pending_restart;
 }
 
 /* Are objects being made or changed? */
@@ -564,7 +564,7 @@ put_configuration(const struct plan_at *a, struct plan_status *s)
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_CREATING,
 		    "The configuration of this spec is not applied yet; wait.");
-	else if (status_list(c, awaits_restart, names, sizeof(names)) > 0)
+	else if (status_list(c, roll_awaits_restart, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_RESTART_PENDING,
 		    "%s%s parameter takes effect only after a restart of %s.", window,

@@ -129,6 +129,25 @@ test_standing(void)
 }
 
 static void
+test_recent(void)
+{
+	char path[128];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s/global", dir);
+	CHECK(!checks_is_recent(dir, clock_wall_s()), "without a control file no server ran");
+	(void)mkdir(path, 0700);
+	put("global/pg_control", "x", 0600);
+	(void)snprintf(path, sizeof(path), "%s/global/pg_control", dir);
+	CHECK(stat(path, &st) == 0 && checks_is_recent(dir, st.st_mtime + 59), "a moment ago");
+	CHECK(!checks_is_recent(dir, st.st_mtime + 60), "long ago");
+	CHECK(!checks_is_recent(dir, st.st_mtime - 60), "by a clock that can not be right");
+	(void)unlink(path);
+	(void)snprintf(path, sizeof(path), "%s/global", dir);
+	(void)rmdir(path);
+}
+
+static void
 test_programs(void)
 {
 	char found[256], path[300];
@@ -208,6 +227,7 @@ main(void)
 	test_choose();
 	test_data();
 	test_standing();
+	test_recent();
 	test_programs();
 	test_credentials();
 	clean();

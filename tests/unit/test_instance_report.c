@@ -147,6 +147,10 @@ test_replica(void)
 		  r.state == CHOICE_instance_state_STREAMING,
 	    "near: at once");
 	stored = r;
+	v.streaming = v.near = false;
+	CHECK(writes() && report_damp_ms(&stored, &r) == REPORT_LOST_MS,
+	    "who loses its stream has the time to find it again");
+	v.streaming = v.near = true;
 	in.spec_reason = REASON_PARAMETER_REFUSED;
 	in.spec_text = "work_mem: no";
 	CHECK(at_once() && r.state == CHOICE_instance_state_STREAMING &&

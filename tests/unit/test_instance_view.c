@@ -55,13 +55,16 @@ test_patroni(void)
 	CHECK(patroni(replica, true) == 0 && !v.primary && v.streaming && v.near && v.paused &&
 		  v.unlocked && !v.pending_restart && v.system_identifier == 0,
 	    "a replica");
+	CHECK(patroni("{\"state\":\"running\",\"role\":\"replica\"}", true) == 0 && !v.near &&
+		  v.within && patroni(primary, true) == 0 && !v.within,
+	    "one that does not stream may be within the lag all the same; a primary is not");
 	CHECK(patroni("{\"state\":\"running\",\"role\":\"master\"}", false) == 0 && v.primary,
 	    "3.x says master");
 	CHECK(
 	    patroni(
 		"{\"state\":\"starting\",\"role\":\"primary\",\"replication_state\":\"streaming\"}",
 		true) == 0 &&
-		!v.running && !v.primary && !v.streaming && !v.near,
+		!v.running && !v.primary && !v.streaming && !v.near && !v.within,
 	    "who does not run is neither");
 	CHECK(patroni("{}", false) == -1 && patroni("[]", false) == -1 &&
 		  patroni("{\"state\":1}", false) == -1,

@@ -88,7 +88,9 @@ test_values(void)
 	check_says("Patroni's labels can not be inherited",
 	    "\"inheritedMetadata\":{\"labels\":{\"role\":\"primary\",\"t\":\"u\"}}",
 	    "\"labels\":{\"bestgres.io/"
-	    "cluster\":\"x\",\"application\":\"bestgres\",\"cluster-name\":\"x\",\"t\":\"u\"}");
+	    "cluster\":\"x\",\"application\":\"bestgres\",\"cluster-name\":\"x\",\"bestgres.io/"
+	    "ro\":"
+	    "\"ok\",\"t\":\"u\"}");
 	check_says("our annotations can not be inherited",
 	    "\"inheritedMetadata\":{\"annotations\":{\"bestgres.io/"
 	    "owner-uid\":\"y\",\"status\":\"z\",\"t\":\"u\"}}",

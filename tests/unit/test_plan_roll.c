@@ -107,6 +107,9 @@ test_few_words(void)
 	CHECK(does(CHOICE_verb_STATUS) &&
 		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_FALSE,
 	    "which is said");
+	CHECK(strstr(condition(CHOICE_condition_type_PROGRESSING)->text,
+		  "the pod of demo-2 is being replaced") != NULL,
+	    "with its name");
 	answer_as_said();
 	note_statefulset(3, 2);
 	gone = true;
@@ -294,6 +297,46 @@ test_parameters(void)
 	CHECK(is_next(CHOICE_verb_RESTART, 2), "then the replicas");
 }
 
+/* One word when it begins, one when it ends, and rarely one between. */
+static void
+test_few_words_of_restarts(void)
+{
+	await_restart(false);
+	CHECK(is_next(CHOICE_verb_RESTART, 2), "servers are restarted one by one");
+	answer_as_said();
+	CHECK(does(CHOICE_verb_STATUS) &&
+		  condition(CHOICE_condition_type_CONFIGURATION_APPLIED)->reason ==
+		      REASON_RESTART_PENDING,
+	    "which is said");
+	answer_as_said();
+	CHECK(is_next(CHOICE_verb_NONE, 0), "while one restarts");
+	reports[2].operation = CHOICE_operation_RESTART;
+	reports[2].operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	reports[2].pending_restart = false;
+	says(2);
+	world.now.v = c.status_at.v + 8000;
+	CHECK(is_next(CHOICE_verb_RESTART, 1), "the next one");
+	answer_as_said();
+	CHECK(!does(CHOICE_verb_STATUS), "is not worth a write");
+	world.now.v = c.status_at.v + STATUS_ROLL_MS - 1;
+	CHECK(!does(CHOICE_verb_STATUS), "for long");
+	world.now.v = c.status_at.v + STATUS_ROLL_MS;
+	CHECK(does(CHOICE_verb_STATUS) &&
+		  strstr(condition(CHOICE_condition_type_CONFIGURATION_APPLIED)->text,
+		      "demo-0, demo-1.") != NULL,
+	    "but then it is");
+	answer_as_said();
+	restarts(1, false);
+	world.now.v = c.status_at.v + 4000;
+	CHECK(is_next(CHOICE_verb_RESTART, 0) && !does(CHOICE_verb_STATUS), "the last one");
+	restarts(0, false);
+	world.now.v = c.status_at.v + 4000;
+	CHECK(does(CHOICE_verb_STATUS) &&
+		  condition(CHOICE_condition_type_CONFIGURATION_APPLIED)->status ==
+		      CHOICE_condition_status_TRUE,
+	    "at its end it is");
+}
+
 /* What is told is taken away, again and again, before the pod has heard it. */
 static void
 test_undone(void)
@@ -331,6 +374,7 @@ main(void)
 	test_primary_without_a_role();
 	test_two_synchronous();
 	test_parameters();
+	test_few_words_of_restarts();
 	test_undone();
 	return tap_done();
 }
