@@ -23,6 +23,7 @@ struct helper {
 	int edge; /* the end to its peer that it is to get; -1 = it has it */
 	uint32_t pings;
 	unsigned unanswered;
+	struct ipc_accuser accuser; /* this life */
 	struct backoff backoff;
 	ev_timer again;
 	struct msg_pod_state said;
