@@ -176,7 +176,8 @@ find_target(const char *mount, const char *link, char target[512])
 		return false;
 	target[n] = '\0';
 	return strncmp(target, mount, len) == 0 && target[len] == '/' && target[len + 1] != '\0' &&
-	       strstr(target, "/.") == NULL && !is_data(target + len + 1);
+	       strstr(target, "/.") == NULL && strstr(target, "//") == NULL &&
+	       !is_data(target + len + 1);
 }
 
 /* The next one in this volume; dir is that of path. */

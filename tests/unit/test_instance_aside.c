@@ -122,6 +122,8 @@ test_tablespaces(void)
 	(void)snprintf(inside, sizeof(inside), "%s/space/../data", dir);
 	make_link(ASIDE_UNFIT "/pg_tblspc/4", inside);
 	make_link(ASIDE_UNFIT "/pg_tblspc/5", dir);
+	(void)snprintf(inside, sizeof(inside), "%s//data", dir);
+	make_link(ASIDE_UNFIT "/pg_tblspc/6", inside);
 	CHECK(aside_has_tablespaces(dir), "a tablespace in the volume is seen");
 	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && !there("space"),
 	    "a tablespace in the volume goes with it");
