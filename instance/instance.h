@@ -179,7 +179,10 @@ bool aside_is_left(const char *mount);    /* ASIDE_UNFIT is there */
 int aside_name(const char *mount, const char *wal, uint64_t system_identifier,
     char out[ASIDE_NAME_SIZE], struct err *e);
 int aside_move(const char *mount, const char *from, const char *to, struct err *e);
-/* The WAL of what was put aside, in its own volume or NULL, follows; nothing to do is fine. */
+/*
+ * The WAL of what was put aside, in its own volume or NULL, follows, and what is kept gets its
+ * tablespaces in this volume as "tablespaces/<oid>"; nothing to do is fine.
+ */
 int aside_finish(const char *mount, const char *wal, struct err *e);
 /*
  * ASIDE_UNFIT, its WAL and its tablespaces in this volume. Takes its time; may be ended and done

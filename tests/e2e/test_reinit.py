@@ -92,22 +92,25 @@ def test_foreign_data_is_kept_aside(ns):
     apply(cluster(), ns)
     wait_ready("demo", ns)
     leader, replica = other(ns)
-    sql("demo", ns, "CREATE TABLE mine AS SELECT 42 AS n")
+    for pod in (leader, replica):
+        in_pod(ns, pod, "mkdir /pgdata/space")
+    superuser_sql("demo", ns, "CREATE TABLESPACE space LOCATION '/pgdata/space'", leader)
+    superuser_sql("demo", ns, "CREATE TABLE mine TABLESPACE space AS SELECT 42 AS n", leader)
     fence(ns, replica)
     in_pod(ns, replica, "mv /pgdata/data /pgdata/was && $(ls -d /usr/lib/postgresql/*/bin | tail -1)/initdb -D /pgdata/data >/dev/null && touch /pgdata/data/somebodys"
-                        " && rm -r /pgdata/was")
+                        " && ln -s /pgdata/space /pgdata/data/pg_tblspc/4711 && touch /pgdata/space/somebodys && rm -r /pgdata/was")
     patch("bgc", "demo", ns, {"spec": {"fencedInstances": []}})
     wait("the replica to stream again", lambda: instance(replica, ns).get("state") == "Streaming", 180)
     wait_ready("demo", ns)
     kept = in_pod(ns, replica, "ls -d /pgdata/data.kept-*").split()
-    assert len(kept) == 1 and in_pod(ns, replica, f"ls {kept[0]}/somebodys {kept[0]}/PG_VERSION")
+    assert len(kept) == 1 and in_pod(ns, replica, f"ls {kept[0]}/somebodys {kept[0]}/PG_VERSION {kept[0]}/tablespaces/4711/somebodys")
     assert superuser_sql("demo", ns, "SELECT n FROM mine", replica) == "42"
     told = wait("an Event", lambda: events(ns, "ForeignData"), 30)
     assert len(told) == 1 and "data.kept-" in told[0]["message"]
     said = wait("it says what is kept, and how to be rid of it",
                 lambda: (lambda s: s.get("reason") == "ForeignData" and s["message"])(instance(replica, ns)), 60)
     assert kept[0] in said and "rm -r" in said
-    in_pod(ns, replica, f"rm -r {kept[0]}")
+    in_pod(ns, replica, f"rm -r {kept[0]} && ! test -e /pgdata/space/somebodys")
 
 
 def cloning(ns, pod):
