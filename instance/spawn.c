@@ -136,6 +136,7 @@ spawn_say_state(struct helper *h, const struct msg_pod_state *now)
 	    h->said.patroni_exits == now->patroni_exits && h->said.fences == now->fences &&
 	    h->said.accepts == now->accepts && h->said.stopping == now->stopping &&
 	    h->said.detached == now->detached && h->said.stopped == now->stopped &&
+	    h->said.clone_stalls == now->clone_stalls && h->said.clone_kills == now->clone_kills &&
 	    strcmp(h->said.text, now->text) == 0)
 		return;
 	m.pod_state = *now;
