@@ -102,6 +102,12 @@
 #define DEATHS_DEGRADED 20
 /* Of workers on one object: then it is left alone, quarantined. */
 #define POISON_CRASHES 3
+/*
+ * An accused worker comes back as it was made, so one that is accused again and again is mostly
+ * innocent: then its accuser ends as well.
+ */
+#define ACCUSATIONS_MAX 3
+#define ACCUSATIONS_WINDOW_MS 60000
 /* Rows a worker remembers; the oldest goes: one more crash brings it back. */
 #define QUARANTINE_MAX 64
 #define STOP_MS 5000 /* requests in flight may end after SIGTERM */

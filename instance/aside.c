@@ -5,8 +5,9 @@
  * PGDATA is empty, as Patroni wants it for a clone, and fresh.c's mark tells what a killed clone
  * leaves. What was a standby of this cluster is removed under its new name, whenever that is
  * resumed; anything else is kept. Where the WAL has a volume of its own, that follows: a kill in
- * between leaves WAL without PGDATA, and the link in what was put aside says whose it is. For init,
- * which holds the lock, while nothing else runs.
+ * between leaves WAL without PGDATA, and the link in what was put aside says whose it is. So do
+ * tablespaces in the volume, whose places a clone wants empty: those of what is kept go into it.
+ * For init, which holds the lock, while nothing else runs.
  */
 #include "instance/instance.h"
 
@@ -19,6 +20,7 @@
 
 #define KEPT "data.kept-"
 #define KEPT_MAX 1000
+#define KEPT_TABLESPACES "tablespaces"
 #define TBLSPC_LINK 1024 /* the path of a link in pg_tblspc */
 
 static int
@@ -133,29 +135,7 @@ move_wal(const char *wal, const char *name, struct err *e)
 	return aside_move(wal, "pg_wal", to, e);
 }
 
-int
-aside_finish(const char *mount, const char *wal, struct err *e)
-{
-	char data[512];
-	struct dirent *d;
-	DIR *dir;
-	int r = 0;
-
-	if (join(data, mount, "data", e) == -1)
-		return -1;
-	if (wal == NULL || !fresh_is_empty(data) || wal_is_empty(wal) ||
-	    (dir = opendir(mount)) == NULL)
-		return 0;
-	while (r == 0 && (d = readdir(dir)) != NULL)
-		if ((strcmp(d->d_name, ASIDE_UNFIT) == 0 ||
-			strncmp(d->d_name, KEPT, strlen(KEPT)) == 0) &&
-		    is_its_wal(mount, wal, d->d_name))
-			r = move_wal(wal, d->d_name, e);
-	(void)closedir(dir);
-	return r;
-}
-
-/* --- Removal. */
+/* --- Its tablespaces, as pg_tblspc names them. */
 
 /* PGDATA, what was put aside, or within them. */
 static bool
@@ -176,7 +156,8 @@ find_target(const char *mount, const char *link, char target[512])
 		return false;
 	target[n] = '\0';
 	return strncmp(target, mount, len) == 0 && target[len] == '/' && target[len + 1] != '\0' &&
-	       strstr(target, "/.") == NULL && !is_data(target + len + 1);
+	       strstr(target, "/.") == NULL && strstr(target, "//") == NULL &&
+	       !is_data(target + len + 1);
 }
 
 /* The next one in this volume; dir is that of path. */
@@ -203,6 +184,79 @@ open_tablespaces(char path[512], const char *mount, const char *name)
 	}
 	return opendir(path);
 }
+
+/* --- Its tablespaces in the same volume, where it is kept: "data.kept-.../tablespaces/<oid>". */
+
+/*
+ * The link goes on saying where it belongs. What is at its place once it was moved is a clone's.
+ */
+static int
+keep_tablespace(
+    const char *mount, const char *name, const char *oid, const char *target, struct err *e)
+{
+	char dir[512], to[512];
+	struct stat st;
+	int fd;
+
+	if (snprintf(dir, sizeof(dir), "%s/%s/" KEPT_TABLESPACES, mount, name) >= 512)
+		return err_set(e, ERR_LIMIT, "a path in the volume is too long");
+	if (join(to, dir, oid, e) == -1)
+		return -1;
+	if (lstat(to, &st) == 0 || (lstat(target, &st) == -1 && errno == ENOENT))
+		return 0;
+	fd = mkdir(dir, 0700) == 0 || errno == EEXIST
+	         ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+	         : -1;
+	if (fd == -1 || rename(target, to) == -1 || fsync(fd) == -1) {
+		(void)err_set(e, ERR_RETRY, "rename %s to %s: %s", target, to, strerror(errno));
+		fd_close(&fd);
+		return -1;
+	}
+	fd_close(&fd);
+	return 0;
+}
+
+static int
+keep_tablespaces(const char *mount, const char *name, struct err *e)
+{
+	char path[512], link[TBLSPC_LINK], target[512];
+	DIR *dir = open_tablespaces(path, mount, name);
+	int r = 0;
+
+	while (r == 0 && dir != NULL && next_tablespace(dir, path, mount, link, target))
+		r = keep_tablespace(mount, name, strrchr(link, '/') + 1, target, e);
+	if (dir != NULL)
+		(void)closedir(dir);
+	return r;
+}
+
+int
+aside_finish(const char *mount, const char *wal, struct err *e)
+{
+	char data[512];
+	struct dirent *d;
+	DIR *dir;
+	int r = 0;
+
+	if (join(data, mount, "data", e) == -1)
+		return -1;
+	if (!fresh_is_empty(data) || (dir = opendir(mount)) == NULL)
+		return 0;
+	while (r == 0 && (d = readdir(dir)) != NULL) {
+		bool kept = strncmp(d->d_name, KEPT, strlen(KEPT)) == 0;
+
+		if (!kept && strcmp(d->d_name, ASIDE_UNFIT) != 0)
+			continue;
+		if (wal != NULL && !wal_is_empty(wal) && is_its_wal(mount, wal, d->d_name))
+			r = move_wal(wal, d->d_name, e);
+		if (kept && r == 0)
+			r = keep_tablespaces(mount, d->d_name, e);
+	}
+	(void)closedir(dir);
+	return r;
+}
+
+/* --- Removal. */
 
 bool
 aside_has_tablespaces(const char *mount)

@@ -95,7 +95,9 @@ state_now(const struct init *i)
 	    .accepts = i->accepts,
 	    .stopping = i->stop.phase != STOP_OFF,
 	    .detached = i->detached,
-	    .stopped = i->rested};
+	    .stopped = i->rested,
+	    .clone_stalls = i->keeper.clone.stalls,
+	    .clone_kills = i->keeper.clone.kills};
 
 	str_copy_text(s.text, sizeof(s.text), str_of(i->locked ? i->keeper.ended : i->lock_text));
 	memcpy(s.owned_variable, i->owned_variable, sizeof(s.owned_variable));
@@ -177,6 +179,7 @@ on_tick(struct ev_loop *loop, ev_timer *w, int revents)
 		take_lock(i);
 	halt_look(i);
 	renewer_look(i);
+	keeper_look(i);
 	look_at_postgres(i);
 	init_tick_needed(i);
 }

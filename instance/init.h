@@ -23,6 +23,7 @@ struct helper {
 	int edge; /* the end to its peer that it is to get; -1 = it has it */
 	uint32_t pings;
 	unsigned unanswered;
+	struct ipc_accuser accuser; /* this life */
 	struct backoff backoff;
 	ev_timer again;
 	struct msg_pod_state said;
@@ -38,6 +39,7 @@ struct keeper {
 	struct silence silence;
 	char ended[IPC_TEXT_MAX + 1]; /* how, last time */
 	uint32_t exits;
+	struct clone clone;
 	ino_t config; /* the configuration file it was started with or told to read */
 };
 
@@ -104,6 +106,7 @@ void keeper_prepare(struct init *i); /* the lock is ours, Patroni does not run *
 void keeper_try_start(struct init *i);
 void keeper_ended(struct init *i, int status);
 void keeper_configured(struct init *i, const struct msg_config_written *m);
+void keeper_look(struct init *i); /* on every tick */
 void keeper_seen(struct init *i, const struct msg_patroni_seen *m);
 
 /* watchdog.c */

@@ -178,7 +178,10 @@ bool aside_is_left(const char *mount);    /* ASIDE_UNFIT is there */
 int aside_name(const char *mount, const char *wal, uint64_t system_identifier,
     char out[ASIDE_NAME_SIZE], struct err *e);
 int aside_move(const char *mount, const char *from, const char *to, struct err *e);
-/* The WAL of what was put aside, in its own volume or NULL, follows; nothing to do is fine. */
+/*
+ * The WAL of what was put aside, in its own volume or NULL, follows, and what is kept gets its
+ * tablespaces in this volume as "tablespaces/<oid>"; nothing to do is fine.
+ */
 int aside_finish(const char *mount, const char *wal, struct err *e);
 /*
  * ASIDE_UNFIT, its WAL and its tablespaces in this volume. Takes its time; may be ended and done
@@ -232,6 +235,34 @@ void follow_note(struct follow_track *t, enum choice_follow finding, struct msec
 /* It has lasted: nothing will come of waiting. */
 bool follow_is_certain(const struct follow_track *t, struct msec now);
 
+/* --- clone.c: does what fills an empty PGDATA get on? Pure. */
+#define CLONE_LOOK_MS 10000
+#define CLONE_KILLS_MAX 3
+/* What runs below Patroni: pg_basebackup, or what other method a user has. */
+struct clone_seen {
+	bool runs;
+	bool streams;  /* pg_basebackup's second process is there: the first one gets files */
+	bool sleeps;   /* the first waits for somebody, not for the disk */
+	uint64_t work; /* another number once any but the second has run at all */
+	uint64_t wal;  /* once the second has written any WAL */
+	pid_t pids[2]; /* pg_basebackup's processes, the first one first; 0 = none */
+};
+struct clone {
+	struct clone_seen seen;
+	struct msec looked, worked, moved; /* worked: the first process; moved: any */
+	bool stalls;                       /* for so long that it is to be said */
+	uint8_t kills;
+};
+/* True: seen->pids are to be killed, so that Patroni begins anew; counted. */
+bool clone_look(struct clone *c, const struct clone_seen *seen, struct msec now);
+/* By Patroni's word: how often in a row it ended without a server that runs. */
+struct clone_tries {
+	bool cloning;
+	uint8_t failed;
+};
+void clone_note(struct clone_tries *t, const char *state, bool running);
+bool clone_fails(const struct clone_tries *t); /* so often that it is to be said */
+
 /* --- procs.c: processes by /proc. */
 struct proc {
 	pid_t pid, ppid;
@@ -242,6 +273,8 @@ int procs_parse_stat(struct str text, struct proc *out); /* one /proc/N/stat */
 unsigned procs_below(pid_t root, struct proc *out, unsigned max);
 /* The postmaster that PGDATA names, if it runs below root; else 0. */
 pid_t procs_postmaster(const char *pgdata, pid_t root);
+/* What Patroni has started to fill an empty PGDATA. */
+void procs_clone(pid_t patroni, struct clone_seen *out);
 /* Does postmaster.pid say that connections are accepted? A hint: a crash leaves the file behind. */
 bool procs_accepts(const char *pgdata);
 

@@ -219,6 +219,38 @@ keeper_ended(struct init *i, int status)
 	init_changed(i);
 }
 
+static void
+kill_clone(const struct clone *c)
+{
+	log_warn("clone", NULL,
+	    "it has got nothing for so long that nothing will come: killed, for the %u. time of "
+	    "%u, and Patroni begins anew",
+	    c->kills, CLONE_KILLS_MAX);
+	for (unsigned n = 0; n < 2; n++)
+		if (c->seen.pids[n] != 0)
+			(void)kill(c->seen.pids[n], SIGKILL);
+}
+
+/* As long as no server ever ran in PGDATA: there is nothing in it that could be lost. */
+void
+keeper_look(struct init *i)
+{
+	struct clone *c = &i->keeper.clone, before = *c;
+	struct clone_seen seen;
+
+	if (i->keeper.pid == 0 || !i->fresh || i->accepts || i->stop.phase != STOP_OFF) {
+		*c = (struct clone){0};
+	} else if (clock_boot().v >= c->looked.v + CLONE_LOOK_MS) {
+		procs_clone(i->keeper.pid, &seen);
+		if (clone_look(c, &seen, clock_boot()))
+			kill_clone(c);
+	}
+	if (c->stalls && !before.stalls)
+		log_warn("clone", NULL, "what fills the data directory does not get on");
+	if (c->stalls != before.stalls || c->kills != before.kills)
+		init_changed(i);
+}
+
 void
 keeper_configured(struct init *i, const struct msg_config_written *m)
 {

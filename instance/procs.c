@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define CLONE_PROCS_MAX 256
 #define PROCS_MAX 8192 /* more than a container's usual pids limit */
 
 /* Reads up to size - 1 bytes; 0 bytes when there is no such file. */
@@ -107,6 +108,104 @@ procs_below(pid_t root, struct proc *out, unsigned max)
 		if (all[i].pid != root && below(&all[i], root, all, n))
 			out[found++] = all[i];
 	return found;
+}
+
+/* --- What fills an empty PGDATA. */
+
+#define BACKUP "pg_basebackup"
+
+static struct str
+read_proc(pid_t pid, const char *file, char text[4096])
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	return slurp(path, text, 4096);
+}
+
+/*
+ * Times, bytes, switches: some of them change whenever the process has run. Of "status" the end
+ * only, since it counts the whole user's signals as well.
+ */
+static uint64_t
+work_of(pid_t pid)
+{
+	char text[4096];
+	const char *switches;
+	uint64_t h = HASH_INIT;
+
+	h = hash_str(h, read_proc(pid, "stat", text));
+	h = hash_str(h, read_proc(pid, "io", text));
+	(void)read_proc(pid, "status", text);
+	switches = strstr(text, "voluntary_ctxt_switches");
+	return switches != NULL ? hash_str(h, str_of(switches)) : h;
+}
+
+/* What it has written; where the kernel does not say that, whether it has run. */
+static uint64_t
+wal_of(pid_t pid)
+{
+	char text[4096];
+	struct str s = read_proc(pid, "io", text);
+	const char *line = s.len > 0 ? strstr(s.p, "wchar: ") : NULL;
+
+	return line != NULL ? hash_str(HASH_INIT, (struct str){line, strcspn(line, "\n")})
+	                    : work_of(pid);
+}
+
+static bool
+sleeps(pid_t pid)
+{
+	char text[4096];
+	struct str s = read_proc(pid, "stat", text);
+	const char *close = s.len > 0 ? strrchr(s.p, ')') : NULL;
+
+	return close != NULL && (strncmp(close, ") S", 3) == 0 || strncmp(close, ") T", 3) == 0);
+}
+
+static bool
+is_backup(const struct proc *p)
+{
+	return strcmp(p->comm, BACKUP) == 0;
+}
+
+static bool
+is_second(const struct proc *p, const struct proc *all, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (is_backup(p) && is_backup(&all[i]) && all[i].pid == p->ppid)
+			return true;
+	return false;
+}
+
+void
+procs_clone(pid_t patroni, struct clone_seen *out)
+{
+	static struct proc found[CLONE_PROCS_MAX];
+	unsigned n = procs_below(patroni, found, CLONE_PROCS_MAX), backups = 0;
+
+	*out = (struct clone_seen){.runs = n > 0, .work = HASH_INIT, .wal = HASH_INIT};
+	for (unsigned i = 0; i < n; i++)
+		backups += is_backup(&found[i]);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t h;
+
+		if (backups > 0 && !is_backup(&found[i]))
+			continue; /* a script that waits for it, or what runs beside it */
+		if (is_second(&found[i], found, n)) {
+			h = wal_of(found[i].pid);
+			out->wal = hash_bytes(out->wal, &h, sizeof(h));
+			out->pids[1] = found[i].pid;
+			out->streams = true;
+			continue;
+		}
+		h = work_of(found[i].pid);
+		out->work = hash_bytes(out->work, &h, sizeof(h));
+		if (backups > 0) {
+			out->pids[0] = found[i].pid;
+			out->sleeps = sleeps(found[i].pid);
+		}
+	}
 }
 
 /* As below(), but reading only the ancestors. */

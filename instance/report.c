@@ -130,6 +130,32 @@ make_foreign(const struct report_input *in, struct report *out)
 	trouble(out, CHOICE_instance_state_FAILED, REASON_FOREIGN_DATA, text);
 }
 
+/* What fills an empty PGDATA else is an initdb. */
+static bool
+is_cloned_in_vain(const struct report_input *in)
+{
+	return in->clone_fails || (in->clone_stalls && in->view->known &&
+				      strcmp(in->view->state, "creating replica") == 0);
+}
+
+/* A base backup, or another method of the user's, that does not come to its end. */
+static void
+make_stalled(const struct report_input *in, struct report *out)
+{
+	char text[IPC_TEXT_MAX + 1];
+
+	if (!in->clone_stalls)
+		(void)snprintf(text, sizeof(text),
+		    "Its clone has failed again and again; kubectl logs %.63s says why.", in->pod);
+	else
+		(void)snprintf(text, sizeof(text),
+		    "Its clone gets nothing: look at the network and the primary (I/O, log). %s",
+		    in->clone_kills >= CLONE_KILLS_MAX
+			? "It was begun anew in vain; then delete the pod."
+			: "If that lasts, it is begun anew.");
+	trouble(out, CHOICE_instance_state_STARTING, REASON_CLONE_STALLED, text);
+}
+
 /* Not serving: what is in its way, the first thing first. */
 static void
 make_waiting(const struct report_input *in, struct report *out)
@@ -149,6 +175,8 @@ make_waiting(const struct report_input *in, struct report *out)
 		trouble(out, CHOICE_instance_state_FAILED, in->spec_reason, in->spec_text);
 	else if (in->held && !in->patroni_running)
 		trouble(out, CHOICE_instance_state_HELD, REASON_HELD, "");
+	else if (is_cloned_in_vain(in))
+		make_stalled(in, out);
 	else if (in->reinitialising)
 		trouble(out, CHOICE_instance_state_STARTING, REASON_REINITIALISING, "");
 	else if (in->foreign)

@@ -136,6 +136,7 @@ spawn_say_state(struct helper *h, const struct msg_pod_state *now)
 	    h->said.patroni_exits == now->patroni_exits && h->said.fences == now->fences &&
 	    h->said.accepts == now->accepts && h->said.stopping == now->stopping &&
 	    h->said.detached == now->detached && h->said.stopped == now->stopped &&
+	    h->said.clone_stalls == now->clone_stalls && h->said.clone_kills == now->clone_kills &&
 	    strcmp(h->said.text, now->text) == 0)
 		return;
 	m.pod_state = *now;
@@ -161,6 +162,19 @@ on_hello(struct helper *h, const struct msg_hello *m)
 		kill_helper(h, "built from another table of messages");
 }
 
+static void
+on_accused(struct helper *h, const char *text)
+{
+	kill_helper(other(h), text);
+	if (!ipc_accuses_too_often(&h->accuser, clock_boot()))
+		return;
+	/* nothing that it said and was not read yet counts */
+	ipc_chan_close(h->control);
+	h->control = NULL;
+	h->ready = false;
+	kill_helper(h, "it accuses its peer too often");
+}
+
 /* Messages of both helpers; the table says which of them may send what. */
 static void
 on_msg(void *arg, struct ipc_msg *m)
@@ -184,7 +198,7 @@ on_msg(void *arg, struct ipc_msg *m)
 		h->unanswered = 0;
 		break;
 	case IPC_BREACH:
-		kill_helper(other(h), m->breach.text);
+		on_accused(h, m->breach.text);
 		break;
 	case IPC_WANTED:
 		halt_wanted(i, m->wanted.stop);
@@ -259,6 +273,7 @@ start(struct helper *h)
 	fd_close(&h->edge);
 	h->ready = h->worked = h->said_state = false;
 	h->unanswered = 0;
+	h->accuser = (struct ipc_accuser){0};
 	h->control = ipc_chan_open(h->init->loop, fds[0], ROLE_INIT, h->role, &ops, h);
 }
 

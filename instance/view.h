@@ -134,6 +134,8 @@ struct report_input {
 	uint64_t cluster_identifier;
 	uint8_t cannot_follow; /* choice follow; UNKNOWN = nothing says so */
 	bool reinitialising;
+	bool clone_stalls, clone_fails; /* by init's word; by Patroni's */
+	uint8_t clone_kills;
 	uint8_t space; /* choice disk_class */
 	uint8_t disk_reason, spec_reason, bootstrap_reason;
 	const char *disk_text, *spec_text, *bootstrap_text;

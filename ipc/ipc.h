@@ -139,6 +139,18 @@ void ipc_chan_pause(struct ipc_chan *c, bool pause);
 int ipc_pair(int fds[2]); /* SOCK_SEQPACKET, CLOEXEC, non-blocking; -1 on EMFILE and ENFILE, dies on
                              any other failure */
 
+/*
+ * --- accuse.c: BREACH ends whomever it accuses, since a true one must. So that one who was taken
+ * over can not keep its peers dead by lies, it ends itself with the one that is too much: nobody
+ * can tell which of the two is honest, and both come back as they were made.
+ */
+struct ipc_accuser { /* of one life; all zero at its start */
+	struct msec at[ACCUSATIONS_MAX];
+	unsigned n;
+};
+/* Notes one more; true: more than ACCUSATIONS_MAX within ACCUSATIONS_WINDOW_MS. */
+bool ipc_accuses_too_often(struct ipc_accuser *a, struct msec now);
+
 /* --- The poison record: what a worker is at, in a memfd that the supervisor reads after
  * a death. */
 struct ipc_poison {

@@ -143,7 +143,7 @@ static void
 forget_replica_events(struct plan_cluster *c, bool ready)
 {
 	static const enum choice_reason reasons[] = {
-	    REASON_CANNOT_FOLLOW, REASON_FOREIGN_DATA, REASON_REINIT_FAILED};
+	    REASON_CANNOT_FOLLOW, REASON_FOREIGN_DATA, REASON_REINIT_FAILED, REASON_CLONE_STALLED};
 
 	if (ready)
 		forget_events(c, reasons, sizeof(reasons) / sizeof(reasons[0]));

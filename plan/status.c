@@ -119,6 +119,7 @@ status_failing(enum choice_reason r)
 	    [REASON_CANNOT_FOLLOW] = true,
 	    [REASON_FOREIGN_DATA] = true,
 	    [REASON_REINIT_FAILED] = true,
+	    [REASON_CLONE_STALLED] = true,
 	};
 
 	return failing[r];

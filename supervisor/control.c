@@ -104,6 +104,8 @@ on_breach_told(struct worker_proc *w, const struct ipc_msg *m)
 	supervisor_log_event(
 	    peer, LOG_ERROR, "breach", "told_by=%s msg=\"%s\"", ipc_role_name(w->role), text);
 	supervisor_event(peer, EVENT_BREACH);
+	if (ipc_accuses_too_often(&w->accuser, clock_mono()))
+		breach(w, "it accuses its peers too often");
 }
 
 /* What no row names does not go to the supervisor: the codec refuses it. */

@@ -192,6 +192,7 @@ supervisor_spawn(struct worker_proc *w)
 	w->lives++;
 	w->spawned = clock_mono();
 	w->hello = w->hung = false;
+	w->accuser = (struct ipc_accuser){0};
 	w->ping_seq = w->pong_seq = 0;
 	supervisor_control_open(w, control);
 	return 0;

@@ -176,6 +176,7 @@ struct worker_proc {
 	uint32_t sandbox;          /* what HELLO said of it */
 	struct ipc_chan *control;
 	bool hello, hung;            /* this life: it said HELLO; it was killed for a hang */
+	struct ipc_accuser accuser;  /* this life */
 	uint32_t ping_seq, pong_seq; /* the last one sent, the last one answered */
 	uint8_t told_degraded;       /* the last mask it was told */
 	bool quarantine_due;         /* it is to be told all quarantines (again) */

@@ -242,7 +242,8 @@ struct step {
 	struct msg_step_done data_done; /* EXPAND_PVC: what became of PGDATA's */
 	/* DBOPS_*: the BGDbOps, as the step's own GET found it and its writes left it. */
 	struct bgdbops dbops;
-	struct str finalizers, said;
+	struct str finalizers;
+	struct str ending;         /* the patch of the status that ends its run */
 	struct guard instance;     /* the BGInstance that is told */
 	bool claimed, told, fresh; /* fresh: a run begins */
 	unsigned configmap;
@@ -385,6 +386,7 @@ void dbops_write_status(
 void dbops_write_finalizer(struct step *s, bool add, void (*then)(struct step *s));
 void dbops_end_with_event(
     struct step *s, enum choice_event_type type, const char *why, struct str text);
+void dbops_end_run(struct step *s, const struct dbops_status *status, struct str text);
 void verb_dbops_say(struct step *s);    /* executor_dbops_say.c */
 void verb_dbops_report(struct step *s); /* PROGRESS, NEXT, RETRY, FINISH, CLEANED */
 void verb_dbops_cancel(struct step *s);
@@ -397,6 +399,7 @@ struct event_id {
 	char name[NAME_MAX_OBJECT + 1], micro[28];
 };
 struct event_id event_id(const struct step *s, const char *about);
+void event_note(const struct step *s, const struct kube_reply *r, enum kind k, const char *about);
 /* The step is done, whatever came of its Event. k and about: what that tells of. */
 void event_end(struct step *s, const struct kube_reply *r, enum kind k, const char *about);
 

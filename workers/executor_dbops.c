@@ -116,22 +116,36 @@ on_status(struct step *s, const struct kube_reply *r)
 	then(s);
 }
 
+static void
+patch_status(struct step *s, struct buf *patch, void (*then)(struct step *s))
+{
+	struct guard guard = patch_guard(&s->dbops.meta);
+
+	s->then = then;
+	step_patch_guarded(s, KIND_BGDBOPS, s->op.name, "status", &guard, patch, on_status);
+}
+
+/* False: the step has ended. */
+static bool
+render_status(struct step *s, const struct dbops_status *status, struct buf *patch)
+{
+	struct err e;
+
+	buf_init(patch, HTTP_BODY_MAX);
+	if (objects_render_dbops_status(&s->dbops, status, patch, &e) == 0)
+		return true;
+	buf_free(patch);
+	step_end_err(s, &e);
+	return false;
+}
+
 void
 dbops_write_status(struct step *s, const struct dbops_status *status, void (*then)(struct step *s))
 {
-	struct guard guard = patch_guard(&s->dbops.meta);
 	struct buf patch;
-	struct err e;
 
-	buf_init(&patch, HTTP_BODY_MAX);
-	if (objects_render_dbops_status(&s->dbops, status, &patch, &e) == 0) {
-		s->then = then;
-		step_patch_guarded(
-		    s, KIND_BGDBOPS, s->op.name, "status", &guard, &patch, on_status);
-		return;
-	}
-	buf_free(&patch);
-	step_end_err(s, &e);
+	if (render_status(s, status, &patch))
+		patch_status(s, &patch, then);
 }
 
 void
@@ -146,6 +160,24 @@ dbops_write_finalizer(struct step *s, bool add, void (*then)(struct step *s))
 	step_patch(s, KIND_BGDBOPS, s->op.name, NULL, &body, on_status);
 }
 
+/* False: there is nothing to wait for. */
+static bool
+post_event(struct step *s, const struct event_id *id, enum choice_event_type type, const char *why,
+    struct str text, step_next *next)
+{
+	struct buf body;
+	struct err e;
+
+	buf_init(&body, HTTP_BODY_MAX);
+	if (objects_render_dbops_event(
+		&s->dbops, type, why, text, id->name, id->micro, &body, &e) == 0) {
+		step_post(s, KIND_EVENT, id->name, false, &body, next);
+		return true;
+	}
+	buf_free(&body);
+	return false;
+}
+
 static void
 on_event_posted(struct step *s, const struct kube_reply *r)
 {
@@ -156,17 +188,77 @@ void
 dbops_end_with_event(struct step *s, enum choice_event_type type, const char *why, struct str text)
 {
 	struct event_id id = event_id(s, s->op.name);
-	struct buf body;
-	struct err e;
 
-	buf_init(&body, HTTP_BODY_MAX);
-	if (objects_render_dbops_event(&s->dbops, type, why, text, id.name, id.micro, &body, &e) ==
-	    0) {
-		step_post(s, KIND_EVENT, id.name, false, &body, on_event_posted);
+	if (!post_event(s, &id, type, why, text, on_event_posted))
+		step_end_done(s);
+}
+
+/* --- The end of a run: its Event, then the status that says the same. */
+
+static void
+write_ending(struct step *s)
+{
+	struct buf patch;
+
+	buf_init(&patch, HTTP_BODY_MAX);
+	buf_str(&patch, s->ending);
+	patch_status(s, &patch, step_end_done);
+}
+
+static void
+on_end_told(struct step *s, const struct kube_reply *r)
+{
+	if (r->outcome != KUBE_REPLIED) {
+		step_fail(s, r);
 		return;
 	}
-	buf_free(&body);
-	step_end_done(s);
+	if (!step_replied(r, 409)) /* a former life told it */
+		event_note(s, r, KIND_BGDBOPS, s->op.name);
+	write_ending(s);
+}
+
+/*
+ * While the status does not say that the run has ended, whoever comes after us ends it again: so an
+ * Event that comes first is never left out. And not told twice, since its name is made of what the
+ * status was before.
+ */
+static struct event_id
+end_id(const struct step *s, const char *why)
+{
+	const struct bgdbops *d = &s->dbops;
+	const struct str parts[] = {
+	    d->started_at, d->finished_at, d->next_run, str_of(why), d->instance, d->pod_uid};
+	struct event_id id = event_id(s, s->op.name);
+	uint64_t h = hash_bytes(HASH_INIT, &d->meta.uid, sizeof(d->meta.uid));
+
+	h = hash_bytes(h, &d->attempt, sizeof(d->attempt));
+	h = hash_bytes(h, &d->retries, sizeof(d->retries));
+	for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		h = hash_str(hash_str(h, parts[i]), STR("|"));
+	snprintf(id.name, sizeof(id.name), "%s.%016llx", s->op.name, (unsigned long long)h);
+	return id;
+}
+
+void
+dbops_end_run(struct step *s, const struct dbops_status *status, struct str text)
+{
+	const char *why = choice_text(VOCAB_dbops_phase, s->op.phase);
+	enum choice_event_type type = s->op.phase == CHOICE_dbops_phase_SUCCEEDED
+	                                  ? CHOICE_event_type_NORMAL
+	                                  : CHOICE_event_type_WARNING;
+	struct event_id id = end_id(s, why);
+	struct buf patch;
+
+	if (!render_status(s, status, &patch))
+		return;
+	s->ending = (struct str){arena_strndup(&s->arena, patch.p, patch.len), patch.len};
+	if (s->ending.p == NULL)
+		patch_status(s, &patch, step_end_done); /* without it, then */
+	else {
+		buf_free(&patch);
+		if (!post_event(s, &id, type, why, text, on_end_told))
+			write_ending(s);
+	}
 }
 
 /* --- TELL: the claim, then the pod. */

@@ -182,17 +182,6 @@ report_retry(struct step *s, const struct bginstance *i, struct dbops_status *st
 	dbops_write_status(s, st, step_end_done);
 }
 
-static void
-end_finished(struct step *s)
-{
-	const char *why = choice_text(VOCAB_dbops_phase, s->op.phase);
-	enum choice_event_type type = s->op.phase == CHOICE_dbops_phase_SUCCEEDED
-	                                  ? CHOICE_event_type_NORMAL
-	                                  : CHOICE_event_type_WARNING;
-
-	dbops_end_with_event(s, type, why, s->said);
-}
-
 static struct str
 results_of(struct step *s, const struct bginstance *i)
 {
@@ -259,8 +248,7 @@ report_end(struct step *s, const struct bginstance *i, struct dbops_status *st)
 		st->cleanup = CHOICE_dbops_cleanup_DUE;
 	if (again)
 		put_schedule(s, st, next);
-	s->said = st->message;
-	dbops_write_status(s, st, end_finished);
+	dbops_end_run(s, st, st->message);
 }
 
 static void

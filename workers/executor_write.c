@@ -391,13 +391,19 @@ event_id(const struct step *s, const char *about)
 }
 
 void
-event_end(struct step *s, const struct kube_reply *r, enum kind k, const char *about)
+event_note(const struct step *s, const struct kube_reply *r, enum kind k, const char *about)
 {
 	struct err e;
 
 	if (!step_ok(r) && kube_reply_error(r, &e) == -1)
 		log_warn("event-lost", NULL, "Event about %s %s/%s: %s", kind_info[k].name,
 		    s->req.namespace, about, e.text);
+}
+
+void
+event_end(struct step *s, const struct kube_reply *r, enum kind k, const char *about)
+{
+	event_note(s, r, k, about);
 	step_end_done(s);
 }
 

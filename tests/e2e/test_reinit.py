@@ -1,4 +1,5 @@
 """A replica that can not follow is cloned anew while another instance leads; data that is not this cluster's is kept aside."""
+import signal
 import time
 
 import pytest
@@ -92,26 +93,61 @@ def test_foreign_data_is_kept_aside(ns):
     apply(cluster(), ns)
     wait_ready("demo", ns)
     leader, replica = other(ns)
-    sql("demo", ns, "CREATE TABLE mine AS SELECT 42 AS n")
+    for pod in (leader, replica):
+        in_pod(ns, pod, "mkdir /pgdata/space")
+    superuser_sql("demo", ns, "CREATE TABLESPACE space LOCATION '/pgdata/space'", leader)
+    superuser_sql("demo", ns, "CREATE TABLE mine TABLESPACE space AS SELECT 42 AS n", leader)
     fence(ns, replica)
     in_pod(ns, replica, "mv /pgdata/data /pgdata/was && $(ls -d /usr/lib/postgresql/*/bin | tail -1)/initdb -D /pgdata/data >/dev/null && touch /pgdata/data/somebodys"
-                        " && rm -r /pgdata/was")
+                        " && ln -s /pgdata/space /pgdata/data/pg_tblspc/4711 && touch /pgdata/space/somebodys && rm -r /pgdata/was")
     patch("bgc", "demo", ns, {"spec": {"fencedInstances": []}})
     wait("the replica to stream again", lambda: instance(replica, ns).get("state") == "Streaming", 180)
     wait_ready("demo", ns)
     kept = in_pod(ns, replica, "ls -d /pgdata/data.kept-*").split()
-    assert len(kept) == 1 and in_pod(ns, replica, f"ls {kept[0]}/somebodys {kept[0]}/PG_VERSION")
+    assert len(kept) == 1 and in_pod(ns, replica, f"ls {kept[0]}/somebodys {kept[0]}/PG_VERSION {kept[0]}/tablespaces/4711/somebodys")
     assert superuser_sql("demo", ns, "SELECT n FROM mine", replica) == "42"
     told = wait("an Event", lambda: events(ns, "ForeignData"), 30)
     assert len(told) == 1 and "data.kept-" in told[0]["message"]
     said = wait("it says what is kept, and how to be rid of it",
                 lambda: (lambda s: s.get("reason") == "ForeignData" and s["message"])(instance(replica, ns)), 60)
     assert kept[0] in said and "rm -r" in said
-    in_pod(ns, replica, f"rm -r {kept[0]}")
+    in_pod(ns, replica, f"rm -r {kept[0]} && ! test -e /pgdata/space/somebodys")
+
+
+def clones(ns, pod):
+    return {pid for pid, c in pod_pids(ns, pod).items() if "pg_basebackup" in c}
 
 
 def cloning(ns, pod):
-    return any("pg_basebackup" in c for c in pod_pids(ns, pod).values())
+    return bool(clones(ns, pod))
+
+
+def sends_backup(ns, pod):
+    """The leader's process that sends the files; another one sends the WAL."""
+    return next((pid for pid, c in pod_pids(ns, pod).items() if "walsender" in c and "backup" in c), None)
+
+
+def test_a_clone_that_gets_nothing_is_said(ns):
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    superuser_sql("demo", ns, "CREATE TABLE big AS SELECT n, md5(n::text) AS t FROM generate_series(1, 3000000) n; CHECKPOINT")
+    patch("bgc", "demo", ns, {"spec": {"instances": 2}})
+    # with its second process the primary's checkpoint is over
+    sender = wait("the backup to be sent", lambda: len(clones(ns, "demo-1")) == 2 and sends_backup(ns, "demo-0"), 180, every=0.01)
+    kill(sender, signal.SIGSTOP)
+    try:
+        clone = clones(ns, "demo-1")
+        assert len(clone) == 2
+        said = wait("the instance to say so", lambda: (lambda s: s.get("reason") == "CloneStalled" and s)(instance("demo-1", ns)), 240)
+        assert "network" in said["message"]
+        wait("the cluster to say so", lambda: condition("demo", ns, "Ready").get("reason") == "CloneStalled", 30)
+        assert len(wait("an Event", lambda: events(ns, "CloneStalled"), 30)) == 1
+        assert clones(ns, "demo-1") == clone, "left alone"
+    finally:
+        kill(sender, signal.SIGCONT)
+    wait_ready("demo", ns)
+    assert "reason" not in instance("demo-1", ns), "it is over"
+    assert superuser_sql("demo", ns, "SELECT count(*) FROM big", "demo-1") == "3000000"
 
 
 def volume(ns, pod):

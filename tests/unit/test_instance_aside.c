@@ -90,6 +90,8 @@ test_tablespaces(void)
 	(void)snprintf(inside, sizeof(inside), "%s/space/../data", dir);
 	make_link(ASIDE_UNFIT "/pg_tblspc/4", inside);
 	make_link(ASIDE_UNFIT "/pg_tblspc/5", dir);
+	(void)snprintf(inside, sizeof(inside), "%s//data", dir);
+	make_link(ASIDE_UNFIT "/pg_tblspc/6", inside);
 	CHECK(aside_has_tablespaces(dir), "a tablespace in the volume is seen");
 	CHECK(aside_remove(dir, NULL, &e) == 0 && !aside_is_left(dir) && !there(dir, "space"),
 	    "a tablespace in the volume goes with it");
@@ -142,6 +144,57 @@ test_kept(void)
 	CHECK(strcmp(name, second) == 0, "it is found");
 	aside_find_kept("/nowhere", second);
 	CHECK(second[0] == '\0', "elsewhere nothing is");
+}
+
+static void
+make_tablespace(const char *link, const char *name)
+{
+	char place[512], row[64];
+
+	make_dir(name);
+	(void)snprintf(row, sizeof(row), "%s/row", name);
+	make_file(row);
+	(void)snprintf(place, sizeof(place), "%s/%s", dir, name);
+	make_link(link, place);
+}
+
+/* A clone wants their places empty; killed between any two renames, the next start goes on. */
+static void
+test_kept_tablespaces(void)
+{
+	char name[ASIDE_NAME_SIZE], moved[ASIDE_NAME_SIZE + 32];
+	char outside[] = "/tmp/test_aside_out.XXXXXX";
+
+	if (mkdtemp(outside) == NULL)
+		die("mkdtemp");
+	make_data();
+	make_tablespace("data/pg_tblspc/1", "space1");
+	make_tablespace("data/pg_tblspc/2", "space2");
+	make_link("data/pg_tblspc/3", outside);
+	CHECK(aside_finish(dir, NULL, &e) == 0 && there("space1/row"),
+	    "tablespaces stay with their PGDATA");
+	CHECK(aside_name(dir, NULL, 9, name, &e) == 0 && aside_move(dir, "data", name, &e) == 0 &&
+		  there("space1/row") && there("space2/row"),
+	    "killed after the first step: they are in their places");
+	(void)snprintf(moved, sizeof(moved), "%s/tablespaces", name);
+	make_dir(moved);
+	(void)snprintf(moved, sizeof(moved), "%s/tablespaces/2", name);
+	CHECK(aside_move(dir, "space2", moved, &e) == 0 && aside_finish(dir, NULL, &e) == 0 &&
+		  !there("space1") && !there("space2") && access(outside, F_OK) == 0,
+	    "killed between two of them: the rest follows, and none from elsewhere");
+	(void)snprintf(moved, sizeof(moved), "%s/tablespaces/1/row", name);
+	CHECK(there(moved) && there(name), "nothing of them is lost");
+	make_data();
+	make_tablespace("data/pg_tblspc/1", "space1");
+	CHECK(aside_finish(dir, NULL, &e) == 0 && there("space1/row"), "the clone's are its own");
+	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == 0 && aside_finish(dir, NULL, &e) == 0 &&
+		  there("space1/row"),
+	    "also when it was put aside");
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !there("space1") && there(moved),
+	    "and what is kept is not removed with it");
+	CHECK(aside_move(dir, name, ASIDE_UNFIT, &e) == 0 && aside_remove(dir, NULL, &e) == 0,
+	    "one directory holds all that is kept");
+	(void)rmdir(outside);
 }
 
 /* The WAL's volume is beside it here, as "wal". */
@@ -218,6 +271,7 @@ main(void)
 	test_tablespaces();
 	test_tablespace_in_use();
 	test_kept();
+	test_kept_tablespaces();
 	test_trouble();
 	test_wal();
 	for (unsigned i = 0; i < 2; i++)

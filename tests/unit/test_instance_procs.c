@@ -1,4 +1,5 @@
 /* /proc/N/stat with hostile names; who descends from whom; a stale postmaster.pid. */
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -103,10 +104,80 @@ test_real(void)
 	(void)rmdir(dir);
 }
 
+/* Does so much on each byte of a pipe, else sleeps, as pg_basebackup and its second process do. */
+_Noreturn static void
+work_on(int in, int out)
+{
+	char byte;
+
+	(void)prctl(PR_SET_NAME, "pg_basebackup", 0, 0, 0);
+	while (read(in, &byte, 1) == 1)
+		if (out != -1 && write(out, &byte, 1) != 1)
+			break;
+	_exit(0);
+}
+
+static void
+poke(int fd)
+{
+	if (write(fd, "x", 1) != 1)
+		die("write");
+	(void)usleep(50000);
+}
+
+static void
+test_clone(void)
+{
+	int first[2], second[2], null = open("/dev/null", O_WRONLY);
+	struct clone_seen a, b;
+	pid_t pid;
+
+	if (pipe(first) == -1 || pipe(second) == -1)
+		die("pipe");
+	procs_clone(getpid(), &a);
+	CHECK(!a.runs && a.pids[0] == 0, "nothing runs");
+	if ((pid = fork()) == 0) {
+		(void)prctl(PR_SET_NAME, "pg_basebackup", 0, 0, 0);
+		if (fork() == 0)
+			work_on(second[0], null);
+		work_on(first[0], -1);
+	}
+	(void)usleep(100000);
+	procs_clone(getpid(), &a);
+	(void)usleep(100000);
+	procs_clone(getpid(), &b);
+	CHECK(a.runs && a.streams && a.sleeps && a.pids[0] == pid && a.pids[1] > 0 &&
+		  a.pids[1] != pid,
+	    "both of pg_basebackup's processes");
+	CHECK(a.work == b.work && a.wal == b.wal, "none of them has done anything");
+	poke(second[1]);
+	procs_clone(getpid(), &a);
+	CHECK(a.work == b.work && a.wal != b.wal, "the second one wrote a byte");
+	poke(first[1]);
+	procs_clone(getpid(), &b);
+	CHECK(a.work != b.work && a.wal == b.wal, "the first one got one");
+	(void)kill(pid, SIGSTOP);
+	(void)usleep(50000);
+	procs_clone(getpid(), &a);
+	CHECK(a.sleeps, "stopped, it can be killed as well");
+	(void)kill(a.pids[1], SIGKILL);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	pid = child_named("wal-g");
+	procs_clone(getpid(), &a);
+	(void)usleep(50000);
+	procs_clone(getpid(), &b);
+	CHECK(a.runs && !a.streams && a.pids[0] == 0 && a.work == b.work,
+	    "another program is looked at, but not named for a kill");
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+}
+
 int
 main(void)
 {
 	test_parse();
 	test_real();
+	test_clone();
 	return tap_done();
 }

@@ -2,6 +2,7 @@
  * What an instance reports, and when: one write in a normal start, at once what matters, late what
  * passes.
  */
+#include "instance/instance.h"
 #include "instance/view.h"
 #include "tests/unit/tap.h"
 
@@ -425,6 +426,27 @@ test_cut_off(void)
 	report_make(&in, &r);
 	CHECK(r.reason == REASON_REINITIALISING && r.state == CHOICE_instance_state_STARTING,
 	    "that it is cloned anew is said");
+	in.pod = "demo-1";
+	in.clone_stalls = true;
+	CHECK(writes() && r.reason == REASON_CLONE_STALLED &&
+		  r.state == CHOICE_instance_state_STARTING && strstr(r.message, "anew") != NULL &&
+		  report_urgent(&stored, &r),
+	    "and that it gets nothing");
+	(void)snprintf(v.state, sizeof(v.state), "initializing new cluster");
+	report_make(&in, &r);
+	CHECK(r.reason != REASON_CLONE_STALLED, "an initdb is no clone");
+	(void)snprintf(v.state, sizeof(v.state), "creating replica");
+	in.clone_kills = CLONE_KILLS_MAX;
+	report_make(&in, &r);
+	CHECK(strstr(r.message, "in vain") != NULL, "also when it was begun anew");
+	in.clone_stalls = in.reinitialising = false;
+	in.clone_fails = true;
+	report_make(&in, &r);
+	CHECK(r.reason == REASON_CLONE_STALLED && strstr(r.message, "failed") != NULL,
+	    "or fails again and again");
+	runs(false);
+	report_make(&in, &r);
+	CHECK(r.reason == REASON_NONE, "not once a server runs");
 }
 
 static void

@@ -34,6 +34,15 @@ sandbox_effect_text(char text[128], unsigned effect)
 	snprintf(text, 128, "effect%u", effect);
 }
 
+static volatile sig_atomic_t accuses; /* a taken-over executor: its peer, as often as it can */
+
+static void
+on_accuse(int sig)
+{
+	(void)sig;
+	accuses = 1;
+}
+
 /* A taken-over executor: garbage to the reconciler (SIGUSR1), to the supervisor (SIGUSR2). */
 static void
 on_usr(int sig)
@@ -70,6 +79,7 @@ start(struct worker *w)
 	if (w->ops->role == ROLE_EXECUTOR) {
 		signal(SIGUSR1, on_usr);
 		signal(SIGUSR2, on_usr);
+		signal(SIGURG, on_accuse);
 	}
 	for (int fd = 0; fd < 256; fd++)
 		if (fd > IPC_FD_EDGE + IPC_ROLE_COUNT + 4 && fcntl(fd, F_GETFD) != -1)
@@ -86,6 +96,8 @@ on_edge(struct worker *w, enum ipc_role peer)
 	(void)w;
 	log_info("edge", NULL, "up to %s", ipc_role_name(peer));
 	worker_worked(w);
+	if (accuses && peer == ROLE_RECONCILER)
+		worker_breach(w, peer, "a lie");
 }
 
 static void
@@ -375,6 +387,23 @@ test_breach(void)
 }
 
 static void
+test_accusations(void)
+{
+	wait_for(2, "proc=executor life=4", "up to");
+	mark = output_len;
+	kill(pid_of("executor"), SIGURG);
+	kill(pid_of("reconciler"), SIGKILL); /* its next life comes with a new edge */
+	CHECK(wait_for(1, "proc=executor life=4 by=supervisor level=error event=breach",
+		  "told_by=supervisor msg=\"it accuses its peers too often\""),
+	    "who accuses without end is not believed without end");
+	CHECK(wait_for(1, "proc=executor life=5 by=supervisor level=info event=ready", "") &&
+		  wait_for(2, "proc=executor life=5", "up to"),
+	    "but ended, and comes back as it was made");
+	CHECK(count("proc=reconciler", "event=breach told_by=executor") == ACCUSATIONS_MAX + 1,
+	    "each accusation has ended the accused, as one that is true must");
+}
+
+static void
 test_stop(void)
 {
 	mark = output_len;
@@ -481,6 +510,7 @@ main(int argc, char **argv)
 	test_kill();
 	test_quarantine();
 	test_breach();
+	test_accusations();
 	test_stop();
 	test_unfit();
 	test_orphans();

@@ -190,14 +190,14 @@ test_finish(void)
 	answer(200, instance(TASK, ",\"task\":{\"id\":\"" OP
 				   "\",\"attempt\":1,\"phase\":\"Succeeded\",\"sizeBefore\":20,"
 				   "\"sizeAfter\":10,\"output\":\"\"}"));
+	CHECK(has(asks(EVENT), "\"reason\":\"Succeeded\""), "it is said");
+	answer(201, "{}");
 	body = asks(STATUS);
 	CHECK(has(body, "\"phase\":\"Succeeded\"") && has(body, "\"percent\":100") &&
 		  has(body, "\"results\":{\"sizeBefore\":20,\"sizeAfter\":10}") &&
 		  has(body, "\"type\":\"Completed\",\"status\":\"True\",\"reason\":\"Succeeded\""),
 	    "results are the pod's");
 	answer(200, dbops(WITH_FINALIZER, VACUUM, "", 13));
-	CHECK(has(asks(EVENT), "\"reason\":\"Succeeded\""), "it is said");
-	answer(201, "{}");
 	ends(DONE, NONE, "once");
 	begin(CHOICE_verb_DBOPS_FINISH);
 	ask.phase = CHOICE_dbops_phase_FAILED;
@@ -211,6 +211,8 @@ test_finish(void)
 	answer(200, instance(TASK, ",\"task\":{\"id\":\"" OP
 				   "\",\"attempt\":1,\"phase\":\"Failed\",\"message\":\"no such "
 				   "table\",\"output\":\"ERROR:  x\\n\"}"));
+	asks(EVENT);
+	answer(403, status(403, "forbidden"));
 	body = asks(STATUS);
 	CHECK(has(body, "\"phase\":\"Scheduled\"") && has(body, "\"message\":\"no such table\"") &&
 		  has(body, "\"output\":\"ERROR:  x\\n\"") &&
@@ -226,6 +228,47 @@ test_finish(void)
 	asks(GET_OP);
 	answer(200, dbops(WITH_FINALIZER, VACUUM, "\"phase\":\"Cancelled\",\"attempt\":1", 12));
 	ends(CONFLICT, NONE, "what has ended does not end again");
+}
+
+/* The run of that attempt ends, as its status was before; what its Event was called. */
+static const char *
+event_of_end(const char *state)
+{
+	const char *body, *name;
+
+	begin(CHOICE_verb_DBOPS_FINISH);
+	ask.phase = CHOICE_dbops_phase_FAILED;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, VACUUM, state, 12));
+	asks(GET_I);
+	answer(200, instance(TASK, ""));
+	body = asks(EVENT);
+	name = strstr(body, "\"name\":\"nightly.");
+	return keep(fmt("%.*s", name != NULL ? 34 : 0, name != NULL ? name : ""));
+}
+
+static void
+test_end_is_told(void)
+{
+	const char *first = event_of_end(CLAIM ",\"startedAt\":\"2026-01-01T00:00:00Z\"");
+	const char *second;
+
+	answer_lost();
+	ends(RETRY, NONE, "without an answer nobody knows whether it was told: once more");
+	second = event_of_end(CLAIM ",\"startedAt\":\"2026-01-01T00:00:00Z\"");
+	CHECK(first[0] != '\0' && strcmp(first, second) == 0,
+	    "killed in between: another life tells it under the same name");
+	answer(409, status(409, "already exists"));
+	asks(STATUS);
+	answer(200, dbops(WITH_FINALIZER, VACUUM, "", 13));
+	ends(DONE, NONE, "which is there already, and so it is told once");
+	second = event_of_end(CLAIM ",\"startedAt\":\"2026-01-02T00:00:00Z\"");
+	CHECK(strcmp(first, second) != 0, "the end of the next run is another one");
+	answer(201, "{}");
+	asks(STATUS);
+	answer(200, dbops(WITH_FINALIZER, VACUUM, "", 13));
+	ends(DONE, NONE, "with its own Event");
 }
 
 static void
@@ -329,6 +372,7 @@ main(void)
 	test_tell();
 	test_told_once();
 	test_finish();
+	test_end_is_told();
 	test_say();
 	test_end_of_the_object();
 	test_servers();
