@@ -99,7 +99,8 @@ $(B)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	@echo 'FUZZ  $<'
 	$(Q)$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
-$(B)/fuzz/rooms.a: $(call fuzz_objs,$(call src,base) $(call src,model) ipc/codec.c $(call src,kube) $(call src,objects) $(call src,plan))
+$(B)/fuzz/rooms.a: $(call fuzz_objs,$(call src,base) $(call src,model) ipc/codec.c $(call src,kube) $(call src,objects) $(call src,plan) \
+	instance/task_text.c instance/bootstrap.c)
 	@rm -f $@ && ar rcsP $@ $^
 $(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz/fuzz_%.o $(B)/fuzz/rooms.a
 	@echo 'LINK  $@'

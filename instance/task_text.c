@@ -7,6 +7,9 @@
 
 #include "instance/task.h"
 
+#define FIGURE_WHOLE 12 /* digits of tps and latencies; with the decimals they fit msg.def's 16 */
+#define FIGURE_DECIMALS 3
+
 static int
 digit(char c)
 {
@@ -232,25 +235,36 @@ task_latency_text(const struct latencies *l, unsigned percent, char out[17])
 	}
 }
 
-/* "tps = 1234.567890 (without ...)": 1234.567 */
+static size_t
+digits_at(const char *p, const char *end)
+{
+	size_t n = 0;
+
+	while (p + n < end && isdigit((unsigned char)p[n]))
+		n++;
+	return n;
+}
+
+/* "tps = 1234.567890 (without ...)": 1234.567. No number, or one too large to be true: empty. */
 static bool
 number_after(struct str s, const char *mark, char out[17])
 {
-	const char *at = memmem(s.p, s.len, mark, strlen(mark));
-	size_t n = 0, decimals = 0;
+	const char *at = memmem(s.p, s.len, mark, strlen(mark)), *end = s.p + s.len;
+	size_t n, decimals;
 
 	out[0] = '\0';
 	if (at == NULL)
 		return false;
 	at += strlen(mark);
-	while (at + n < s.p + s.len && n < 16 && decimals < 4 &&
-	       (isdigit((unsigned char)at[n]) || (at[n] == '.' && decimals == 0))) {
-		decimals += decimals > 0 || at[n] == '.';
-		n++;
-	}
+	n = digits_at(at, end);
+	if (n == 0 || n > FIGURE_WHOLE)
+		return false;
+	decimals = at + n < end && at[n] == '.' ? digits_at(at + n + 1, end) : 0;
+	if (decimals > 0)
+		n += 1 + (decimals < FIGURE_DECIMALS ? decimals : FIGURE_DECIMALS);
 	memcpy(out, at, n);
 	out[n] = '\0';
-	return n > 0;
+	return true;
 }
 
 bool

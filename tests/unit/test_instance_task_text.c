@@ -127,6 +127,13 @@ test_pgbench(void)
 	CHECK(!task_pgbench_report(STR("tps = -nan (without)\n"), &m) && m.tps[0] == '\0' &&
 		  !task_pgbench_report(STR(""), &m),
 	    "a report of nothing");
+	CHECK(!task_pgbench_report(STR("tps = . (without)\nlatency average = .5 ms\n"), &m) &&
+		  m.tps[0] == '\0' && m.latency_avg[0] == '\0',
+	    "a point is no number");
+	CHECK(!task_pgbench_report(STR("tps = 12345678901234567.1 (without)\n"), &m) &&
+		  task_pgbench_report(STR("tps = 123456789012.98765 (without)\n"), &m) &&
+		  strcmp(m.tps, "123456789012.987") == 0,
+	    "nor is the beginning of one that is too long");
 }
 
 static bool

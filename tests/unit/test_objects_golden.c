@@ -6,10 +6,10 @@
 
 #include "tests/unit/tap.h"
 #include "tests/unit/freed.h"
+#include "tests/unit/golden.h"
 #include "tests/unit/objects_case.h"
 
 #define DIR_GOLDEN "tests/golden/objects/"
-#define TEXT_MAX (4u << 20)
 
 static const char *const cases[] = {"minimal", "demo", "full", "openshift", "wal"};
 static const char *const child_names[CHILD_COUNT] = {
@@ -17,90 +17,17 @@ static const char *const child_names[CHILD_COUNT] = {
 #include "model/children.def"
 #undef CHILD
 };
-static bool update;
-
-/* One line of JSON, indented: white space outside of strings is all that is added. */
-static void
-indent(struct buf *out, struct str s)
-{
-	unsigned depth = 0;
-	bool string = false;
-
-	for (size_t i = 0; i < s.len; i++) {
-		char ch = s.p[i];
-
-		if (string || (ch != '{' && ch != '[' && ch != '}' && ch != ']' && ch != ',')) {
-			buf_put(out, &ch, 1);
-			if (string && ch == '\\')
-				buf_put(out, &s.p[++i], 1);
-			else if (ch == '"')
-				string = !string;
-			if (!string && ch == ':')
-				buf_puts(out, " ");
-			continue;
-		}
-		if (i + 1 < s.len && (ch == '{' || ch == '[') &&
-		    (s.p[i + 1] == '}' || s.p[i + 1] == ']')) {
-			buf_put(out, &s.p[i++], 2);
-			continue;
-		}
-		if (ch == '}' || ch == ']')
-			depth--;
-		else if (ch != ',')
-			depth++;
-		if (ch == ',' || ch == '{' || ch == '[')
-			buf_put(out, &ch, 1);
-		buf_printf(out, "\n%*s", (int)(2 * depth), "");
-		if (ch == '}' || ch == ']')
-			buf_put(out, &ch, 1);
-	}
-	buf_puts(out, "\n");
-}
-
-static int
-read_file(const char *path, struct buf *out)
-{
-	char chunk[4096];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd == -1)
-		return -1;
-	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
-		buf_put(out, chunk, (size_t)n);
-	close(fd);
-	return n == 0 && !out->full ? 0 : -1;
-}
-
-static void
-write_file(const char *path, struct str s)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	if (fd == -1 || fd_write_all(fd, s.p, s.len) == -1)
-		die("can not write %s", path);
-	close(fd);
-}
 
 static void
 check_golden(const char *name, enum child child, struct str rendered)
 {
-	struct buf pretty, wanted;
-	char path[128], what[192];
+	char path[128];
 
-	buf_init(&pretty, TEXT_MAX);
-	buf_init(&wanted, TEXT_MAX);
-	indent(&pretty, rendered);
 	snprintf(path, sizeof(path), DIR_GOLDEN "%s.%s.ok", name, child_names[child]);
 	for (char *p = path + sizeof(DIR_GOLDEN) - 1; *p != '\0'; p++)
 		if (*p >= 'A' && *p <= 'Z')
 			*p = (char)(*p - 'A' + 'a');
-	if (update)
-		write_file(path, buf_view(&pretty));
-	snprintf(what, sizeof(what), "%s is as in %s", child_names[child], path);
-	CHECK(read_file(path, &wanted) == 0 && str_eq(buf_view(&wanted), buf_view(&pretty)), what);
-	buf_free(&pretty);
-	buf_free(&wanted);
+	golden_check(path, rendered);
 }
 
 /* --- What holds for all */
@@ -208,7 +135,7 @@ check_properties(const char *name, struct objects_case *c, enum child child, str
 	struct view v;
 	char what[128];
 
-	arena_init(&a, TEXT_MAX);
+	arena_init(&a, GOLDEN_MAX);
 	snprintf(what, sizeof(what),
 	    "%s: %s parses, is marked as ours and has the owner it may have", name,
 	    child_names[child]);
@@ -232,9 +159,9 @@ check_stable(const char *name, struct objects_case *c, enum child child, unsigne
 	struct buf again, patch;
 	char what[128];
 
-	arena_init(&a, TEXT_MAX);
-	buf_init(&again, TEXT_MAX);
-	buf_init(&patch, TEXT_MAX);
+	arena_init(&a, GOLDEN_MAX);
+	buf_init(&again, GOLDEN_MAX);
+	buf_init(&patch, GOLDEN_MAX);
 	snprintf(
 	    what, sizeof(what), "%s: %s is the same bytes each time", name, child_names[child]);
 	CHECK(case_render(c, child, ordinal, STR(""), &again) == 0 &&
@@ -257,10 +184,11 @@ run_case(const char *name)
 	struct buf input, out;
 	char path[128];
 
-	buf_init(&input, TEXT_MAX);
+	buf_init(&input, GOLDEN_MAX);
 	buf_init(&out, HTTP_BODY_MAX);
 	snprintf(path, sizeof(path), DIR_GOLDEN "%s.json", name);
-	if (!CHECK(read_file(path, &input) == 0 && case_decode(&c, buf_view(&input)) == 0, path)) {
+	if (!CHECK(
+		golden_read(path, &input) == 0 && case_decode(&c, buf_view(&input)) == 0, path)) {
 		printf("# %s\n", c.err.text);
 		return;
 	}
@@ -285,10 +213,10 @@ test_no_password_is_left(void)
 	struct objects_case c;
 	struct buf input, out;
 
-	buf_init(&input, TEXT_MAX);
+	buf_init(&input, GOLDEN_MAX);
 	buf_init(&out, HTTP_BODY_MAX);
 	out.wipe = true;
-	CHECK(read_file(DIR_GOLDEN "minimal.json", &input) == 0 &&
+	CHECK(golden_read(DIR_GOLDEN "minimal.json", &input) == 0 &&
 		  case_decode(&c, buf_view(&input)) == 0,
 	    "a cluster");
 	c.cluster.owner = STR("///////////////////////////////////////////////////////////////");
@@ -303,7 +231,6 @@ test_no_password_is_left(void)
 int
 main(void)
 {
-	update = getenv("GOLDEN_UPDATE") != NULL;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		run_case(cases[i]);
 	test_no_password_is_left();
