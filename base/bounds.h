@@ -83,7 +83,15 @@
 #define TASK_OUTPUT_MAX 1024	 /* the last lines of stderr */
 #define TASK_SCRIPT_MAX (1u << 20) /* what a ConfigMap can hold */
 #define CRON_TEXT_MAX 100
-#define DBOPS_MAX 4096 /* BGDbOps that are not over, of all clusters: 0.5 KB each */
+/*
+ * BGDbOps that are not over, of all clusters: 0.5 KB each. Half of the room is the namespaces', in
+ * equal shares, the rest is for whoever comes first. What there was no room for is listed anew when
+ * there is, after so long, and the longer the more they are: a list of many has its price.
+ */
+#define DBOPS_MAX 4096
+#define RELIST_MS 30000
+#define RELIST_EACH_MS 5
+#define RELIST_MIN_MS 10000 /* the watcher's own limit: sooner is a breach */
 #define ZONE_NAME_MAX 40 /* of a time zone; the longest of IANA's has 32 */
 
 /* Tokens and CA bundle as the API server and kubelet hand them out. */

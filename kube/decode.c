@@ -456,6 +456,33 @@ decode_bgdbops(
 	return 0;
 }
 
+/* What it is of, and what it claims. */
+static bool
+is_of_claim(const struct row *r)
+{
+	return r->group == GROUP_STATUS || strcmp(r->field, "op") == 0 ||
+	       strcmp(r->field, "cluster") == 0;
+}
+
+int
+decode_bgdbops_claim(
+    const struct json *j, int object, struct arena *a, struct bgdbops *out, struct err *e)
+{
+	struct decoder d = {.j = j, .a = a, .e = e};
+	struct row rows[COUNT(bgdbops_rows)];
+	size_t n = 0;
+
+	for (size_t i = 0; i < COUNT(bgdbops_rows); i++)
+		if (is_of_claim(&bgdbops_rows[i]))
+			rows[n++] = bgdbops_rows[i];
+	if (decode_object(&d, rows, n, object, out, sizeof *out, NULL) < 0 ||
+	    check_spec(j, object, out, sizeof *out, e) < 0)
+		return -1;
+	out->ttl = INT_UNSET;
+	out->conditions_n = read_conditions(j, object, a, out->conditions);
+	return 0;
+}
+
 uint8_t
 decode_dbops_end(const struct json *j, int object)
 {

@@ -145,7 +145,12 @@ int decode_bginstance(
 /* finalizer in meta is FINALIZER's: of a BGDbOps see decode_has_finalizer. */
 int decode_bgdbops(
     const struct json *j, int object, struct arena *a, struct bgdbops *out, struct err *e);
-/* The phase of one that is over, also where its spec can not be read; else 0. */
+/*
+ * Of one whose spec can not be read: cluster, op and status; the rest is as if it were not given.
+ */
+int decode_bgdbops_claim(
+    const struct json *j, int object, struct arena *a, struct bgdbops *out, struct err *e);
+/* The phase of one that is over, also where nothing else can be read; else 0. */
 uint8_t decode_dbops_end(const struct json *j, int object);
 bool decode_has_finalizer(const struct json *j, int object, const char *finalizer);
 int decode_statefulset(

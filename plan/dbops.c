@@ -114,11 +114,31 @@ is_disruptive(const struct plan_dbops *d)
 	return dbops_info[d->op].disruptive || d->locks;
 }
 
+/*
+ * Nobody may end one that crashed us, nor one that is deleted and let go of: what its pod still
+ * does for it shows in that pod's report.
+ */
+static bool
+runs_disruptively(const struct plan_dbops *d)
+{
+	return is_disruptive(d) && d->phase == CHOICE_dbops_phase_RUNNING && !d->quarantined &&
+	       (d->deleted_s == 0 || d->finalizer);
+}
+
 bool
 dbops_disrupts(const struct plan_cluster *c)
 {
 	for (unsigned i = 0; i < c->dbops_n; i++)
-		if (is_disruptive(c->dbops[i]) && c->dbops[i]->phase == CHOICE_dbops_phase_RUNNING)
+		if (runs_disruptively(c->dbops[i]))
+			return true;
+	return false;
+}
+
+bool
+dbops_holds_up(struct plan_at *a)
+{
+	for (unsigned i = 0; i < a->c->dbops_n; i++)
+		if (runs_disruptively(a->c->dbops[i]) && !dbops_lets_mend(a, a->c->dbops[i]))
 			return true;
 	return false;
 }
@@ -265,12 +285,20 @@ moves_leader(const struct plan_dbops *d)
 	return d->op == CHOICE_dbops_op_FAILOVER || d->op == CHOICE_dbops_op_SWITCHOVER;
 }
 
+/* Of an instance that does not serve, for which a restart would wait. */
+static bool
+is_to_mend(const struct plan_cluster *c, const struct plan_dbops *d)
+{
+	return d->op == CHOICE_dbops_op_REINIT && d->wanted > 0 && d->wanted <= rule_instances(c) &&
+	       !roll_serves(c, d->wanted - 1u);
+}
+
 static enum verdict
 await_turn(struct plan_at *a, const struct plan_dbops *d)
 {
 	const struct plan_cluster *c = a->c;
-	/* A failover is what helps where the rest can not go on. */
-	bool older = true, helps = d->op == CHOICE_dbops_op_FAILOVER;
+	/* A failover is what helps where the rest can not go on, and so may a reinit be. */
+	bool older = true, helps = d->op == CHOICE_dbops_op_FAILOVER, mends = is_to_mend(c, d);
 
 	if (!is_disruptive(d))
 		return PASS;
@@ -281,13 +309,13 @@ await_turn(struct plan_at *a, const struct plan_dbops *d)
 			older = false;
 			continue;
 		}
-		if (is_disruptive(e) && e->phase == CHOICE_dbops_phase_RUNNING &&
-		    (!helps || moves_leader(e)))
+		if (runs_disruptively(e) && (!helps || moves_leader(e)) &&
+		    !(mends && dbops_lets_mend(a, e)))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which runs", e->name,
 				   choice_text(VOCAB_dbops_op, e->op)) == STEP
 			           ? STEP
 			           : STOP;
-		if (older && !helps && is_before(a, e))
+		if (older && !helps && !mends && is_before(a, e))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which was there before",
 				   e->name, choice_text(VOCAB_dbops_op, e->op)) == STEP
 			           ? STEP

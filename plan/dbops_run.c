@@ -50,11 +50,20 @@ is_lost(const struct plan_cluster *c, const struct plan_dbops *d, const struct p
 {
 	return !c->present || p == NULL || !p->child.present || !p->known || uid_none(&d->pod) ||
 	       d->attempt == 0 || !uid_eq(&p->report.pod_uid, &d->pod) ||
-	       !uid_eq(&p->child.uid, &d->instance) ||
+	       !uid_eq(&p->child.uid, &d->instance);
+}
+
+/* Whatever that pod has not said by now it will not say. */
+static bool
+is_silent(const struct plan_cluster *c, const struct plan_instance *p)
+{
+	return p->unreachable ||
 	       /* a lost node's pod: its role and state were taken from it */
-	       p->unreachable ||
 	       (p->report.role == CHOICE_instance_role_NONE &&
-		   p->report.state == CHOICE_instance_state_UNKNOWN);
+		   p->report.state == CHOICE_instance_state_UNKNOWN) ||
+	       (p->looked && (!p->pod_present || !uid_eq(&p->pod_uid, &p->report.pod_uid))) ||
+	       /* nothing ran any more when the StatefulSet was told to have no pods */
+	       (c->wanted.hibernated && rest_has_no_pods(c));
 }
 
 static enum standing
@@ -83,12 +92,14 @@ static enum standing
 standing_of(const struct plan_cluster *c, const struct plan_dbops *d)
 {
 	const struct plan_instance *p = instance_of(c, d);
+	enum standing s;
 
 	if (is_lost(c, d, p))
 		return LOST;
-	return is_task(d) || d->cleanup == CHOICE_dbops_cleanup_RUNNING
-	           ? standing_of_task(&p->report, d)
-	           : standing_of_operation(&p->report, d);
+	s = is_task(d) || d->cleanup == CHOICE_dbops_cleanup_RUNNING
+	        ? standing_of_task(&p->report, d)
+	        : standing_of_operation(&p->report, d);
+	return (s == UNTOLD || s == TOLD) && is_silent(c, p) ? LOST : s;
 }
 
 /* --- A run that failed. */
@@ -144,8 +155,9 @@ lose(struct plan_at *a, const struct plan_dbops *d)
 		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED,
 		    CHOICE_dbops_reason_INTERRUPTED, "interrupted: BGCluster %s is gone",
 		    a->c->name);
-	snprintf(text, sizeof(text), "interrupted: the pod of %s-%u that did it was lost%s",
-	    a->c->name, d->ordinal > 0 ? d->ordinal - 1u : 0,
+	snprintf(text, sizeof(text), "interrupted: the pod of %s-%u that did it %s%s", a->c->name,
+	    d->ordinal > 0 ? d->ordinal - 1u : 0,
+	    a->c->wanted.hibernated ? "was hibernated" : "was lost",
 	    dbops_info[d->op].repeatable
 		? ""
 		: "; how far it came is not known, so see, and do it anew");
@@ -290,10 +302,21 @@ dbops_await_others(
 	return PASS;
 }
 
+/* One that was restarted and does not serve again; instances_n = none. */
+static unsigned
+find_unserved(const struct plan_cluster *c, const struct plan_dbops *d)
+{
+	for (unsigned i = 0; d->op == CHOICE_dbops_op_RESTART && i < rule_instances(c); i++)
+		if ((d->restarted >> i & 1u) && !rest_is_wanted(c, i) && !roll_serves(c, i))
+			return i;
+	return c->instances_n;
+}
+
 static enum verdict
 next_server(struct plan_at *a, const struct plan_dbops *d)
 {
-	unsigned i = dbops_next_server(a->c, d);
+	unsigned n = a->c->instances_n, i = dbops_next_server(a->c, d);
+	unsigned unserved = find_unserved(a->c, d);
 	char why[IPC_TEXT_MAX];
 	enum verdict v;
 
@@ -302,11 +325,14 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 		    CHOICE_dbops_reason_INTERRUPTED,
 		    "interrupted: BGCluster %s is hibernated, deleted or can not be read",
 		    a->c->name);
-	if (i == a->c->instances_n)
+	if (i == n && unserved == n)
 		return dbops_finish(
 		    a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE, "%s", "");
 	if (is_timed_out(a, d, 0))
 		return fail(a, d, false, "");
+	if (unserved != n)
+		return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s,
+		    "waits for %s-%u to serve again", a->c->name, unserved);
 	v = dbops_await_others(a, d, i, CHOICE_dbops_phase_RUNNING);
 	if (v != PASS)
 		return v;
@@ -315,19 +341,34 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 	return dbops_tell(a, d, i, false, false);
 }
 
-/* It was restarted, by us or since its pod was replaced meanwhile. Does it serve again? */
+/* Of a lost node's pod the next pod tells, or it is back. */
 static enum verdict
-end_server(struct plan_at *a, const struct plan_dbops *d)
+lose_server(struct plan_at *a, const struct plan_dbops *d)
 {
+	const struct plan_cluster *c = a->c;
 	unsigned i = d->ordinal - 1u;
 
+	if ((a->w->listed & 1u << KIND_BGINSTANCE) == 0)
+		return STOP;
+	if (is_lost(c, d, instance_of(c, d)) || d->op != CHOICE_dbops_op_RESTART ||
+	    i >= rule_instances(c) || rest_is_wanted(c, i))
+		return dbops_step(a, d, CHOICE_verb_DBOPS_NEXT);
 	if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 		return fail(a, d, false, "");
-	if (i < rule_instances(a->c) && !roll_serves(a->c, i) && !rest_is_wanted(a->c, i) &&
-	    d->op == CHOICE_dbops_op_RESTART)
-		return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s,
-		    "waits for %s-%u to serve again", a->c->name, i);
-	return dbops_step(a, d, CHOICE_verb_DBOPS_NEXT);
+	return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s,
+	    "waits for %s-%u to serve again", c->name, i);
+}
+
+/* Claimed, but another server may have failed since. */
+static enum verdict
+tell_server(struct plan_at *a, const struct plan_dbops *d)
+{
+	enum verdict v;
+
+	if (is_timed_out(a, d, TIMEOUT_GRACE_S))
+		return fail(a, d, true, "");
+	v = dbops_await_others(a, d, d->ordinal - 1u, CHOICE_dbops_phase_RUNNING);
+	return v == PASS ? dbops_tell(a, d, d->ordinal - 1u, false, false) : v;
 }
 
 static enum verdict
@@ -339,27 +380,64 @@ run_servers(struct plan_at *a, const struct plan_dbops *d)
 		return next_server(a, d);
 	switch (standing_of(a->c, d)) {
 	case UNTOLD:
-		if (is_timed_out(a, d, TIMEOUT_GRACE_S))
-			return fail(a, d, true, "");
-		return dbops_tell(a, d, d->ordinal - 1u, false, false);
+		return tell_server(a, d);
 	case LOST:
-		if ((a->w->listed & 1u << KIND_BGINSTANCE) == 0)
-			return STOP;
-		return end_server(a, d);
+		return lose_server(a, d);
 	case TOLD:
 		return is_timed_out(a, d, TIMEOUT_GRACE_S) ? time_out(a, d) : PASS;
 	case ENDED_BADLY:
 		return fail(a, d, false, "");
 	case ENDED_WELL:
 	case ENDED_BY_US:
-		return end_server(a, d);
+		return dbops_step(a, d, CHOICE_verb_DBOPS_NEXT);
 	}
 	return PASS;
+}
+
+/*
+ * A restart of which no server is told to restart, as far as is known, and which goes on only when
+ * all serve: whoever does not may be mended meanwhile.
+ */
+bool
+dbops_lets_mend(struct plan_at *a, const struct plan_dbops *d)
+{
+	if (d->op != CHOICE_dbops_op_RESTART || d->phase != CHOICE_dbops_phase_RUNNING ||
+	    d->awaits > d->version || rule_waits(a, &d->try) ||
+	    (d->ordinal != 0 && standing_of(a->c, d) != UNTOLD))
+		return false;
+	for (unsigned i = 0; i < rule_instances(a->c); i++)
+		if (!rest_is_wanted(a->c, i) && !roll_serves(a->c, i))
+			return true;
+	return false;
+}
+
+/* Its spec was changed to one that can not be read: what runs is told to end, and waited for. */
+static enum verdict
+end_unreadable(struct plan_at *a, const struct plan_dbops *d)
+{
+	enum standing s = standing_of(a->c, d);
+
+	if (s == LOST && ((a->w->listed & 1u << KIND_BGCLUSTER) == 0 ||
+			     (a->w->listed & 1u << KIND_BGINSTANCE) == 0))
+		return STOP;
+	if (s == TOLD && !is_task(d))
+		return STOP; /* it can not be taken back */
+	if (s == TOLD && !instance_of(a->c, d)->report.task_cancel)
+		return dbops_step(a, d, CHOICE_verb_DBOPS_CANCEL);
+	if (s == TOLD && rule_waits_until(a, (struct msec){d->told_cancel.v + CANCEL_S * 1000}))
+		return STOP;
+	a->out->said.cleanup =
+	    dbops_info[d->op].leaves && (s == TOLD || s == LOST || s == ENDED_BADLY);
+	return dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_NONE,
+	    "its spec was changed and can not be read any more, so %s: %s",
+	    s == ENDED_WELL ? "this run was the last" : "this run was ended", d->invalid);
 }
 
 enum verdict
 dbops_run(struct plan_at *a, const struct plan_dbops *d)
 {
+	if (d->invalid != NULL)
+		return end_unreadable(a, d);
 	if (d->refused != NULL)
 		return dbops_finish(
 		    a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_REFUSED, "%s", d->refused);

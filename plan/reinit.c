@@ -101,7 +101,7 @@ rule_reinit(struct plan_at *a)
 	unsigned leader = find_leader(c);
 
 	if (!a->w->synced || leader == c->instances_n || roll_patroni_paused(c) ||
-	    rest_has_no_pods(c) || is_any_under_way(c) || dbops_disrupts(c))
+	    rest_has_no_pods(c) || is_any_under_way(c) || dbops_holds_up(a))
 		return PASS;
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		const struct plan_instance *p = &c->instance[i];

@@ -228,7 +228,7 @@ rule_roll(struct plan_at *a)
 	const struct plan_instance *p;
 
 	if (i == n || c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
-	    !may_begin(a, i) || !others_serve(c, i) || dbops_disrupts(c))
+	    !may_begin(a, i) || !others_serve(c, i) || dbops_holds_up(a))
 		return PASS;
 	p = &c->instance[i];
 	if (serves(c, i) && c->unready_since.v != 0)
@@ -298,7 +298,7 @@ rule_restart(struct plan_at *a)
 	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = primary;
 
 	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
-	    template_is_due(c) || !a->window.open || dbops_disrupts(c))
+	    template_is_due(c) || !a->window.open || dbops_holds_up(a))
 		return PASS;
 	if (primary == n)
 		i = pick(c, roll_awaits_restart);

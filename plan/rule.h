@@ -178,6 +178,9 @@ enum verdict rule_dbops(struct plan_at *a);
  * One of them stops servers, moves the leadership or locks tables: a rolling change waits for it.
  */
 bool dbops_disrupts(const struct plan_cluster *c);
+/* The same, but for who waits until an instance serves, which this may bring about. */
+bool dbops_holds_up(struct plan_at *a);
+bool dbops_lets_mend(struct plan_at *a, const struct plan_dbops *d);
 /* That instance does for one of them what spec.operation says. */
 bool dbops_holds(const struct plan_cluster *c, unsigned ordinal);
 enum verdict dbops_run(struct plan_at *a, const struct plan_dbops *d);

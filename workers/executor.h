@@ -242,6 +242,7 @@ struct step {
 	struct msg_step_done data_done; /* EXPAND_PVC: what became of PGDATA's */
 	/* DBOPS_*: the BGDbOps, as the step's own GET found it and its writes left it. */
 	struct bgdbops dbops;
+	int64_t dbops_created; /* its creationTimestamp */
 	struct str finalizers;
 	struct str ending;         /* the patch of the status that ends its run */
 	struct guard instance;     /* the BGInstance that is told */

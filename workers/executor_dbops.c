@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plan/plan.h"
+
+#define SKEW_S 60 /* the API server's clock, which says when it was made, may be ahead of ours */
+
 static bool
 is_task(const struct step *s)
 {
@@ -16,6 +20,17 @@ is_task(const struct step *s)
 }
 
 /* --- The object. */
+
+static int64_t
+created_at(const struct json *j)
+{
+	char text[41];
+	int64_t t = 0;
+
+	json_copy_text(
+	    j, json_path(j, json_root(j), "metadata.creationTimestamp"), text, sizeof(text));
+	return time_parse(str_of(text), &t) == 0 ? t : 0;
+}
 
 static bool
 read_dbops(struct step *s, const struct kube_reply *r)
@@ -35,18 +50,27 @@ read_dbops(struct step *s, const struct kube_reply *r)
 	s->has_spec = decode_bgdbops(&j, json_root(&j), &s->arena, &s->dbops, &why) == 0;
 	if (!s->has_spec) {
 		s->invalid = why;
-		s->dbops.phase = decode_dbops_end(&j, json_root(&j));
+		if (decode_bgdbops_claim(&j, json_root(&j), &s->arena, &s->dbops, NULL) == -1)
+			s->dbops.phase = decode_dbops_end(&j, json_root(&j));
 	}
 	raw = json_raw(&j, json_path(&j, json_root(&j), "metadata.finalizers"));
 	copy = arena_strndup(&s->arena, raw.p != NULL ? raw.p : "", raw.len);
 	s->finalizers = (struct str){copy, copy != NULL ? raw.len : 0};
 	m->finalizer = decode_has_finalizer(&j, json_root(&j), DBOPS_FINALIZER);
+	s->dbops_created = created_at(&j);
 	if (uid_none(&m->uid) || m->resource_version == 0 || !str_is(m->name, s->op.name) ||
 	    !str_is(m->namespace, s->req.namespace)) {
 		step_end(s, CHOICE_step_code_RETRY, REASON_NONE, "the reply is another object");
 		return false;
 	}
 	return true;
+}
+
+/* What an interrupted run left goes also when its spec can not be read any more. */
+static bool
+removes_leavings(const struct step *s)
+{
+	return s->req.verb == CHOICE_verb_DBOPS_TELL && s->op.cleanup;
 }
 
 static bool
@@ -63,7 +87,7 @@ is_as_planned(struct step *s)
 		    "the BGDbOps is of generation %llu now", (unsigned long long)m->generation);
 	else if (s->has_spec && !str_is(s->dbops.cluster, s->req.name))
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "it is for another BGCluster");
-	else if (!s->has_spec && (s->row->needs & NEED_SPEC))
+	else if (!s->has_spec && (s->row->needs & NEED_SPEC) && !removes_leavings(s))
 		step_end(s, CHOICE_step_code_INVALID, REASON_NONE, "%s", s->invalid.text);
 	else
 		return true;
@@ -295,6 +319,37 @@ is_repeated(const struct bgdbops *d)
 	return d->retries > 0 && d->finished_at.len == 0;
 }
 
+/* A time of the schedule has come since the last run began, or since it was made. */
+static bool
+is_scheduled_now(const struct step *s)
+{
+	const struct bgdbops *d = &s->dbops;
+	struct str name = d->zone.len > 0 ? d->zone : STR("UTC");
+	int64_t last;
+	struct cron cron;
+	struct zone zone;
+
+	if (d->suspend || cron_parse(d->cron, &cron) == -1 || zone_find(name, &zone) == -1)
+		return false;
+	if (time_parse(d->started_at, &last) == -1)
+		last = s->dbops_created - SKEW_S;
+	return cron_next(&cron, &zone, last) <= clock_wall_s();
+}
+
+/* What the user says of when holds whoever orders it. */
+static bool
+is_due(const struct step *s)
+{
+	const struct bgdbops *d = &s->dbops;
+	int64_t at;
+
+	if (s->op.cleanup || is_repeated(d))
+		return true;
+	if (d->run_at.len > 0 && (time_parse(d->run_at, &at) == -1 || at > clock_wall_s()))
+		return false;
+	return d->cron.len == 0 || is_scheduled_now(s);
+}
+
 static bool
 may_claim(const struct step *s)
 {
@@ -505,8 +560,11 @@ verb_dbops_tell(struct step *s)
 {
 	model_child_name(s->name, CHILD_INSTANCE, s->req.name, s->req.ordinal);
 	s->claimed = is_claimed(s);
-	if (s->claimed || goes_on(s) || may_claim(s))
+	if (s->claimed || goes_on(s) || (may_claim(s) && is_due(s)))
 		step_get(s, KIND_BGCLUSTER, s->req.name, on_cluster);
+	else if (may_claim(s))
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+		    "policy, dbops tell: its spec says not now");
 	else
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
 		    "policy, dbops tell: its status does not allow attempt %u", s->op.attempt);

@@ -39,11 +39,35 @@ arm(struct reconciler *r, struct msec next, struct msec now)
 	ev_timer_start(r->w->loop, &r->timer);
 }
 
+/* What was left out is listed anew where there is room again. Returns when to look again. */
+static struct msec
+relist_dbops(struct reconciler *r, struct msec now)
+{
+	static struct ipc_msg m = {.type = IPC_RELIST_DBOPS, .fds = {-1, -1}};
+	struct msec next = {PLAN_NEVER};
+
+	for (unsigned i = 0; i < r->table.namespaces_n; i++) {
+		struct msec when;
+
+		if (dbops_relist_is_due(&r->table, i, now, &when)) {
+			snprintf(m.relist_dbops.namespace, sizeof(m.relist_dbops.namespace), "%s",
+			    r->table.namespaces[i].name);
+			if (worker_send(r->w, ROLE_WATCHER, &m))
+				dbops_relisted(&r->table, i, now);
+			else
+				when.v = now.v + SPARE_MS;
+		}
+		if (when.v < next.v)
+			next = when;
+	}
+	return next;
+}
+
 static void
 on_prepare(struct ev_loop *loop, ev_prepare *p, int revents)
 {
 	struct reconciler *r = p->data;
-	struct msec now = clock_mono();
+	struct msec now = clock_mono(), next = {PLAN_NEVER}, relist;
 
 	(void)loop;
 	(void)revents;
@@ -52,9 +76,11 @@ on_prepare(struct ev_loop *loop, ev_prepare *p, int revents)
 			worker_exit(r->w, EXIT_ASKED);
 		return;
 	}
+	relist = relist_dbops(r, now);
 	r->steps.unix_s = clock_wall_s();
 	if (r->executor)
-		arm(r, steps_pump(&r->steps, now), now);
+		next = steps_pump(&r->steps, now);
+	arm(r, relist.v < next.v ? relist : next, now);
 }
 
 static void
@@ -96,6 +122,22 @@ on_refused(void *arg, const struct msg_rec_cluster *c)
 		steps_refuse(&r->steps, c, clock_mono());
 }
 
+static void
+on_left_out(void *arg, unsigned namespace, const struct msg_rec_dbops *d)
+{
+	struct reconciler *r = arg;
+
+	/* The first of each list stands for all. */
+	if (r->table.namespaces[namespace].left_out == 1)
+		log_warn("too-many", d->namespace,
+		    "%u BGDbOps are not over, %u of them of this namespace: others of it wait "
+		    "until "
+		    "some have ended; delete what is not needed",
+		    dbops_kept(&r->table), r->table.namespaces[namespace].dbops_n);
+	if (r->executor && !r->w->stopping)
+		steps_leave_out(&r->steps, d, clock_mono());
+}
+
 /* --- What worker.c calls. */
 
 static void
@@ -105,7 +147,8 @@ start(struct worker *w)
 
 	r->w = w;
 	table_init(&r->table, w->namespaces, w->namespaces_n);
-	r->feed = (struct feed){.table = &r->table, .refused = on_refused, .arg = r};
+	r->feed = (struct feed){
+	    .table = &r->table, .refused = on_refused, .left_out = on_left_out, .arg = r};
 	r->steps = (struct steps){.table = &r->table, .send = send_step, .arg = w};
 	ev_timer_init(&r->timer, on_timer, 0.0, 0.0);
 	ev_timer_init(&r->impatience, on_impatience, IMPATIENT_S, 0.0);

@@ -32,6 +32,9 @@ struct table_namespace {
 	uint32_t ended;  /* bit per kind: the list is complete, and its watch goes on */
 	uint32_t open;   /* bit per kind: between SNAP_BEGIN and SNAP_END */
 	uint32_t number[KIND_COUNT];
+	unsigned dbops_n;       /* BGDbOps that are kept */
+	unsigned left_out;      /* that were not, since they were listed last */
+	struct msec relist_at;  /* not before are they listed anew */
 };
 struct table {
 	struct entry **slots; /* open addressing by namespace and name */
@@ -42,7 +45,7 @@ struct table {
 	struct table_namespace namespaces[NAMESPACES_MAX];
 	unsigned namespaces_n;
 	unsigned limit;   /* CLUSTERS_MAX; a test's may be less */
-	unsigned dbops_n; /* of all clusters */
+	unsigned dbops_limit; /* DBOPS_MAX; likewise */
 };
 
 /* --- reconciler_table.c */
@@ -80,9 +83,14 @@ bool table_synced(const struct table_namespace *ns);
 uint32_t table_watched_kinds(void);
 
 /* --- reconciler_dbops.c */
-/* NULL, or why the sender is hostile. */
+/* NULL, or why the sender is hostile. left_out: there was no room for it. */
 const char *dbops_take(struct table *t, unsigned namespace, const struct msg_rec_dbops *r,
-    bool listing, bool quarantined);
+    bool listing, bool quarantined, bool *left_out);
+unsigned dbops_kept(const struct table *t); /* of all namespaces */
+/* Of that one some were left out, and there is room; when = PLAN_NEVER unless that must wait. */
+bool dbops_relist_is_due(
+    const struct table *t, unsigned namespace, struct msec now, struct msec *when);
+void dbops_relisted(struct table *t, unsigned namespace, struct msec now);
 void dbops_gone(struct table *t, struct entry *e, const struct uid *uid);
 void dbops_quarantine(struct table *t, const struct uid *uid, uint64_t generation);
 void dbops_forget_names(struct entry *e);           /* SNAP_BEGIN of their kind */
@@ -100,6 +108,7 @@ struct feed {
 	unsigned quarantine_n; /* counts on: the oldest is overwritten */
 	/* A BGCluster that the table has no room for. */
 	void (*refused)(void *arg, const struct msg_rec_cluster *r);
+	void (*left_out)(void *arg, unsigned namespace, const struct msg_rec_dbops *r);
 	void *arg;
 };
 /* A message from the watcher: NULL, or why it is hostile. */
@@ -119,6 +128,7 @@ struct steps {
 	unsigned flights_n;
 	uint32_t last_id;
 	struct msec spare_at;
+	struct msec left_out_at; /* not before is the next BGDbOps told that it was left out */
 	int64_t unix_s; /* the wall clock at this turn of the loop */
 	/* impatient: what was not listed by now is taken as not there; making is safe */
 	bool degraded, impatient;
@@ -133,5 +143,7 @@ const char *steps_done(struct steps *s, const struct msg_step_done *d, struct ms
 void steps_lost(struct steps *s); /* the executor died */
 /* Condition TooManyClusters, if there is credit. */
 void steps_refuse(struct steps *s, const struct msg_rec_cluster *r, struct msec now);
+/* It waits until others have ended: in its status, if there is credit to spare. */
+void steps_leave_out(struct steps *s, const struct msg_rec_dbops *r, struct msec now);
 
 #endif

@@ -7,18 +7,18 @@
 #include "workers/reconciler.h"
 
 static void
-free_dbops(struct table *t, struct plan_dbops *d)
+free_dbops(struct table *t, const struct entry *e, struct plan_dbops *d)
 {
 	xfree(d->invalid);
 	xfree(d->refused);
 	xfree(d);
-	t->dbops_n--;
+	t->namespaces[e->namespace].dbops_n--;
 }
 
 static void
 take_out(struct table *t, struct entry *e, unsigned i)
 {
-	free_dbops(t, e->plan.dbops[i]);
+	free_dbops(t, e, e->plan.dbops[i]);
 	e->plan.dbops_n--;
 	memmove(&e->plan.dbops[i], &e->plan.dbops[i + 1],
 	    (e->plan.dbops_n - i) * sizeof(struct plan_dbops *));
@@ -57,8 +57,105 @@ put_in(struct table *t, struct entry *e, const struct plan_dbops *now)
 	}
 	e->plan.dbops[i] = d;
 	e->plan.dbops_n++;
-	t->dbops_n++;
+	t->namespaces[e->namespace].dbops_n++;
 	return d;
+}
+
+/* --- Room. */
+
+unsigned
+dbops_kept(const struct table *t)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->namespaces_n; i++)
+		n += t->namespaces[i].dbops_n;
+	return n;
+}
+
+/* Nobody can take up the shares of others. */
+static bool
+has_room(const struct table *t, unsigned namespace)
+{
+	unsigned share = t->dbops_limit / 2 / t->namespaces_n, beyond = 0;
+
+	for (unsigned i = 0; i < t->namespaces_n; i++)
+		if (t->namespaces[i].dbops_n > share)
+			beyond += t->namespaces[i].dbops_n - share;
+	return t->namespaces[namespace].dbops_n < share ||
+	       beyond < t->dbops_limit - share * t->namespaces_n;
+}
+
+/* Its claim may stand in its status: it must end, be cleaned up after and let go of. */
+static bool
+has_begun(const struct plan_dbops *d)
+{
+	return d->finalizer || d->phase == CHOICE_dbops_phase_RUNNING || d->awaits > d->version;
+}
+
+/* The youngest of that namespace that has not begun gives way. False: there is none. */
+static bool
+make_room(struct table *t, unsigned namespace)
+{
+	struct entry *from = NULL;
+	unsigned at = 0;
+
+	for (unsigned k = 0; k < t->size; k++) {
+		struct entry *e = t->slots[k];
+
+		if (e == NULL || e->namespace != namespace || e->busy)
+			continue;
+		for (unsigned i = 0; i < e->plan.dbops_n; i++) {
+			const struct plan_dbops *d = e->plan.dbops[i];
+
+			if (has_begun(d) ||
+			    (from != NULL && compare_age(d, from->plan.dbops[at]) < 0))
+				continue;
+			from = e;
+			at = i;
+		}
+	}
+	if (from == NULL)
+		return false;
+	take_out(t, from, at);
+	t->namespaces[namespace].left_out++;
+	return true;
+}
+
+/* NULL: it is left out. */
+static struct entry *
+find_room(struct table *t, unsigned namespace, const char *cluster, const struct plan_dbops *now)
+{
+	struct entry *e = NULL;
+
+	if (has_room(t, namespace) || (has_begun(now) && make_room(t, namespace)))
+		e = table_add(t, namespace, cluster);
+	if (e == NULL)
+		t->namespaces[namespace].left_out++;
+	return e;
+}
+
+bool
+dbops_relist_is_due(const struct table *t, unsigned namespace, struct msec now, struct msec *when)
+{
+	const struct table_namespace *ns = &t->namespaces[namespace];
+
+	*when = (struct msec){PLAN_NEVER};
+	if (ns->left_out == 0 || (ns->open & 1u << KIND_BGDBOPS) ||
+	    (ns->ended & 1u << KIND_BGDBOPS) == 0 || !has_room(t, namespace) || t->n >= t->limit)
+		return false;
+	if (now.v < ns->relist_at.v)
+		*when = ns->relist_at;
+	return now.v >= ns->relist_at.v;
+}
+
+void
+dbops_relisted(struct table *t, unsigned namespace, struct msec now)
+{
+	struct table_namespace *ns = &t->namespaces[namespace];
+
+	ns->relist_at.v = now.v + RELIST_MS + (int64_t)ns->left_out * RELIST_EACH_MS;
+	ns->left_out = 0;
 }
 
 /* --- Records. */
@@ -120,7 +217,7 @@ check(const struct msg_rec_dbops *r)
 
 const char *
 dbops_take(struct table *t, unsigned namespace, const struct msg_rec_dbops *r, bool listing,
-    bool quarantined)
+    bool quarantined, bool *left_out)
 {
 	struct plan_dbops now = dbops_of(r);
 	const char *breach = check(r);
@@ -139,17 +236,11 @@ dbops_take(struct table *t, unsigned namespace, const struct msg_rec_dbops *r, b
 			take_out(t, e, i);
 		return NULL;
 	}
-	if (d == NULL && t->dbops_n >= DBOPS_MAX) {
-		log_warn("too-many", r->name,
-		    "%u BGDbOps are not over: this one waits until the operator starts again; "
-		    "delete some",
-		    t->dbops_n);
-		return NULL;
-	}
-	e = table_add(t, namespace, r->cluster);
-	if (e == NULL)
-		return NULL;
 	if (d == NULL) {
+		e = find_room(t, namespace, r->cluster, &now);
+		*left_out = e == NULL;
+		if (e == NULL)
+			return NULL;
 		d = put_in(t, e, &now);
 	} else {
 		bool another = d->attempt != now.attempt || d->generation != now.generation;
@@ -207,6 +298,6 @@ void
 dbops_free(struct table *t, struct entry *e)
 {
 	for (unsigned i = 0; i < e->plan.dbops_n; i++)
-		free_dbops(t, e->plan.dbops[i]);
+		free_dbops(t, e, e->plan.dbops[i]);
 	xfree(e->plan.dbops);
 }

@@ -231,10 +231,15 @@ on_dbops(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct mse
 {
 	const struct msg_rec_dbops *r = &m->rec_dbops;
 	uint64_t generation = quarantined_generation(f, &r->uid);
+	bool left_out = false;
+	const char *breach =
+	    dbops_take(f->table, namespace, r, is_listing(f, namespace, KIND_BGDBOPS),
+		generation != 0 && generation == r->generation, &left_out);
 
 	(void)now;
-	return dbops_take(f->table, namespace, r, is_listing(f, namespace, KIND_BGDBOPS),
-	    generation != 0 && generation == r->generation);
+	if (left_out)
+		f->left_out(f->arg, namespace, r);
+	return breach;
 }
 
 static const char *

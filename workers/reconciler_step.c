@@ -216,6 +216,42 @@ steps_refuse(struct steps *s, const struct msg_rec_cluster *r, struct msec now)
 	s->flights_n++;
 }
 
+void
+steps_leave_out(struct steps *s, const struct msg_rec_dbops *r, struct msec now)
+{
+	struct flight *f = free_flight(s);
+	struct msg_step_dbops *m = &out.step_dbops;
+	/* A schedule's that waits would be due. */
+	enum choice_dbops_phase phase =
+	    r->cron[0] != '\0' ? CHOICE_dbops_phase_SCHEDULED : CHOICE_dbops_phase_WAITING;
+
+	if (f == NULL || s->flights_n > STEPS_IN_FLIGHT / 2 || now.v < s->left_out_at.v ||
+	    r->deleted != 0 || r->invalid[0] != '\0' || r->phase >= CHOICE_dbops_phase_RUNNING ||
+	    r->phase == CHOICE_dbops_phase_PENDING)
+		return;
+	out.type = IPC_STEP_DBOPS;
+	*m = (struct msg_step_dbops){.id = next_id(s),
+	    .verb = CHOICE_verb_DBOPS_SAY,
+	    .uid = r->uid,
+	    .generation = r->generation,
+	    .phase = (uint8_t)phase,
+	    .next_run = r->next_run};
+	snprintf(m->text, sizeof(m->text),
+	    "this namespace has more BGDbOps that are not over than the operator keeps (%u of all "
+	    "namespaces): it waits until others have ended; delete what is not needed",
+	    s->table->dbops_limit);
+	if (model_dbops_said(phase, (int64_t)r->next_run, str_of(m->text)) == r->said)
+		return;
+	memcpy(m->namespace, r->namespace, sizeof(m->namespace));
+	memcpy(m->cluster, r->cluster, sizeof(m->cluster));
+	memcpy(m->name, r->name, sizeof(m->name));
+	if (!s->send(s->arg, &out))
+		return;
+	s->left_out_at.v = now.v + SPARE_MS;
+	*f = (struct flight){m->id, NULL, {.verb = CHOICE_verb_DBOPS_SAY}, now};
+	s->flights_n++;
+}
+
 /* --- Planning. */
 
 static struct plan_world

@@ -48,6 +48,7 @@ table_init(struct table *t, char (*namespaces)[64], unsigned n)
 {
 	memset(t, 0, sizeof(*t));
 	t->limit = CLUSTERS_MAX;
+	t->dbops_limit = DBOPS_MAX;
 	for (unsigned i = 0; i < n; i++)
 		t->namespaces[t->namespaces_n++].name = namespaces[i];
 	grow(t);
@@ -431,6 +432,8 @@ table_snap_begin(struct table *t, unsigned namespace, enum kind kind, uint32_t n
 	ns->open |= 1u << kind;
 	ns->ended &= ~(1u << kind);
 	ns->number[kind] = number;
+	if (kind == KIND_BGDBOPS)
+		ns->left_out = 0;
 	for (unsigned i = 0; i < t->size; i++) {
 		struct entry *e = t->slots[i];
 

@@ -144,10 +144,15 @@ record_dbops(const struct record_source *s, struct arena *a, struct record *out,
 		r->deleted = 1;
 	if (decode_bgdbops(s->j, s->object, a, &d, &why) == -1) {
 		str_copy_text(r->invalid, sizeof(r->invalid), str_of(why.text));
-		r->phase = decode_dbops_end(s->j, s->object);
-		return 0;
+		/* What runs is to be ended. */
+		if (decode_bgdbops_claim(s->j, s->object, a, &d, NULL) == -1) {
+			r->phase = decode_dbops_end(s->j, s->object);
+			return 0;
+		}
+		r->op = d.op;
+	} else {
+		fill_spec(&d, r);
 	}
-	fill_spec(&d, r);
 	fill_claim(&d, r);
 	r->restarted = restarted(s, &d);
 	return 0;

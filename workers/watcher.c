@@ -6,6 +6,7 @@
  * watcher_main, by worker's main.
  */
 #include <ev.h>
+#include <string.h>
 
 #include "workers/watcher.h"
 
@@ -18,6 +19,7 @@ struct view {
 	struct kube_watch *watch;
 	uint32_t snapshot;
 	struct record *pending; /* could not be sent yet: the watch is paused until it could */
+	struct msec relisted;   /* when the reconciler asked for that; 0 = it did not */
 };
 struct quarantined {
 	struct uid uid;
@@ -66,6 +68,13 @@ forget_pending(struct view *v)
 	xfree(v->pending);
 	v->pending = NULL;
 	kube_watch_pause(v->watch, false);
+}
+
+static void
+list_anew(struct view *v)
+{
+	forget_pending(v);
+	kube_watch_restart(v->watch);
 }
 
 static void
@@ -289,17 +298,36 @@ on_edge(struct worker *w, enum ipc_role peer)
 	}
 	/* A new reconciler knows nothing: one numbered snapshot for each watch. */
 	for (unsigned i = 0; i < wr->views_n; i++) {
-		forget_pending(&wr->views[i]);
-		kube_watch_restart(wr->views[i].watch);
+		wr->views[i].relisted = (struct msec){0};
+		list_anew(&wr->views[i]);
 	}
 	start_views(wr);
+}
+
+static void
+on_relist(struct watcher *wr, const char *ns)
+{
+	struct msec now = clock_mono();
+	for (unsigned i = 0; i < wr->views_n; i++) {
+		struct view *v = &wr->views[i];
+		if (v->kind != KIND_BGDBOPS || strcmp(v->ns, ns) != 0)
+			continue;
+		if (v->relisted.v != 0 && now.v < v->relisted.v + RELIST_MIN_MS) {
+			worker_breach(wr->w, ROLE_RECONCILER, "lists are asked for too often");
+			return;
+		}
+		v->relisted = now;
+		list_anew(v);
+	}
 }
 
 static void
 on_msg(struct worker *w, enum ipc_role peer, struct ipc_msg *msg)
 {
 	struct watcher *wr = w->state;
-	if (peer != ROLE_BROKER || !broker_client_msg(&wr->broker, msg))
+	if (peer == ROLE_RECONCILER && msg->type == IPC_RELIST_DBOPS)
+		on_relist(wr, msg->relist_dbops.namespace);
+	else if (peer != ROLE_BROKER || !broker_client_msg(&wr->broker, msg))
 		worker_breach(w, peer, "a message that the watcher does not take");
 	start_views(wr);
 }

@@ -43,6 +43,30 @@ BAD = [
     ("service-type", lambda: bgcluster(services={"readWrite": {"type": "ExternalName"}}), "type"),
 ]
 
+CLEAR = "DROP\x1b[2K"  # what a terminal would obey
+BAD_DBOPS = [
+    ("vacuum-database", "vacuum", {"vacuum": {"databases": ["app", CLEAR]}}, "spec.vacuum.databases[1]"),
+    ("vacuum-table", "vacuum", {"vacuum": {"tables": ["public.a\nb"]}}, "spec.vacuum.tables[0]"),
+    ("vacuum-c1-control", "vacuum", {"vacuum": {"tables": ["a\u009bb"]}}, "spec.vacuum.tables[0]"),
+    ("analyze-database", "analyze", {"analyze": {"databases": [CLEAR]}}, "spec.analyze.databases[0]"),
+    ("analyze-table", "analyze", {"analyze": {"tables": [CLEAR]}}, "spec.analyze.tables[0]"),
+    ("reindex-database", "reindex", {"reindex": {"databases": [CLEAR]}}, "spec.reindex.databases[0]"),
+    ("reindex-table", "reindex", {"reindex": {"tables": [CLEAR]}}, "spec.reindex.tables[0]"),
+    ("repack-database", "repack", {"repack": {"databases": [CLEAR]}}, "spec.repack.databases[0]"),
+    ("repack-table", "repack", {"repack": {"tables": [CLEAR]}}, "spec.repack.tables[0]"),
+    ("sql-database", "sql", {"sql": {"database": CLEAR, "script": {"configMap": "m", "key": "k"}}}, "spec.sql.database"),
+    ("sql-map", "sql", {"sql": {"script": {"configMap": "a..b", "key": "k"}}}, "spec.sql.script.configMap"),
+    ("sql-key", "sql", {"sql": {"script": {"configMap": "m", "key": "k\t"}}}, "spec.sql.script.key"),
+    ("benchmark-map", "benchmark", {"benchmark": {"mode": "custom", "script": {"configMap": "M", "key": "k"}}},
+     "spec.benchmark.script.configMap"),
+    ("switchover-candidate", "switchover", {"switchover": {"candidate": "demo-1\n"}}, "spec.switchover.candidate"),
+    ("failover-candidate", "failover", {"failover": {"systemIdentifier": "1", "candidate": "demo-\x00"}}, "spec.failover.candidate"),
+    ("failover-system", "failover", {"failover": {"systemIdentifier": "1\n"}}, "spec.failover.systemIdentifier"),
+    ("reinit-instance", "reinit", {"reinit": {"instance": "demo-1\t"}}, "spec.reinit.instance"),
+    ("cron", "vacuum", {"schedule": {"cron": "* * * *\t*"}}, "spec.schedule.cron"),
+    ("time-zone", "vacuum", {"schedule": {"cron": "* * * * *", "timeZone": "Europe/\nBerlin"}}, "spec.schedule.timeZone"),
+]
+
 
 def drop(obj, field):
     del obj["spec"][field]
@@ -53,6 +77,20 @@ def drop(obj, field):
 def test_refused_with_the_fields_name(ns_shared, make, says):
     message = refused(make(), ns_shared)
     assert says in message, message
+
+
+@pytest.mark.parametrize("op, more, says", [pytest.param(o, m, s, id=i) for i, o, m, s in BAD_DBOPS])
+def test_dbops_refused_with_the_fields_name(ns_shared, op, more, says):
+    message = refused({"apiVersion": "bestgres.io/v1", "kind": "BGDbOps", "metadata": {"name": "bad"},
+                       "spec": {"cluster": "demo", "op": op, **more}}, ns_shared)
+    assert says + ":" in message, message
+
+
+def test_names_of_every_script_are_taken(ns_shared):
+    tables = ["public.Bestellungen 2026", "öffentlich.straße", "\"q\".t"]
+    apply({"apiVersion": "bestgres.io/v1", "kind": "BGDbOps", "metadata": {"name": "names"},
+           "spec": {"cluster": "nobody", "op": "vacuum", "vacuum": {"databases": ["größe"], "tables": tables}}}, ns_shared)
+    assert get("bgdo", "names", ns_shared)["spec"]["vacuum"]["tables"] == tables
 
 
 def test_bootstrap_is_immutable(ns_shared):

@@ -365,6 +365,99 @@ test_servers(void)
 	ends(DONE, NONE, "is noted");
 }
 
+/* Its spec was changed while it ran: what it claims is known all the same. */
+static void
+test_unreadable(void)
+{
+	const char *bad = "\"op\":\"reindex\",\"reindex\":{\"databases\":[\"a\\u0001\"]},"
+			  "\"schedule\":{\"cron\":\"0 * * * *\"}";
+	const char *body;
+
+	begin(CHOICE_verb_DBOPS_CANCEL);
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, bad, CLAIM, 12));
+	asks(GET_I);
+	answer(200, instance(TASK, ""));
+	CHECK(has(asks(TELL_I), "\"spec\":{\"task\":{\"cancel\":true}}"),
+	    "what can not be read any more is ended");
+	answer(200, instance(TASK, ""));
+	ends(DONE, NONE, "in its pod");
+	begin(CHOICE_verb_DBOPS_FINISH);
+	ask.phase = CHOICE_dbops_phase_FAILED;
+	ask.cleanup = true;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, bad, CLAIM, 12));
+	asks(GET_I);
+	answer(200, instance(TASK, ""));
+	body = asks(STATUS);
+	CHECK(has(body, "\"phase\":\"Failed\"") && has(body, "\"cleanup\":\"Due\"") &&
+		  has(body, "\"attempt\":1") && has(body, "\"podUID\":\"" POD "\""),
+	    "its run is over, and no schedule goes on");
+	answer(200, dbops(WITH_FINALIZER, bad, "", 13));
+	asks(EVENT);
+	answer(201, "{}");
+	ends(DONE, NONE, "which is said");
+	begin(CHOICE_verb_DBOPS_TELL);
+	ask.attempt = 2;
+	ask.cleanup = true;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, bad,
+			"\"phase\":\"Failed\",\"attempt\":1,\"cleanup\":\"Due\"", 14));
+	asks(CR);
+	answer(200, keep(cluster_json(FINALIZED, "")));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	CHECK(has(asks(STATUS), "\"cleanup\":\"Running\""), "what it left");
+	answer(200, dbops(WITH_FINALIZER, bad, "", 15));
+	CHECK(has(asks(TELL_I), "\"kind\":\"Cleanup\""), "is removed");
+	answer(200, instance("", ""));
+	ends(DONE, NONE, "all the same");
+	tell(bad, "\"phase\":\"Pending\"");
+	ends(INVALID, NONE, "but it is not begun");
+}
+
+/* The reconciler's word is not enough. */
+static void
+test_when(void)
+{
+	char now[21], state[160];
+
+	time_rfc3339(now, clock_wall_s());
+	tell("\"op\":\"vacuum\",\"runAt\":\"2099-01-01T00:00:00Z\"", "");
+	ends(CONFLICT, NONE, "runAt has not come");
+	tell("\"op\":\"vacuum\",\"runAt\":\"2026-01-01T00:00:00Z\"", "");
+	asks(CR);
+	answer(404, status(404, "gone"));
+	ends(GONE, NONE, "it has");
+	snprintf(state, sizeof(state),
+	    "\"phase\":\"Scheduled\",\"startedAt\":\"%s\",\"finishedAt\":\"%s\"", now, now);
+	tell("\"op\":\"vacuum\",\"schedule\":{\"cron\":\"0 0 29 2 *\"}", state);
+	ends(CONFLICT, NONE, "no time of the schedule has come since the last run");
+	tell("\"op\":\"vacuum\",\"schedule\":{\"cron\":\"* * * * *\"}",
+	    "\"phase\":\"Scheduled\",\"startedAt\":\"2026-01-01T00:00:00Z\"");
+	asks(CR);
+	answer(404, status(404, "gone"));
+	ends(GONE, NONE, "one has");
+	tell("\"op\":\"vacuum\",\"schedule\":{\"cron\":\"* * * * *\",\"suspend\":true}",
+	    "\"phase\":\"Scheduled\",\"startedAt\":\"2026-01-01T00:00:00Z\"");
+	ends(CONFLICT, NONE, "it is suspended");
+	snprintf(
+	    state, sizeof(state), "\"phase\":\"Pending\",\"retries\":1,\"startedAt\":\"%s\"", now);
+	tell("\"op\":\"vacuum\",\"schedule\":{\"cron\":\"0 0 29 2 *\"}", state);
+	asks(CR);
+	answer(404, status(404, "gone"));
+	ends(GONE, NONE, "a run that is repeated goes on");
+	begin(CHOICE_verb_DBOPS_TELL);
+	go();
+	asks(GET_OP);
+	answer(200, dbops(keep(fmt(",\"creationTimestamp\":\"%s\"", now)),
+			"\"op\":\"vacuum\",\"schedule\":{\"cron\":\"0 0 29 2 *\"}", "", 12));
+	ends(CONFLICT, NONE, "nor has one come since it was made");
+}
+
 int
 main(void)
 {
@@ -376,5 +469,7 @@ main(void)
 	test_say();
 	test_end_of_the_object();
 	test_servers();
+	test_unreadable();
+	test_when();
 	return case_done();
 }

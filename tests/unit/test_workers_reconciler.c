@@ -45,13 +45,24 @@ on_refused(void *arg, const struct msg_rec_cluster *r)
 	steps_refuse(&steps, r, now);
 }
 
+static unsigned left_out_n;
+
+static void
+on_left_out(void *arg, unsigned namespace, const struct msg_rec_dbops *r)
+{
+	(void)arg;
+	(void)namespace;
+	left_out_n++;
+	steps_leave_out(&steps, r, now);
+}
+
 static void
 start(void)
 {
 	table_init(&table, namespaces, 2);
-	feed = (struct feed){.table = &table, .refused = on_refused};
+	feed = (struct feed){.table = &table, .refused = on_refused, .left_out = on_left_out};
 	steps = (struct steps){.table = &table, .send = on_send};
-	sent_n = refused_n = 0;
+	sent_n = refused_n = left_out_n = 0;
 	room = true;
 	now.v = 50000;
 }
@@ -506,7 +517,7 @@ test_dbops(void)
 	    "BGDbOps of a cluster that is not there yet");
 	e = table_find(&table, 0, "demo");
 	CHECK(e != NULL && e->plan.dbops_n == 2 && strcmp(e->plan.dbops[0]->name, "early") == 0 &&
-		  table.dbops_n == 2,
+		  dbops_kept(&table) == 2,
 	    "are kept, the oldest first");
 	dbops("blue", "late", 70, CHOICE_dbops_phase_SUCCEEDED, 20);
 	CHECK(e->plan.dbops_n == 1, "one that is over is forgotten");
@@ -522,6 +533,125 @@ test_dbops(void)
 	    "and one that a list does not name");
 	CHECK(dbops("blue", "", 75, CHOICE_dbops_phase_NONE, 20) != NULL,
 	    "one without a name is a breach");
+	table_free(&table);
+}
+
+static bool
+is_kept(const char *ns, const char *name)
+{
+	struct entry *e = entry(ns, "demo");
+
+	for (unsigned i = 0; e != NULL && i < e->plan.dbops_n; i++)
+		if (strcmp(e->plan.dbops[i]->name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_relisted(void)
+{
+	struct msec when;
+
+	return dbops_relist_is_due(&table, 0, now, &when);
+}
+
+static void
+fill_up(void)
+{
+	char name[16];
+
+	start();
+	list_nothing("blue");
+	list_nothing("green");
+	table.dbops_limit = 8;
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(name, sizeof(name), "b%u", i);
+		dbops("blue", name, 100 + i, CHOICE_dbops_phase_WAITING, 10 + i);
+	}
+}
+
+static void
+test_dbops_shares(void)
+{
+	fill_up();
+	CHECK(dbops_kept(&table) == 6 && left_out_n == 4 && !is_kept("blue", "b6"),
+	    "one namespace has its share, and what is free");
+	CHECK(dbops("green", "g0", 200, CHOICE_dbops_phase_NONE, 99) == NULL &&
+		  dbops("green", "g1", 201, CHOICE_dbops_phase_NONE, 99) == NULL &&
+		  is_kept("green", "g1"),
+	    "the share of another is its own");
+	dbops("green", "g2", 202, CHOICE_dbops_phase_NONE, 99);
+	CHECK(dbops_kept(&table) == 8 && !is_kept("green", "g2"), "and that is the limit");
+	CHECK(!is_relisted(), "nothing is listed anew while there is no room");
+	dbops("blue", "b0", 100, CHOICE_dbops_phase_SUCCEEDED, 10);
+	CHECK(is_relisted(), "but as soon as there is");
+	dbops_relisted(&table, 0, now);
+	snap(IPC_SNAP_BEGIN, "blue", KIND_BGDBOPS, 5);
+	CHECK(!is_relisted(), "once");
+	for (unsigned i = 1; i < 10; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "b%u", i);
+		dbops("blue", name, 100 + i, CHOICE_dbops_phase_WAITING, 10 + i);
+	}
+	snap(IPC_SNAP_END, "blue", KIND_BGDBOPS, 5);
+	CHECK(is_kept("blue", "b6") && !is_kept("blue", "b7"), "what was left out is taken then");
+	dbops("blue", "b1", 101, CHOICE_dbops_phase_SUCCEEDED, 11);
+	CHECK(!is_relisted(), "lists do not follow each other");
+	now.v += RELIST_MS;
+	CHECK(!is_relisted(), "the less, the more was left out");
+	now.v += 4 * RELIST_EACH_MS;
+	CHECK(is_relisted(), "but they do");
+	gone("blue", "demo", KIND_BGDBOPS, 0, 102);
+	CHECK(is_relisted() && dbops_kept(&table) == 6, "what is gone makes room");
+	table_free(&table);
+}
+
+static void
+test_dbops_begun(void)
+{
+	fill_up();
+	dbops("blue", "runs", 300, CHOICE_dbops_phase_RUNNING, 5);
+	CHECK(is_kept("blue", "runs") && !is_kept("blue", "b5") && is_kept("blue", "b4"),
+	    "the youngest that has not begun gives way to one that has");
+	for (unsigned i = 0; i < 8; i++)
+		dbops("blue", "more", 400 + i, CHOICE_dbops_phase_RUNNING, 5);
+	CHECK(dbops_kept(&table) == 6 && !is_kept("blue", "b0"), "within its namespace's room");
+	table_free(&table);
+}
+
+/* Sent while half of the credits are free. */
+static void
+test_dbops_left_out_says_so(void)
+{
+	const struct msg_step_dbops *m;
+	unsigned before;
+
+	fill_up();
+	m = &sent[0].step_dbops;
+	CHECK(sent_n == 1 && sent[0].type == IPC_STEP_DBOPS && strcmp(m->name, "b6") == 0 &&
+		  m->verb == CHOICE_verb_DBOPS_SAY && m->phase == CHOICE_dbops_phase_WAITING &&
+		  strstr(m->text, "until others have ended") != NULL,
+	    "who is left out is told, not too many at once");
+	CHECK(done(m->id, CHOICE_step_code_DONE, "") == NULL, "its answer is awaited");
+	before = sent_n;
+	now.v += 1000;
+	dbops("blue", "b7", 107, CHOICE_dbops_phase_WAITING, 17);
+	CHECK(sent_n == before + 1, "the next one is told too");
+	now.v += 1000;
+	in.rec_dbops.said =
+	    model_dbops_said(CHOICE_dbops_phase_WAITING, 0, str_of(sent[before].step_dbops.text));
+	in.rec_dbops.version = ++version;
+	feed_take(&feed, &in, now);
+	CHECK(sent_n == before + 1, "once");
+	in.rec_dbops.uid = uid(500);
+	snprintf(in.rec_dbops.cron, sizeof(in.rec_dbops.cron), "@daily");
+	in.rec_dbops.next_run = 77;
+	feed_take(&feed, &in, now);
+	CHECK(sent_n == before + 2 &&
+		  sent[before + 1].step_dbops.phase == CHOICE_dbops_phase_SCHEDULED &&
+		  sent[before + 1].step_dbops.next_run == 77,
+	    "a schedule stays one");
 	table_free(&table);
 }
 
@@ -546,5 +676,8 @@ main(void)
 	test_timers();
 	test_forgetting();
 	test_dbops();
+	test_dbops_shares();
+	test_dbops_begun();
+	test_dbops_left_out_says_so();
 	return tap_done();
 }

@@ -261,6 +261,15 @@ test_dbops(void)
 		      0 &&
 		  strstr(r->invalid, "spec.op") != NULL,
 	    "a spec that can not be read gives a record that says why");
+	make(KIND_BGDBOPS, false,
+	    "{" META(
+		"nightly", "") ",\"spec\":{\"cluster\":\"demo\",\"op\":\"vacuum\",\"vacuum\":{"
+			       "\"databases\":[\"a\\u0001b\"]}},\"status\":{\"phase\":\"Running\","
+			       "\"attempt\":4,\"instance\":\"demo-0\",\"podUID\":\"" POD "\"}}");
+	CHECK(strstr(r->invalid, "spec.vacuum.databases") != NULL &&
+		  r->phase == CHOICE_dbops_phase_RUNNING && r->op == CHOICE_dbops_op_VACUUM &&
+		  r->attempt == 4 && r->ordinal == 1 && !uid_none(&r->pod) && r->ttl == 0,
+	    "and what its status claims");
 	CHECK(
 	    make(KIND_BGDBOPS, false,
 		"{" META("nightly", "") ",\"spec\":{\"cluster\":\"De mo\",\"op\":\"sql\"}}") == -1,
