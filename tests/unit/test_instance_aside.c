@@ -151,9 +151,9 @@ make_tablespace(const char *link, const char *name)
 {
 	char place[512], row[64];
 
-	make_dir(name);
+	make_dir(dir, name);
 	(void)snprintf(row, sizeof(row), "%s/row", name);
-	make_file(row);
+	make_file(dir, row);
 	(void)snprintf(place, sizeof(place), "%s/%s", dir, name);
 	make_link(link, place);
 }
@@ -171,26 +171,26 @@ test_kept_tablespaces(void)
 	make_tablespace("data/pg_tblspc/1", "space1");
 	make_tablespace("data/pg_tblspc/2", "space2");
 	make_link("data/pg_tblspc/3", outside);
-	CHECK(aside_finish(dir, NULL, &e) == 0 && there("space1/row"),
+	CHECK(aside_finish(dir, NULL, &e) == 0 && there(dir, "space1/row"),
 	    "tablespaces stay with their PGDATA");
 	CHECK(aside_name(dir, NULL, 9, name, &e) == 0 && aside_move(dir, "data", name, &e) == 0 &&
-		  there("space1/row") && there("space2/row"),
+		  there(dir, "space1/row") && there(dir, "space2/row"),
 	    "killed after the first step: they are in their places");
 	(void)snprintf(moved, sizeof(moved), "%s/tablespaces", name);
-	make_dir(moved);
+	make_dir(dir, moved);
 	(void)snprintf(moved, sizeof(moved), "%s/tablespaces/2", name);
 	CHECK(aside_move(dir, "space2", moved, &e) == 0 && aside_finish(dir, NULL, &e) == 0 &&
-		  !there("space1") && !there("space2") && access(outside, F_OK) == 0,
+		  !there(dir, "space1") && !there(dir, "space2") && access(outside, F_OK) == 0,
 	    "killed between two of them: the rest follows, and none from elsewhere");
 	(void)snprintf(moved, sizeof(moved), "%s/tablespaces/1/row", name);
-	CHECK(there(moved) && there(name), "nothing of them is lost");
+	CHECK(there(dir, moved) && there(dir, name), "nothing of them is lost");
 	make_data();
 	make_tablespace("data/pg_tblspc/1", "space1");
-	CHECK(aside_finish(dir, NULL, &e) == 0 && there("space1/row"), "the clone's are its own");
+	CHECK(aside_finish(dir, NULL, &e) == 0 && there(dir, "space1/row"), "the clone's are its own");
 	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == 0 && aside_finish(dir, NULL, &e) == 0 &&
-		  there("space1/row"),
+		  there(dir, "space1/row"),
 	    "also when it was put aside");
-	CHECK(aside_remove(dir, NULL, &e) == 0 && !there("space1") && there(moved),
+	CHECK(aside_remove(dir, NULL, &e) == 0 && !there(dir, "space1") && there(dir, moved),
 	    "and what is kept is not removed with it");
 	CHECK(aside_move(dir, name, ASIDE_UNFIT, &e) == 0 && aside_remove(dir, NULL, &e) == 0,
 	    "one directory holds all that is kept");
