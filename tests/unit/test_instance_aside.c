@@ -186,7 +186,8 @@ test_kept_tablespaces(void)
 	CHECK(there(dir, moved) && there(dir, name), "nothing of them is lost");
 	make_data();
 	make_tablespace("data/pg_tblspc/1", "space1");
-	CHECK(aside_finish(dir, NULL, &e) == 0 && there(dir, "space1/row"), "the clone's are its own");
+	CHECK(aside_finish(dir, NULL, &e) == 0 && there(dir, "space1/row"),
+	    "the clone's are its own");
 	CHECK(aside_move(dir, "data", ASIDE_UNFIT, &e) == 0 && aside_finish(dir, NULL, &e) == 0 &&
 		  there(dir, "space1/row"),
 	    "also when it was put aside");

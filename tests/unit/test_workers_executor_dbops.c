@@ -391,13 +391,13 @@ test_unreadable(void)
 	answer(200, dbops(WITH_FINALIZER, bad, CLAIM, 12));
 	asks(GET_I);
 	answer(200, instance(TASK, ""));
+	asks(EVENT);
+	answer(201, "{}");
 	body = asks(STATUS);
 	CHECK(has(body, "\"phase\":\"Failed\"") && has(body, "\"cleanup\":\"Due\"") &&
 		  has(body, "\"attempt\":1") && has(body, "\"podUID\":\"" POD "\""),
 	    "its run is over, and no schedule goes on");
 	answer(200, dbops(WITH_FINALIZER, bad, "", 13));
-	asks(EVENT);
-	answer(201, "{}");
 	ends(DONE, NONE, "which is said");
 	begin(CHOICE_verb_DBOPS_TELL);
 	ask.attempt = 2;
