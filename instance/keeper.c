@@ -83,11 +83,16 @@ void
 keeper_prepare(struct init *i)
 {
 	struct err e = {0};
+	enum fresh look;
 
 	i->fresh = false;
 	if (aside_finish(PGDATA_MOUNT, i->wal, &e) == -1)
 		log_warn("renew", NULL, "%s", e.text);
-	switch (fresh_look(PGDATA_MOUNT, i->wal)) {
+	look = fresh_look(PGDATA_MOUNT, i->wal);
+	/* One that has only begun would go on beside the next one, in the same directory. */
+	if (look == FRESH_EMPTY && init_kill_orphans(i) > 0)
+		look = fresh_look(PGDATA_MOUNT, i->wal);
+	switch (look) {
 	case FRESH_UNFINISHED:
 		init_kill_orphans(i);
 		if (fresh_discard(PGDATA_MOUNT, i->wal, &e) == -1) {

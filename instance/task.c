@@ -10,6 +10,7 @@
 #define POLL_S 2.
 #define SETUP_MS 10000 /* until the instance is set up, after a start of ours */
 #define SETUP_AGAIN_MS 200
+#define CLEANUP_MS 60000 /* a cleanup has nothing else to do */
 #define INTERRUPTED "interrupted: the process in the pod that ran it ended; what it had done stays"
 
 /* --- What is said. */
@@ -187,7 +188,9 @@ begin(struct task *t)
 			task_end(t, CHOICE_task_phase_FAILED, "the instance is not set up");
 		return;
 	}
-	if (m->attempt > 1 || m->kind == CHOICE_task_kind_CLEANUP)
+	if (m->kind == CHOICE_task_kind_CLEANUP)
+		task_sweep(t, CLEANUP_MS, begin_kind);
+	else if (m->attempt > 1)
 		task_sweep(t, 0, begin_kind);
 	else
 		begin_kind(t);

@@ -279,7 +279,7 @@ def marks(ns):
 
 @pytest.mark.alone
 def test_killed_in_the_middle(one):
-    """The operator's processes die again and again: a script that may not be repeated runs exactly once, a vacuum to its end."""
+    """The operator's processes die again and again, from before it is told until after it has ended: a script runs exactly once."""
     ns = one
     sql("demo", ns, "CREATE TABLE marks (at timestamptz DEFAULT clock_timestamp())")
     s = script("mark", ns, "INSERT INTO marks DEFAULT VALUES;\nSELECT pg_sleep(3);\n")
