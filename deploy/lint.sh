@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 command -v clang-format > /dev/null || { echo "error: lint: clang-format is missing: apt-get install clang-format" >&2; exit 2; }
 
 exec python3 - << 'END'
+import ast
 import os
 import re
 import subprocess
@@ -135,6 +136,54 @@ def check_reasons():
             complain("docs/status.md", n, "not a row of model/reasons.def")
 
 
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+# What the programs and the CRD say, as patterns: adjacent literals are one, a format is anything. A literal that ends in a colon may be
+# followed by another program's words.
+def said():
+    found = re.findall(r"message: (?:'([^']*)'|\"([^\"]*)\"|(\S.*))$", read("crds/bgdbops.yaml"), re.M)
+    found += re.findall(r'message: "([^"]*)"()()', read("crds/bgdbops.yaml"))
+    patterns = [re.escape("".join(f).rstrip("}")) for f in found]
+    for path in tracked():
+        if path.endswith(".c") and path.split("/")[0] in ("plan", "instance", "workers"):
+            for text in re.findall(r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*', read(path)):
+                parts = re.split(r"%[-0-9.*]*l*[a-z]", "".join(ast.literal_eval("(" + text + ")")))
+                if len("".join(parts)) >= 12:
+                    patterns.append(".*".join(map(re.escape, parts)) + (".*" if parts[-1].endswith(": ") else ""))
+    return re.compile("|".join(patterns))
+
+
+# An operation's page has its example, its fields, and messages that something says.
+def check_pages():
+    crd = read("crds/bgdbops.yaml")
+    ops = re.search(r"enum: \[(restart, .*?)\]", crd).group(1).split(", ")
+    index, says = read("docs/dbops.md"), said()
+    for op in ops:
+        path = f"docs/dbops/{op}.md"
+        if not os.path.isfile(path):
+            complain(path, 0, "an operation without a page")
+            continue
+        text = read(path)
+        if re.findall(r"^```yaml\n(.*?)^```$", text, re.M | re.S) != [read(f"deploy/examples/dbops/{op}.yaml")]:
+            complain(path, 0, f"its one block of yaml is not deploy/examples/dbops/{op}.yaml")
+        section = re.search(rf"^              {op}:\n(.*?)^              \S", crd, re.M | re.S)
+        for field in re.findall(r"^                  (\w+):", section.group(1) if section else "", re.M):
+            if f"`{field}`" not in text:
+                complain(path, 0, f"lacks field {field}")
+        if f"(dbops/{op}.md)" not in index:
+            complain("docs/dbops.md", 0, f"no link to {path}")
+    for path in ["docs/dbops.md"] + [f"docs/dbops/{op}.md" for op in ops]:
+        table = False
+        for n, line in enumerate(read(path).split("\n") if os.path.isfile(path) else [], 1):
+            table = line == "| message | what to do |" or (table and line.startswith("|"))
+            found = re.match(r"\| `(.*?)` \|", line)
+            if table and found and not says.fullmatch(found.group(1)):
+                complain(path, n, f"nothing says: {found.group(1)}")
+
+
 c_files = []
 for path in tracked():
     kind = os.path.splitext(path)[1]
@@ -158,6 +207,7 @@ for path in tracked():
         check_shell(path)
 check_format(c_files)
 check_reasons()
+check_pages()
 
 for path, n, text in sorted(violations):
     print(f"{path}:{n}: {text}")
