@@ -133,13 +133,21 @@ fail(struct plan_at *a, const struct plan_dbops *d, bool interrupted, const char
 	return dbops_step(a, d, CHOICE_verb_DBOPS_RETRY);
 }
 
+/* Who is not seen is not there only once all of them were listed. */
+static bool
+all_listed(const struct plan_at *a)
+{
+	uint32_t kinds = 1u << KIND_BGCLUSTER | 1u << KIND_BGINSTANCE;
+
+	return (a->w->listed & kinds) == kinds;
+}
+
 static enum verdict
 lose(struct plan_at *a, const struct plan_dbops *d)
 {
 	char text[IPC_TEXT_MAX];
 
-	if ((a->w->listed & 1u << KIND_BGCLUSTER) == 0 ||
-	    (a->w->listed & 1u << KIND_BGINSTANCE) == 0)
+	if (!all_listed(a))
 		return STOP;
 	if (!a->c->present)
 		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED,
@@ -337,16 +345,14 @@ run_servers(struct plan_at *a, const struct plan_dbops *d)
 	if (!a->c->present)
 		return lose(a, d);
 	if (d->ordinal == 0)
-		return next_server(a, d);
+		return all_listed(a) ? next_server(a, d) : STOP;
 	switch (standing_of(a->c, d)) {
 	case UNTOLD:
 		if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 			return fail(a, d, true, "");
 		return dbops_tell(a, d, d->ordinal - 1u, false, false);
 	case LOST:
-		if ((a->w->listed & 1u << KIND_BGINSTANCE) == 0)
-			return STOP;
-		return end_server(a, d);
+		return all_listed(a) ? end_server(a, d) : STOP;
 	case TOLD:
 		return is_timed_out(a, d, TIMEOUT_GRACE_S) ? time_out(a, d) : PASS;
 	case ENDED_BADLY:
@@ -376,6 +382,8 @@ dbops_cancel(struct plan_at *a, const struct plan_dbops *d)
 {
 	enum standing s = standing_of(a->c, d);
 
+	if (s == LOST && !all_listed(a))
+		return STOP;
 	if (!is_task(d))
 		return s == TOLD && d->ordinal > 0 ? STOP : PASS; /* it can not be taken back */
 	switch (s) {
@@ -416,15 +424,17 @@ begin_cleanup(struct plan_at *a, const struct plan_dbops *d)
 enum verdict
 dbops_clean(struct plan_at *a, const struct plan_dbops *d)
 {
+	if (d->cleanup != CHOICE_dbops_cleanup_DUE && d->cleanup != CHOICE_dbops_cleanup_RUNNING)
+		return PASS;
+	if (!all_listed(a))
+		return STOP;
 	if (d->cleanup == CHOICE_dbops_cleanup_DUE)
 		return begin_cleanup(a, d);
-	if (d->cleanup != CHOICE_dbops_cleanup_RUNNING)
-		return PASS;
 	switch (standing_of(a->c, d)) {
 	case UNTOLD:
 		return dbops_tell(a, d, d->ordinal - 1u, false, true);
 	case LOST:
-		return (a->w->listed & 1u << KIND_BGINSTANCE) == 0 ? STOP : begin_cleanup(a, d);
+		return begin_cleanup(a, d);
 	case TOLD:
 		return STOP;
 	case ENDED_WELL:
