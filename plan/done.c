@@ -647,6 +647,17 @@ dbops_of(const struct ctx *x)
 	return NULL;
 }
 
+/* What its claim says, before its record does: others must not take that pod meanwhile. */
+static void
+take_claim(const struct ctx *x, struct plan_dbops *d)
+{
+	if (x->sent->cleanup)
+		d->cleanup = CHOICE_dbops_cleanup_RUNNING;
+	else
+		d->phase = CHOICE_dbops_phase_RUNNING;
+	d->ordinal = (uint8_t)(x->sent->ordinal + 1);
+}
+
 /* As its BGInstance will say. */
 static void
 on_dbops_told(const struct ctx *x, const struct plan_dbops *d)
@@ -691,8 +702,11 @@ on_dbops(const struct ctx *x)
 		           : NULL;
 	}
 	succeed(&d->try);
-	if (x->answer->dbops_version > d->version)
+	if (x->answer->dbops_version > d->version) {
 		d->awaits = x->answer->dbops_version;
+		if (x->sent->verb == CHOICE_verb_DBOPS_TELL)
+			take_claim(x, d);
+	}
 	if (x->sent->verb == CHOICE_verb_DBOPS_DELETE)
 		d->awaits = UINT64_MAX; /* until the record says that it is gone */
 	if (x->sent->verb == CHOICE_verb_DBOPS_TELL)

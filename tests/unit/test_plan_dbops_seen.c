@@ -1,4 +1,5 @@
 /* BGDbOps while not everything is seen: lists that are not complete yet, records that come late. */
+#include "plan/rule.h"
 #include "tests/unit/plan_dbops.h"
 
 /* A new life knows neither the BGCluster nor its instances yet. */
@@ -47,9 +48,48 @@ test_lists(void)
 	is(run(), "", "and a restart does not end before its servers are");
 }
 
+/* It was told, and ends before the record of its claim comes. */
+static void
+tell_unseen(struct plan_dbops *d)
+{
+	struct plan_answer a = {.code = CHOICE_step_code_DONE,
+	    .child_uid = memory[0].child.uid,
+	    .dbops_version = d->version + 2};
+	struct plan_dbops now;
+
+	plan_next(&c, &world, &step);
+	CHECK(step.sent.verb == CHOICE_verb_DBOPS_TELL && step.dbops == d, "it is told");
+	tell_pod(d);
+	plan_done(&c, &step.sent, &a, world.now);
+	reports[0].task_phase = CHOICE_task_phase_SUCCEEDED;
+	reports[0].operation_phase = CHOICE_operation_phase_SUCCEEDED;
+	says(0);
+	now = *d;
+	now.version++; /* of the finalizer, before the claim */
+	now.phase = CHOICE_dbops_phase_NONE;
+	now.ordinal = 0;
+	plan_note_dbops(d, &now, false);
+}
+
+static void
+test_late_claim(void)
+{
+	begin(2);
+	tell_unseen(add(CHOICE_dbops_op_SQL));
+	add(CHOICE_dbops_op_VACUUM);
+	is(run(), "op1 say Waiting; ",
+	    "a pod has no other task before what it did is known to be claimed");
+	begin(2);
+	tell_unseen(add(CHOICE_dbops_op_SWITCHOVER));
+	add(CHOICE_dbops_op_FAILOVER)->system_identifier = 7777;
+	is(run(), "op1 say Waiting; ", "nor is a failover begun beside such a switchover");
+	CHECK(dbops_disrupts(&c), "and a rolling change waits");
+}
+
 int
 main(void)
 {
 	test_lists();
+	test_late_claim();
 	return tap_done();
 }
