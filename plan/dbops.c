@@ -68,7 +68,7 @@ dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase
 	put_text(a, fmt, ap);
 	va_end(ap);
 	if (d->said == model_dbops_said(phase, next_s, str_of(a->out->text)) &&
-	    a->out->said.reason == CHOICE_dbops_reason_NONE)
+	    d->observed == d->generation && a->out->said.reason == CHOICE_dbops_reason_NONE)
 		return PASS;
 	if (d->phase == phase && d->progress_at.v != 0 &&
 	    rule_waits_until(a, (struct msec){d->progress_at.v + SAY_MS}))
@@ -505,6 +505,14 @@ say_next(
 	return dbops_say(a, d, CHOICE_dbops_phase_SCHEDULED, next, "%snext run at %s", why, at);
 }
 
+/* It was edited since: a time that has come is kept, if it is one of the new schedule too. */
+static bool
+is_kept(const struct plan_at *a, const struct plan_dbops *d)
+{
+	return d->observed == d->generation ||
+	       (d->next_s <= a->w->unix_s && dbops_next_time(d, d->next_s - 1) == d->next_s);
+}
+
 /* PASS: a run is due. */
 static enum verdict
 await_schedule(struct plan_at *a, const struct plan_dbops *d)
@@ -525,8 +533,7 @@ await_schedule(struct plan_at *a, const struct plan_dbops *d)
 	if (d->suspend) {
 		v = dbops_say(
 		    a, d, CHOICE_dbops_phase_SCHEDULED, 0, "suspended by spec.schedule.suspend");
-	} else if (d->next_s == 0 || d->phase == CHOICE_dbops_phase_NONE ||
-		   d->observed != d->generation) {
+	} else if (d->next_s == 0 || d->phase == CHOICE_dbops_phase_NONE || !is_kept(a, d)) {
 		v = say_next(a, d, CHOICE_dbops_reason_NONE, "");
 	} else if (dbops_waits_until(a, d->next_s)) {
 		return STOP;

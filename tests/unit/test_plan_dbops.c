@@ -486,6 +486,39 @@ test_schedule(void)
 }
 
 static void
+test_edited_schedule(void)
+{
+	struct plan_dbops *d;
+
+	begin(1);
+	d = add(CHOICE_dbops_op_ANALYZE);
+	schedule(d, "*/10 * * * *");
+	run();
+	d->generation++; /* by a field that changes no time */
+	pass(2);
+	is(run(), "op0 say Scheduled; ", "an edited one says that it is seen");
+	is(run(), "", "once");
+	pass(598);
+	is(run(), "op0 tell 0; ", "and runs when it would have");
+	begin(1);
+	d = add(CHOICE_dbops_op_ANALYZE);
+	schedule(d, "*/10 * * * *");
+	run();
+	pass(600);
+	d->generation++;
+	is(run(), "op0 tell 0; ", "one that is edited as its time comes does too");
+	begin(1);
+	d = add(CHOICE_dbops_op_ANALYZE);
+	schedule(d, "*/10 * * * *");
+	run();
+	pass(600);
+	d->generation++;
+	schedule(d, "*/15 * * * *");
+	is(run(), "op0 say Scheduled; ", "unless that is no time of it any more");
+	CHECK(d->next_s == WALL + 900, "then the next one is");
+}
+
+static void
 test_times(void)
 {
 	struct plan_dbops *d;
@@ -559,6 +592,7 @@ main(void)
 	test_rolling_change();
 	test_cancel();
 	test_schedule();
+	test_edited_schedule();
 	test_times();
 	test_watch_lags();
 	return tap_done();
