@@ -516,6 +516,24 @@ test_edited_schedule(void)
 	schedule(d, "*/15 * * * *");
 	is(run(), "op0 say Scheduled; ", "unless that is no time of it any more");
 	CHECK(d->next_s == WALL + 900, "then the next one is");
+	begin(2);
+	d = add(CHOICE_dbops_op_VACUUM);
+	schedule(d, "*/10 * * * *");
+	run();
+	pass(600);
+	run();
+	lose_pod(0, CHOICE_instance_role_NONE, CHOICE_instance_state_STARTING);
+	run();
+	pass(5);
+	is(run(), "op0 say Waiting; ", "one that is to be repeated, and has to wait,");
+	d->suspend = true;
+	d->generation++;
+	pass(2);
+	is(run(), "op0 say Waiting; ", "is not suspended: it has begun");
+	move_leadership(0, 1);
+	is(run(), "op0 tell 1; ", "and goes on");
+	task_ends(1, CHOICE_task_phase_SUCCEEDED);
+	CHECK(strstr(run(), "op0 finish Succeeded; ") != NULL, "to its end");
 }
 
 static void
