@@ -449,6 +449,9 @@ begin_servers(struct plan_at *a, const struct plan_dbops *d)
 	unsigned i = dbops_next_server(a->c, d);
 	enum verdict v;
 
+	if (i == a->c->instances_n && d->role == CHOICE_dbops_role_PRIMARY &&
+	    dbops_leader(a->c) == i)
+		return WAIT(a, d, "BGCluster %s has no primary", a->c->name);
 	if (i == a->c->instances_n)
 		return dbops_finish(a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE,
 		    "no server of %s is due for that", a->c->name);

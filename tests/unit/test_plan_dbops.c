@@ -215,6 +215,12 @@ test_restart(void)
 	is(run(), "op0 tell 0; ", "only the primary");
 	operation_ends(0, CHOICE_operation_phase_SUCCEEDED);
 	is(run(), "op0 next; op0 finish Succeeded; op0 release; ", "and no other");
+	begin(2);
+	lose_pod(0, CHOICE_instance_role_NONE, CHOICE_instance_state_STARTING);
+	add(CHOICE_dbops_op_RESTART)->role = CHOICE_dbops_role_PRIMARY;
+	is(run(), "op0 say Waiting; ", "where there is none for a while it is waited for");
+	move_leadership(0, 1);
+	is(run(), "op0 tell 1; ", "to be there");
 	begin(3);
 	d = add(CHOICE_dbops_op_RESTART);
 	d->only_pending = true;
