@@ -310,7 +310,7 @@ await_turn(struct plan_at *a, const struct plan_dbops *d)
 			   c->name) == STEP
 		           ? STEP
 		           : STOP;
-	return PASS;
+	return rule_look_first(a);
 }
 
 /* --- Where. */

@@ -317,6 +317,8 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 	if (is_timed_out(a, d, 0))
 		return fail(a, d, false, "");
 	v = dbops_await_others(a, d, i, CHOICE_dbops_phase_RUNNING);
+	if (v == PASS && d->op == CHOICE_dbops_op_RESTART)
+		v = rule_look_first(a);
 	if (v != PASS)
 		return v;
 	if (!dbops_is_free(a->c, d, i, why, sizeof(why)))

@@ -21,7 +21,10 @@ roll_is_ending(const struct plan_cluster *c, unsigned ordinal)
 {
 	const struct plan_instance *p = &c->instance[ordinal];
 
-	return !uid_none(&p->replaced) && uid_eq(&p->replaced, &p->report.pod_uid);
+	return !uid_none(&p->report.pod_uid) &&
+	       (uid_eq(&p->replaced, &p->report.pod_uid) ||
+		   /* by a former life of ours, or by someone else */
+		   (p->looked && p->pod_terminating && uid_eq(&p->pod_uid, &p->report.pod_uid)));
 }
 
 /* It was told to do something that has not ended. */

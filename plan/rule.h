@@ -104,6 +104,11 @@ enum verdict rule_look(struct plan_at *a);
 enum verdict rule_namespace_lost(struct plan_at *a);
 enum verdict rule_look_pod(struct plan_at *a, unsigned ordinal);
 enum verdict rule_look_all(struct plan_at *a); /* at pods not looked at in this life */
+/*
+ * The same before a server is stopped: one that a former life has told to end may still have its
+ * last word. PASS: all were, as far as may be.
+ */
+enum verdict rule_look_first(struct plan_at *a);
 
 /* --- roll.c */
 enum verdict rule_roll(struct plan_at *a);

@@ -48,6 +48,18 @@ test_lists(void)
 	is(run(), "", "and a restart does not end before its servers are");
 }
 
+static void
+look_at(unsigned i, bool terminating)
+{
+	struct plan_answer a = {.code = CHOICE_step_code_DONE,
+	    .child_uid = reports[i].pod_uid,
+	    .present = true,
+	    .ready = true,
+	    .terminating = terminating};
+
+	plan_done(&c, &step.sent, &a, world.now);
+}
+
 /* It was told, and ends before the record of its claim comes. */
 static void
 tell_unseen(struct plan_dbops *d)
@@ -58,6 +70,10 @@ tell_unseen(struct plan_dbops *d)
 	struct plan_dbops now;
 
 	plan_next(&c, &world, &step);
+	while (step.sent.verb == CHOICE_verb_OBSERVE_POD) {
+		look_at(step.sent.ordinal, false);
+		plan_next(&c, &world, &step);
+	}
 	CHECK(step.sent.verb == CHOICE_verb_DBOPS_TELL && step.dbops == d, "it is told");
 	tell_pod(d);
 	plan_done(&c, &step.sent, &a, world.now);
@@ -86,9 +102,30 @@ test_late_claim(void)
 	CHECK(dbops_disrupts(&c), "and a rolling change waits");
 }
 
+/* A former life has told a pod to end: it says that it serves until its next word. */
+static void
+test_last_word(void)
+{
+	begin(3);
+	add(CHOICE_dbops_op_RESTART);
+	for (unsigned i = 0; i < 3; i++) {
+		memory[i].looked = false;
+		plan_next(&c, &world, &step);
+		CHECK(step.sent.verb == CHOICE_verb_OBSERVE_POD && step.sent.ordinal == i,
+		    "a new life looks at every pod before a server is stopped");
+		look_at(i, i == 2);
+	}
+	is(run(), "op0 say Waiting; ", "and stops none while one ends");
+	CHECK(strstr(said, "under way") != NULL, "it says so");
+	lose_pod(2, CHOICE_instance_role_REPLICA, CHOICE_instance_state_STREAMING);
+	pass(2);
+	is(run(), "op0 tell 2; ", "until the next one serves");
+}
+
 int
 main(void)
 {
+	test_last_word();
 	test_lists();
 	test_late_claim();
 	return tap_done();
