@@ -508,13 +508,6 @@ say_next(
 	return dbops_say(a, d, CHOICE_dbops_phase_SCHEDULED, next, "%snext run at %s", why, at);
 }
 
-/* The run that it waits for is one that has begun: another one has an end. */
-static bool
-is_repeated(const struct plan_dbops *d)
-{
-	return d->retries > 0 && d->finished_s == 0;
-}
-
 /* It was edited since: a time that has come is kept, if it is one of the new schedule too. */
 static bool
 is_kept(const struct plan_at *a, const struct plan_dbops *d)
@@ -538,7 +531,7 @@ await_schedule(struct plan_at *a, const struct plan_dbops *d)
 		return REFUSE(
 		    a, d, "spec.schedule.timeZone: \"%s\" is no known time zone", d->zone);
 	if (d->phase != CHOICE_dbops_phase_NONE && d->phase != CHOICE_dbops_phase_SCHEDULED &&
-	    !(d->suspend && d->phase == CHOICE_dbops_phase_WAITING && !is_repeated(d)))
+	    !(d->suspend && d->phase == CHOICE_dbops_phase_WAITING && !dbops_is_repeated(d)))
 		return PASS;
 	if (d->suspend) {
 		v = dbops_say(

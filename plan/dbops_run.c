@@ -234,17 +234,26 @@ run_once(struct plan_at *a, const struct plan_dbops *d)
 
 /* --- One server after the other. */
 
+bool
+dbops_is_repeated(const struct plan_dbops *d)
+{
+	return d->retries > 0 && d->finished_s == 0;
+}
+
 static bool
 is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned i)
 {
 	bool primary = c->instance[i].report.role == CHOICE_instance_role_PRIMARY;
+	/* Its status tells of the run before until another one has begun. */
+	bool goes_on = d->phase == CHOICE_dbops_phase_RUNNING || dbops_is_repeated(d);
+	uint32_t restarted = goes_on ? d->restarted : 0;
 
-	if (d->restarted >> i & 1u || rest_is_wanted(c, i) ||
+	if (restarted >> i & 1u || rest_is_wanted(c, i) ||
 	    (d->only_pending && !(status_current(c, i) && c->instance[i].report.pending_restart)))
 		return false;
 	switch (d->role) {
 	case CHOICE_dbops_role_PRIMARY:
-		return primary && d->restarted == 0;
+		return primary && restarted == 0;
 	case CHOICE_dbops_role_REPLICA:
 		return !primary;
 	default:

@@ -522,6 +522,16 @@ test_edited_schedule(void)
 	schedule(d, "*/15 * * * *");
 	is(run(), "op0 say Scheduled; ", "unless that is no time of it any more");
 	CHECK(d->next_s == WALL + 900, "then the next one is");
+	begin(1);
+	d = add(CHOICE_dbops_op_RESTART);
+	schedule(d, "*/10 * * * *");
+	for (unsigned n = 1; n <= 2; n++) {
+		run();
+		pass(600);
+		is(run(), "op0 tell 0; ", "a scheduled restart is one each time");
+		operation_ends(0, CHOICE_operation_phase_SUCCEEDED);
+		run();
+	}
 	begin(2);
 	d = add(CHOICE_dbops_op_VACUUM);
 	schedule(d, "*/10 * * * *");
