@@ -430,6 +430,7 @@ begin_reinit(struct plan_at *a, const struct plan_dbops *d)
 {
 	const struct plan_cluster *c = a->c;
 	unsigned i = d->wanted - 1u, leader = dbops_leader(c);
+	enum verdict v = PASS;
 
 	if (check_wanted(a, d) == STEP)
 		return STEP;
@@ -440,7 +441,10 @@ begin_reinit(struct plan_at *a, const struct plan_dbops *d)
 		    a, d, "%s-%u is the primary: its data is what others fetch", c->name, i);
 	if (!status_current(c, i))
 		return WAIT(a, d, "%s-%u has no pod that reports", c->name, i);
-	return tell_if_free(a, d, i);
+	/* One that does not serve is mended, whoever else does not. */
+	if (roll_serves(c, i))
+		v = dbops_await_serving(a, d, i, CHOICE_dbops_phase_WAITING);
+	return v == PASS ? tell_if_free(a, d, i) : v;
 }
 
 static enum verdict

@@ -280,6 +280,21 @@ dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d)
 }
 
 enum verdict
+dbops_await_serving(
+    struct plan_at *a, const struct plan_dbops *d, unsigned but, enum choice_dbops_phase phase)
+{
+	const struct plan_cluster *c = a->c;
+
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (i != but && !rest_is_wanted(c, i) && !roll_serves(c, i))
+			return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to serve",
+				   c->name, i) == STEP
+			           ? STEP
+			           : STOP;
+	return PASS;
+}
+
+enum verdict
 dbops_await_others(
     struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, enum choice_dbops_phase phase)
 {
@@ -299,13 +314,7 @@ dbops_await_others(
 		           ? STEP
 		           : STOP;
 	/* A reload disturbs nobody. */
-	for (unsigned i = 0; d->op == CHOICE_dbops_op_RESTART && i < rule_instances(c); i++)
-		if (i != ordinal && !rest_is_wanted(c, i) && !roll_serves(c, i))
-			return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to serve",
-				   c->name, i) == STEP
-			           ? STEP
-			           : STOP;
-	return PASS;
+	return d->op == CHOICE_dbops_op_RESTART ? dbops_await_serving(a, d, ordinal, phase) : PASS;
 }
 
 static enum verdict

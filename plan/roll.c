@@ -307,15 +307,25 @@ rule_restart(struct plan_at *a)
 
 /* --- For BGDbOps. */
 
+/* It was told to end, and the next one has not reported yet, but will soon. */
+static bool
+is_being_replaced(struct plan_at *a, unsigned i)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+
+	return !uid_none(&p->replaced) && uid_eq(&p->replaced, &p->report.pod_uid) &&
+	       rule_waits_until(a, (struct msec){p->replaced_at.v + REPLACED_MS});
+}
+
 bool
-roll_goes_on(const struct plan_at *a)
+roll_goes_on(struct plan_at *a)
 {
 	struct plan_step scratch = {.again = {PLAN_NEVER}};
 	struct plan_at b = *a;
 
 	b.out = &scratch;
 	for (unsigned i = 0; i < a->c->instances_n; i++)
-		if (roll_is_busy(a->c, i))
+		if (roll_is_busy(a->c, i) || is_being_replaced(a, i))
 			return true;
 	return rule_retire(&b) == STEP || rule_roll(&b) == STEP || rule_restart(&b) == STEP;
 }

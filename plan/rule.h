@@ -194,6 +194,9 @@ unsigned dbops_next_server(const struct plan_cluster *c, const struct plan_dbops
 /* Nobody else has that instance do something of that kind; else why says who. */
 bool dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
     char *why, size_t size);
+/* PASS when every server but that one serves, or is to rest; else what it waits for is said. */
+enum verdict dbops_await_serving(
+    struct plan_at *a, const struct plan_dbops *d, unsigned but, enum choice_dbops_phase phase);
 /* PASS when this may be done to that server now; else what it waits for is said. */
 enum verdict dbops_await_others(
     struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, enum choice_dbops_phase phase);
@@ -203,7 +206,7 @@ int64_t dbops_next_time(const struct plan_dbops *d, int64_t after_s); /* INT64_M
 bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */
 bool roll_is_busy(const struct plan_cluster *c, unsigned ordinal);
 /* A pod that ends or is about to, or an operation of ours: a rolling change goes on. */
-bool roll_goes_on(const struct plan_at *a);
+bool roll_goes_on(struct plan_at *a);
 
 /* --- delete.c */
 enum verdict rule_namespace(struct plan_at *a);

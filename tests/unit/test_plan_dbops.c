@@ -384,6 +384,28 @@ test_rolling_change(void)
 	CHECK(plan_dbops_is_over(d) && memory[2].pod_terminating, "and goes on after it");
 	add(CHOICE_dbops_op_RESTART);
 	is(run(), "op1 say Waiting; ", "which waits for it likewise");
+	begin(3);
+	reports[2].pod_inputs = 99;
+	says(2);
+	run();
+	CHECK(memory[2].pod_terminating, "a pod is replaced");
+	memory[2].looked = true;
+	memory[2].pod_present = false;
+	add(CHOICE_dbops_op_SWITCHOVER);
+	is(run(), "op0 say Waiting; ", "and waited for while it is not there,");
+	pass(20);
+	CHECK(starts(run(), "op0 tell 0; "), "for a while");
+	begin(3);
+	reports[2].state = CHOICE_instance_state_STARTING;
+	says(2);
+	d = add(CHOICE_dbops_op_REINIT);
+	d->wanted = 2;
+	is(run(), "op0 say Waiting; ", "a replica that serves is kept while another does not");
+	CHECK(tells("demo-2"), "which one");
+	reports[1].state = CHOICE_instance_state_RUNNING;
+	says(1);
+	pass(2);
+	is(run(), "op0 tell 1; ", "one that does not is mended");
 }
 
 static void
