@@ -76,7 +76,9 @@ bool
 roll_patroni_paused(const struct plan_cluster *c)
 {
 	for (unsigned i = 0; i < c->instances_n; i++)
-		if (status_current(c, i) && c->instance[i].report.paused)
+		/* A lost pod's report lost its state. */
+		if (status_current(c, i) && c->instance[i].report.paused &&
+		    c->instance[i].report.state != CHOICE_instance_state_UNKNOWN)
 			return true;
 	return false;
 }
