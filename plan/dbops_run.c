@@ -92,6 +92,37 @@ standing_of(const struct plan_cluster *c, const struct plan_dbops *d)
 	           : standing_of_operation(&p->report, d);
 }
 
+/*
+ * What that pod did for another one is not in its status yet: told something else, the pod would
+ * forget it, and it would seem not to have been told.
+ */
+static bool
+is_taken(const struct plan_cluster *c, const struct plan_dbops *d)
+{
+	bool task = is_task(d) || d->cleanup == CHOICE_dbops_cleanup_RUNNING;
+
+	for (unsigned i = 0; i < c->dbops_n; i++) {
+		const struct plan_dbops *e = c->dbops[i];
+		bool cleans = e->cleanup == CHOICE_dbops_cleanup_RUNNING;
+		enum standing s;
+
+		if (e == d || e->ordinal != d->ordinal || (is_task(e) || cleans) != task ||
+		    (e->phase != CHOICE_dbops_phase_RUNNING && !cleans))
+			continue;
+		s = standing_of(c, e);
+		if (s != UNTOLD && s != LOST)
+			return true;
+	}
+	return false;
+}
+
+/* The claim is written. */
+static enum verdict
+tell_claimed(struct plan_at *a, const struct plan_dbops *d, bool cleanup)
+{
+	return is_taken(a->c, d) ? STOP : dbops_tell(a, d, d->ordinal - 1u, false, cleanup);
+}
+
 /* --- A run that failed. */
 
 static bool
@@ -213,7 +244,7 @@ run_once(struct plan_at *a, const struct plan_dbops *d)
 	case UNTOLD:
 		if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 			return fail(a, d, true, "");
-		return dbops_tell(a, d, d->ordinal - 1u, false, false);
+		return tell_claimed(a, d, false);
 	case LOST:
 		return lose(a, d);
 	case TOLD:
@@ -370,7 +401,7 @@ run_servers(struct plan_at *a, const struct plan_dbops *d)
 	case UNTOLD:
 		if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 			return fail(a, d, true, "");
-		return dbops_tell(a, d, d->ordinal - 1u, false, false);
+		return tell_claimed(a, d, false);
 	case LOST:
 		return all_listed(a) ? end_server(a, d) : STOP;
 	case TOLD:
@@ -452,7 +483,7 @@ dbops_clean(struct plan_at *a, const struct plan_dbops *d)
 		return begin_cleanup(a, d);
 	switch (standing_of(a->c, d)) {
 	case UNTOLD:
-		return dbops_tell(a, d, d->ordinal - 1u, false, true);
+		return tell_claimed(a, d, true);
 	case LOST:
 		return begin_cleanup(a, d);
 	case TOLD:

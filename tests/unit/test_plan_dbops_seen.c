@@ -102,6 +102,26 @@ test_late_claim(void)
 	CHECK(dbops_disrupts(&c), "and a rolling change waits");
 }
 
+/* The claim of op0 is written, but its pod was not told; then op1 was told there, and ended. */
+static void
+test_claims_of_one_pod(void)
+{
+	begin(1);
+	add(CHOICE_dbops_op_CHECKPOINT);
+	run();
+	reports[0].task = 0;
+	says(0);
+	add(CHOICE_dbops_op_SQL);
+	plan_next(&c, &world, &step);
+	step.dbops = &ops[1];
+	step.sent.attempt = 1;
+	claim(&ops[1]);
+	tell_pod(&ops[1]);
+	task_ends(0, CHOICE_task_phase_SUCCEEDED);
+	is(run(), "op1 finish Succeeded; op0 tell 0; op1 release; ",
+	    "a pod is told something else once its last word is in a status");
+}
+
 /* A former life has told a pod to end: it says that it serves until its next word. */
 static void
 test_last_word(void)
@@ -125,6 +145,7 @@ test_last_word(void)
 int
 main(void)
 {
+	test_claims_of_one_pod();
 	test_last_word();
 	test_lists();
 	test_late_claim();
