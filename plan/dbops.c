@@ -67,7 +67,7 @@ dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase
 	put_text(a, fmt, ap);
 	va_end(ap);
 	if (d->said == model_dbops_said(phase, next_s, str_of(a->out->text)) &&
-	    a->out->said.reason == CHOICE_dbops_reason_NONE)
+	    d->observed == d->generation && a->out->said.reason == CHOICE_dbops_reason_NONE)
 		return PASS;
 	if (d->phase == phase && d->progress_at.v != 0 &&
 	    rule_waits_until(a, (struct msec){d->progress_at.v + SAY_MS}))
@@ -338,7 +338,7 @@ await_turn(struct plan_at *a, const struct plan_dbops *d)
 			   c->name) == STEP
 		           ? STEP
 		           : STOP;
-	return PASS;
+	return rule_look_first(a);
 }
 
 /* --- Where. */
@@ -458,6 +458,7 @@ begin_reinit(struct plan_at *a, const struct plan_dbops *d)
 {
 	const struct plan_cluster *c = a->c;
 	unsigned i = d->wanted - 1u, leader = dbops_leader(c);
+	enum verdict v = PASS;
 
 	if (check_wanted(a, d) == STEP)
 		return STEP;
@@ -468,7 +469,10 @@ begin_reinit(struct plan_at *a, const struct plan_dbops *d)
 		    a, d, "%s-%u is the primary: its data is what others fetch", c->name, i);
 	if (!status_current(c, i))
 		return WAIT(a, d, "%s-%u has no pod that reports", c->name, i);
-	return tell_if_free(a, d, i);
+	/* One that does not serve is mended, whoever else does not. */
+	if (roll_serves(c, i))
+		v = dbops_await_serving(a, d, i, CHOICE_dbops_phase_WAITING);
+	return v == PASS ? tell_if_free(a, d, i) : v;
 }
 
 static enum verdict
@@ -477,6 +481,9 @@ begin_servers(struct plan_at *a, const struct plan_dbops *d)
 	unsigned i = dbops_next_server(a->c, d);
 	enum verdict v;
 
+	if (i == a->c->instances_n && d->role == CHOICE_dbops_role_PRIMARY &&
+	    dbops_leader(a->c) == i)
+		return WAIT(a, d, "BGCluster %s has no primary", a->c->name);
 	if (i == a->c->instances_n)
 		return dbops_finish(a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE,
 		    "no server of %s is due for that", a->c->name);
@@ -533,6 +540,14 @@ say_next(
 	return dbops_say(a, d, CHOICE_dbops_phase_SCHEDULED, next, "%snext run at %s", why, at);
 }
 
+/* It was edited since: a time that has come is kept, if it is one of the new schedule too. */
+static bool
+is_kept(const struct plan_at *a, const struct plan_dbops *d)
+{
+	return d->observed == d->generation ||
+	       (d->next_s <= a->w->unix_s && dbops_next_time(d, d->next_s - 1) == d->next_s);
+}
+
 /* PASS: a run is due. */
 static enum verdict
 await_schedule(struct plan_at *a, const struct plan_dbops *d)
@@ -548,13 +563,12 @@ await_schedule(struct plan_at *a, const struct plan_dbops *d)
 		return REFUSE(
 		    a, d, "spec.schedule.timeZone: \"%s\" is no known time zone", d->zone);
 	if (d->phase != CHOICE_dbops_phase_NONE && d->phase != CHOICE_dbops_phase_SCHEDULED &&
-	    !(d->suspend && d->phase == CHOICE_dbops_phase_WAITING))
+	    !(d->suspend && d->phase == CHOICE_dbops_phase_WAITING && !dbops_is_repeated(d)))
 		return PASS;
 	if (d->suspend) {
 		v = dbops_say(
 		    a, d, CHOICE_dbops_phase_SCHEDULED, 0, "suspended by spec.schedule.suspend");
-	} else if (d->next_s == 0 || d->phase == CHOICE_dbops_phase_NONE ||
-		   d->observed != d->generation) {
+	} else if (d->next_s == 0 || d->phase == CHOICE_dbops_phase_NONE || !is_kept(a, d)) {
 		v = say_next(a, d, CHOICE_dbops_reason_NONE, "");
 	} else if (dbops_waits_until(a, d->next_s)) {
 		return STOP;

@@ -30,6 +30,11 @@ plan_note_dbops(struct plan_dbops *known, const struct plan_dbops *now, bool lis
 	if (!same)
 		return true;
 	known->awaits = listing ? 0 : old.awaits;
+	if (known->awaits > now->version) { /* older than what was told: done.c */
+		known->phase = old.phase;
+		known->cleanup = old.cleanup;
+		known->ordinal = old.ordinal;
+	}
 	known->try = old.try;
 	known->progress_at = old.progress_at;
 	known->told_cancel = more ? old.told_cancel : (struct msec){0};

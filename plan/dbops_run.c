@@ -102,6 +102,37 @@ standing_of(const struct plan_cluster *c, const struct plan_dbops *d)
 	return (s == UNTOLD || s == TOLD) && is_silent(c, p) ? LOST : s;
 }
 
+/*
+ * What that pod did for another one is not in its status yet: told something else, the pod would
+ * forget it, and it would seem not to have been told.
+ */
+static bool
+is_taken(const struct plan_cluster *c, const struct plan_dbops *d)
+{
+	bool task = is_task(d) || d->cleanup == CHOICE_dbops_cleanup_RUNNING;
+
+	for (unsigned i = 0; i < c->dbops_n; i++) {
+		const struct plan_dbops *e = c->dbops[i];
+		bool cleans = e->cleanup == CHOICE_dbops_cleanup_RUNNING;
+		enum standing s;
+
+		if (e == d || e->ordinal != d->ordinal || (is_task(e) || cleans) != task ||
+		    (e->phase != CHOICE_dbops_phase_RUNNING && !cleans))
+			continue;
+		s = standing_of(c, e);
+		if (s != UNTOLD && s != LOST)
+			return true;
+	}
+	return false;
+}
+
+/* The claim is written. */
+static enum verdict
+tell_claimed(struct plan_at *a, const struct plan_dbops *d, bool cleanup)
+{
+	return is_taken(a->c, d) ? STOP : dbops_tell(a, d, d->ordinal - 1u, false, cleanup);
+}
+
 /* --- A run that failed. */
 
 static bool
@@ -143,13 +174,21 @@ fail(struct plan_at *a, const struct plan_dbops *d, bool interrupted, const char
 	return dbops_step(a, d, CHOICE_verb_DBOPS_RETRY);
 }
 
+/* Who is not seen is not there only once all of them were listed. */
+static bool
+all_listed(const struct plan_at *a)
+{
+	uint32_t kinds = 1u << KIND_BGCLUSTER | 1u << KIND_BGINSTANCE;
+
+	return (a->w->listed & kinds) == kinds;
+}
+
 static enum verdict
 lose(struct plan_at *a, const struct plan_dbops *d)
 {
 	char text[IPC_TEXT_MAX];
 
-	if ((a->w->listed & 1u << KIND_BGCLUSTER) == 0 ||
-	    (a->w->listed & 1u << KIND_BGINSTANCE) == 0)
+	if (!all_listed(a))
 		return STOP;
 	if (!a->c->present)
 		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED,
@@ -216,7 +255,7 @@ run_once(struct plan_at *a, const struct plan_dbops *d)
 	case UNTOLD:
 		if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 			return fail(a, d, true, "");
-		return dbops_tell(a, d, d->ordinal - 1u, false, false);
+		return tell_claimed(a, d, false);
 	case LOST:
 		return lose(a, d);
 	case TOLD:
@@ -237,17 +276,26 @@ run_once(struct plan_at *a, const struct plan_dbops *d)
 
 /* --- One server after the other. */
 
+bool
+dbops_is_repeated(const struct plan_dbops *d)
+{
+	return d->retries > 0 && d->finished_s == 0;
+}
+
 static bool
 is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned i)
 {
 	bool primary = c->instance[i].report.role == CHOICE_instance_role_PRIMARY;
+	/* Its status tells of the run before until another one has begun. */
+	bool goes_on = d->phase == CHOICE_dbops_phase_RUNNING || dbops_is_repeated(d);
+	uint32_t restarted = goes_on ? d->restarted : 0;
 
-	if (d->restarted >> i & 1u || rest_is_wanted(c, i) ||
+	if (restarted >> i & 1u || rest_is_wanted(c, i) ||
 	    (d->only_pending && !(status_current(c, i) && c->instance[i].report.pending_restart)))
 		return false;
 	switch (d->role) {
 	case CHOICE_dbops_role_PRIMARY:
-		return primary && d->restarted == 0;
+		return primary && restarted == 0;
 	case CHOICE_dbops_role_REPLICA:
 		return !primary;
 	default:
@@ -274,6 +322,21 @@ dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d)
 }
 
 enum verdict
+dbops_await_serving(
+    struct plan_at *a, const struct plan_dbops *d, unsigned but, enum choice_dbops_phase phase)
+{
+	const struct plan_cluster *c = a->c;
+
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (i != but && !rest_is_wanted(c, i) && !roll_serves(c, i))
+			return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to serve",
+				   c->name, i) == STEP
+			           ? STEP
+			           : STOP;
+	return PASS;
+}
+
+enum verdict
 dbops_await_others(
     struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, enum choice_dbops_phase phase)
 {
@@ -293,13 +356,7 @@ dbops_await_others(
 		           ? STEP
 		           : STOP;
 	/* A reload disturbs nobody. */
-	for (unsigned i = 0; d->op == CHOICE_dbops_op_RESTART && i < rule_instances(c); i++)
-		if (i != ordinal && !rest_is_wanted(c, i) && !roll_serves(c, i))
-			return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to serve",
-				   c->name, i) == STEP
-			           ? STEP
-			           : STOP;
-	return PASS;
+	return d->op == CHOICE_dbops_op_RESTART ? dbops_await_serving(a, d, ordinal, phase) : PASS;
 }
 
 /* One that was restarted and does not serve again; instances_n = none. */
@@ -334,6 +391,8 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 		return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s,
 		    "waits for %s-%u to serve again", a->c->name, unserved);
 	v = dbops_await_others(a, d, i, CHOICE_dbops_phase_RUNNING);
+	if (v == PASS && d->op == CHOICE_dbops_op_RESTART)
+		v = rule_look_first(a);
 	if (v != PASS)
 		return v;
 	if (!dbops_is_free(a->c, d, i, why, sizeof(why)))
@@ -348,7 +407,7 @@ lose_server(struct plan_at *a, const struct plan_dbops *d)
 	const struct plan_cluster *c = a->c;
 	unsigned i = d->ordinal - 1u;
 
-	if ((a->w->listed & 1u << KIND_BGINSTANCE) == 0)
+	if (!all_listed(a))
 		return STOP;
 	if (is_lost(c, d, instance_of(c, d)) || d->op != CHOICE_dbops_op_RESTART ||
 	    i >= rule_instances(c) || rest_is_wanted(c, i))
@@ -368,7 +427,7 @@ tell_server(struct plan_at *a, const struct plan_dbops *d)
 	if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 		return fail(a, d, true, "");
 	v = dbops_await_others(a, d, d->ordinal - 1u, CHOICE_dbops_phase_RUNNING);
-	return v == PASS ? dbops_tell(a, d, d->ordinal - 1u, false, false) : v;
+	return v == PASS ? tell_claimed(a, d, false) : v;
 }
 
 static enum verdict
@@ -377,7 +436,7 @@ run_servers(struct plan_at *a, const struct plan_dbops *d)
 	if (!a->c->present)
 		return lose(a, d);
 	if (d->ordinal == 0)
-		return next_server(a, d);
+		return all_listed(a) ? next_server(a, d) : STOP;
 	switch (standing_of(a->c, d)) {
 	case UNTOLD:
 		return tell_server(a, d);
@@ -453,6 +512,8 @@ dbops_cancel(struct plan_at *a, const struct plan_dbops *d)
 {
 	enum standing s = standing_of(a->c, d);
 
+	if (s == LOST && !all_listed(a))
+		return STOP;
 	if (!is_task(d))
 		return s == TOLD && d->ordinal > 0 ? STOP : PASS; /* it can not be taken back */
 	switch (s) {
@@ -493,15 +554,17 @@ begin_cleanup(struct plan_at *a, const struct plan_dbops *d)
 enum verdict
 dbops_clean(struct plan_at *a, const struct plan_dbops *d)
 {
+	if (d->cleanup != CHOICE_dbops_cleanup_DUE && d->cleanup != CHOICE_dbops_cleanup_RUNNING)
+		return PASS;
+	if (!all_listed(a))
+		return STOP;
 	if (d->cleanup == CHOICE_dbops_cleanup_DUE)
 		return begin_cleanup(a, d);
-	if (d->cleanup != CHOICE_dbops_cleanup_RUNNING)
-		return PASS;
 	switch (standing_of(a->c, d)) {
 	case UNTOLD:
-		return dbops_tell(a, d, d->ordinal - 1u, false, true);
+		return tell_claimed(a, d, true);
 	case LOST:
-		return (a->w->listed & 1u << KIND_BGINSTANCE) == 0 ? STOP : begin_cleanup(a, d);
+		return begin_cleanup(a, d);
 	case TOLD:
 		return STOP;
 	case ENDED_WELL:

@@ -65,8 +65,10 @@ end_orphans(struct plan_at *a)
 	for (unsigned i = 0; i < a->c->instances_n; i++) {
 		const struct plan_instance *p = &a->c->instance[i];
 		bool fresh = p->looked && a->w->now.v < p->looked_at.v + LOOK_FRESH_MS;
+		bool gone = p->looked && (!p->pod_present || p->pod_terminating);
 
-		if ((p->looked && (!p->pod_present || p->pod_terminating)) ||
+		/* Another may have been made since: it is looked at again, slowly. */
+		if ((gone && (fresh || rule_waits(a, &p->look))) ||
 		    (p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look)))
 			continue;
 		return fresh ? rule_step(a, CHOICE_verb_REPLACE_POD, CHILD_INSTANCE, i, &p->pod_uid)

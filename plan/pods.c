@@ -87,6 +87,19 @@ rule_look_all(struct plan_at *a)
 	return PASS;
 }
 
+enum verdict
+rule_look_first(struct plan_at *a)
+{
+	for (unsigned i = 0; i < rule_instances(a->c); i++) {
+		const struct plan_instance *p = &a->c->instance[i];
+
+		if (p->looked || p->look.reason != REASON_NONE || !status_current(a->c, i))
+			continue;
+		return rule_waits(a, &p->look) ? STOP : rule_look_pod(a, i);
+	}
+	return PASS;
+}
+
 static bool
 has_run(const struct plan_cluster *c)
 {

@@ -192,8 +192,10 @@ stop_all_wanted(struct plan_at *a)
 	unsigned primary = c->instances_n, n = all ? pods_end(c) : rule_instances(c);
 
 	for (unsigned i = 0; i < c->instances_n; i++)
-		if (leads(c, i))
-			primary = i;
+		if (leads(c, i) &&
+		    (primary == c->instances_n ||
+			c->instance[i].report.timeline > c->instance[primary].report.timeline))
+			primary = i; /* a lost one's last word says so too */
 	for (unsigned i = 0; i < n; i++) {
 		enum choice_stop how = CHOICE_stop_NONE;
 

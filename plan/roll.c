@@ -21,7 +21,10 @@ roll_is_ending(const struct plan_cluster *c, unsigned ordinal)
 {
 	const struct plan_instance *p = &c->instance[ordinal];
 
-	return !uid_none(&p->replaced) && uid_eq(&p->replaced, &p->report.pod_uid);
+	return !uid_none(&p->report.pod_uid) &&
+	       (uid_eq(&p->replaced, &p->report.pod_uid) ||
+		   /* by a former life of ours, or by someone else */
+		   (p->looked && p->pod_terminating && uid_eq(&p->pod_uid, &p->report.pod_uid)));
 }
 
 /* It was told to do something that has not ended. */
@@ -73,7 +76,9 @@ bool
 roll_patroni_paused(const struct plan_cluster *c)
 {
 	for (unsigned i = 0; i < c->instances_n; i++)
-		if (status_current(c, i) && c->instance[i].report.paused)
+		/* A lost pod's report lost its state. */
+		if (status_current(c, i) && c->instance[i].report.paused &&
+		    c->instance[i].report.state != CHOICE_instance_state_UNKNOWN)
 			return true;
 	return false;
 }
@@ -296,6 +301,7 @@ rule_restart(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
 	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = primary;
+	enum verdict v;
 
 	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
 	    template_is_due(c) || !a->window.open || dbops_holds_up(a))
@@ -308,20 +314,31 @@ rule_restart(struct plan_at *a)
 		i = primary;
 	if (i == n || !others_serve(c, i) || c->unready_since.v != 0)
 		return PASS;
-	return tell(a, i, CHOICE_verb_RESTART);
+	v = rule_look_first(a);
+	return v == PASS ? tell(a, i, CHOICE_verb_RESTART) : v == STEP ? STEP : PASS;
 }
 
 /* --- For BGDbOps. */
 
+/* It was told to end, and the next one has not reported yet, but will soon. */
+static bool
+is_being_replaced(struct plan_at *a, unsigned i)
+{
+	const struct plan_instance *p = &a->c->instance[i];
+
+	return !uid_none(&p->replaced) && uid_eq(&p->replaced, &p->report.pod_uid) &&
+	       rule_waits_until(a, (struct msec){p->replaced_at.v + REPLACED_MS});
+}
+
 bool
-roll_goes_on(const struct plan_at *a)
+roll_goes_on(struct plan_at *a)
 {
 	struct plan_step scratch = {.again = {PLAN_NEVER}};
 	struct plan_at b = *a;
 
 	b.out = &scratch;
 	for (unsigned i = 0; i < a->c->instances_n; i++)
-		if (roll_is_busy(a->c, i))
+		if (roll_is_busy(a->c, i) || is_being_replaced(a, i))
 			return true;
 	return rule_retire(&b) == STEP || rule_roll(&b) == STEP || rule_restart(&b) == STEP;
 }

@@ -112,6 +112,11 @@ enum verdict rule_look(struct plan_at *a);
 enum verdict rule_namespace_lost(struct plan_at *a);
 enum verdict rule_look_pod(struct plan_at *a, unsigned ordinal);
 enum verdict rule_look_all(struct plan_at *a); /* at pods not looked at in this life */
+/*
+ * The same before a server is stopped: one that a former life has told to end may still have its
+ * last word. PASS: all were, as far as may be.
+ */
+enum verdict rule_look_first(struct plan_at *a);
 
 /* --- roll.c */
 enum verdict rule_roll(struct plan_at *a);
@@ -133,7 +138,7 @@ bool roll_patroni_paused(const struct plan_cluster *c);
 bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */
 bool roll_is_busy(const struct plan_cluster *c, unsigned ordinal);
 /* A pod that ends or is about to, or an operation of ours: a rolling change goes on. */
-bool roll_goes_on(const struct plan_at *a);
+bool roll_goes_on(struct plan_at *a);
 
 /* --- gist.c */
 /* Equal: nothing but texts differ that nobody has to act on. */
@@ -198,6 +203,8 @@ enum verdict dbops_finish(struct plan_at *a, const struct plan_dbops *d,
 /* PASS: that is what it says already. */
 enum verdict dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase phase,
     int64_t next_s, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* A run that has begun is to be done again: another one has an end. */
+bool dbops_is_repeated(const struct plan_dbops *d);
 bool dbops_waits_until(struct plan_at *a, int64_t unix_s);
 /* The instance that takes writes; instances_n = none. */
 unsigned dbops_leader(const struct plan_cluster *c);
@@ -206,6 +213,9 @@ unsigned dbops_next_server(const struct plan_cluster *c, const struct plan_dbops
 /* Nobody else has that instance do something of that kind; else why says who. */
 bool dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
     char *why, size_t size);
+/* PASS when every server but that one serves, or is to rest; else what it waits for is said. */
+enum verdict dbops_await_serving(
+    struct plan_at *a, const struct plan_dbops *d, unsigned but, enum choice_dbops_phase phase);
 /* PASS when this may be done to that server now; else what it waits for is said. */
 enum verdict dbops_await_others(
     struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, enum choice_dbops_phase phase);

@@ -216,6 +216,12 @@ test_restart(void)
 	is(run(), "op0 tell 0; ", "only the primary");
 	operation_ends(0, CHOICE_operation_phase_SUCCEEDED);
 	is(run(), "op0 next; op0 finish Succeeded; op0 release; ", "and no other");
+	begin(2);
+	lose_pod(0, CHOICE_instance_role_NONE, CHOICE_instance_state_STARTING);
+	add(CHOICE_dbops_op_RESTART)->role = CHOICE_dbops_role_PRIMARY;
+	is(run(), "op0 say Waiting; ", "where there is none for a while it is waited for");
+	move_leadership(0, 1);
+	is(run(), "op0 tell 1; ", "to be there");
 	begin(3);
 	d = add(CHOICE_dbops_op_RESTART);
 	d->only_pending = true;
@@ -401,6 +407,28 @@ test_rolling_change(void)
 	CHECK(plan_dbops_is_over(d) && memory[2].pod_terminating, "and goes on after it");
 	add(CHOICE_dbops_op_RESTART);
 	is(run(), "op1 say Waiting; ", "which waits for it likewise");
+	begin(3);
+	reports[2].pod_inputs = 99;
+	says(2);
+	run();
+	CHECK(memory[2].pod_terminating, "a pod is replaced");
+	memory[2].looked = true;
+	memory[2].pod_present = false;
+	add(CHOICE_dbops_op_SWITCHOVER);
+	is(run(), "op0 say Waiting; ", "and waited for while it is not there,");
+	pass(20);
+	CHECK(starts(run(), "op0 tell 0; "), "for a while");
+	begin(3);
+	reports[2].state = CHOICE_instance_state_STARTING;
+	says(2);
+	d = add(CHOICE_dbops_op_REINIT);
+	d->wanted = 2;
+	is(run(), "op0 say Waiting; ", "a replica that serves is kept while another does not");
+	CHECK(tells("demo-2"), "which one");
+	reports[1].state = CHOICE_instance_state_RUNNING;
+	says(1);
+	pass(2);
+	is(run(), "op0 tell 1; ", "one that does not is mended");
 }
 
 static void
@@ -509,6 +537,67 @@ test_schedule(void)
 }
 
 static void
+test_edited_schedule(void)
+{
+	struct plan_dbops *d;
+
+	begin(1);
+	d = add(CHOICE_dbops_op_ANALYZE);
+	schedule(d, "*/10 * * * *");
+	run();
+	d->generation++; /* by a field that changes no time */
+	pass(2);
+	is(run(), "op0 say Scheduled; ", "an edited one says that it is seen");
+	is(run(), "", "once");
+	pass(598);
+	is(run(), "op0 tell 0; ", "and runs when it would have");
+	begin(1);
+	d = add(CHOICE_dbops_op_ANALYZE);
+	schedule(d, "*/10 * * * *");
+	run();
+	pass(600);
+	d->generation++;
+	is(run(), "op0 tell 0; ", "one that is edited as its time comes does too");
+	begin(1);
+	d = add(CHOICE_dbops_op_ANALYZE);
+	schedule(d, "*/10 * * * *");
+	run();
+	pass(600);
+	d->generation++;
+	schedule(d, "*/15 * * * *");
+	is(run(), "op0 say Scheduled; ", "unless that is no time of it any more");
+	CHECK(d->next_s == WALL + 900, "then the next one is");
+	begin(1);
+	d = add(CHOICE_dbops_op_RESTART);
+	schedule(d, "*/10 * * * *");
+	for (unsigned n = 1; n <= 2; n++) {
+		run();
+		pass(600);
+		is(run(), "op0 tell 0; ", "a scheduled restart is one each time");
+		operation_ends(0, CHOICE_operation_phase_SUCCEEDED);
+		run();
+	}
+	begin(2);
+	d = add(CHOICE_dbops_op_VACUUM);
+	schedule(d, "*/10 * * * *");
+	run();
+	pass(600);
+	run();
+	lose_pod(0, CHOICE_instance_role_NONE, CHOICE_instance_state_STARTING);
+	run();
+	pass(5);
+	is(run(), "op0 say Waiting; ", "one that is to be repeated, and has to wait,");
+	d->suspend = true;
+	d->generation++;
+	pass(2);
+	is(run(), "op0 say Waiting; ", "is not suspended: it has begun");
+	move_leadership(0, 1);
+	is(run(), "op0 tell 1; ", "and goes on");
+	task_ends(1, CHOICE_task_phase_SUCCEEDED);
+	CHECK(strstr(run(), "op0 finish Succeeded; ") != NULL, "to its end");
+}
+
+static void
 test_times(void)
 {
 	struct plan_dbops *d;
@@ -583,6 +672,7 @@ main(void)
 	test_rolling_change();
 	test_cancel();
 	test_schedule();
+	test_edited_schedule();
 	test_times();
 	test_watch_lags();
 	return tap_done();

@@ -141,6 +141,33 @@ test_paused(void)
 	r.paused = false;
 	plan_note_report(&c, 0, &r);
 	CHECK(did("stop-patroni 1; "), "resumed, it goes on");
+	serve(2);
+	for (unsigned i = 0; i < 2; i++) {
+		r = c.instance[i].report;
+		r.paused = true;
+		r.role = CHOICE_instance_role_NONE;
+		r.state = CHOICE_instance_state_UNKNOWN;
+		plan_note_report(&c, i, &r);
+	}
+	hibernate(true);
+	CHECK(
+	    did("stop-postgresql 0; stop-postgresql 1; "), "pods that are lost do not hold it up");
+}
+
+/* demo-1 led, and is lost, but its last word is still that it leads. */
+static void
+test_two_lead(void)
+{
+	struct plan_report r;
+
+	serve(2);
+	LEADS(1);
+	r = c.instance[0].report;
+	r.timeline++;
+	plan_note_report(&c, 0, &r);
+	hibernate(true);
+	CHECK(starts(play(), "stop-postgresql 1; ") && strstr(script, "postgresql 0") == NULL,
+	    "of two that say that they lead, the one on the higher timeline stops last");
 }
 
 static void
@@ -346,6 +373,34 @@ test_deletion_gives_up(void)
 	CHECK(did("delete StatefulSet demo; "), "since nobody else may speak for it");
 }
 
+/* It was not there when it was looked at; then its StatefulSet made it, and went. */
+static void
+test_late_orphan(void)
+{
+	bool there = false;
+
+	serve(1);
+	plan_note_child_gone(&c, CHILD_STATEFULSET, 0, &c.child[CHILD_STATEFULSET].uid);
+	wanted.deleting = true;
+	edit();
+	for (unsigned n = 0; n < 200 && step.sent.verb != CHOICE_verb_REPLACE_POD; n++) {
+		struct plan_answer a;
+
+		world.now.v += 500;
+		if (!next())
+			continue;
+		a = done_answer();
+		a.count = 1;
+		if (step.sent.verb == CHOICE_verb_OBSERVE_POD && step.sent.ordinal == 0) {
+			a.present = there;
+			there = true;
+		}
+		answer(&a);
+	}
+	CHECK(step.sent.verb == CHOICE_verb_REPLACE_POD && !uid_none(&step.sent.target),
+	    "a pod that comes late holds up no deletion for ever");
+}
+
 int
 main(void)
 {
@@ -353,6 +408,8 @@ main(void)
 	test_taken_back();
 	test_broken_replica();
 	test_paused();
+	test_two_lead();
+	test_late_orphan();
 	test_fence();
 	test_undone();
 	test_smaller();
