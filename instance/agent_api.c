@@ -10,7 +10,7 @@
 #define FOREIGN_FIRST_MS 10000 /* somebody else changed our status: no quarrel */
 #define FOREIGN_MAX_MS 300000
 #define LABEL_AGAIN_MS 10000 /* from taking the label off to putting it on again */
-#define LABEL_FIT_MS 3000    /* and so long it must be fit for that: its pod may go right away */
+#define LABEL_FIT_MS 10000   /* and so long it must be fit for that: its pod may go right away */
 #define ARENA_MAX (4u << 20)
 
 static struct arena arena; /* of one reply or one object */
