@@ -65,6 +65,8 @@ do_step(const struct plan_step *p, uint64_t generation)
 {
 	unsigned verb = p->sent.verb;
 
+	if (p->dbops != NULL)
+		return do_dbops(p, generation);
 	if ((verb != CHOICE_verb_EXPAND_PVC && verb != CHOICE_verb_DELETE_PVC) ||
 	    !w.cluster.present || !uid_eq(&p->sent.uid, &w.cluster.uid) ||
 	    generation != w.cluster.generation)

@@ -11,6 +11,8 @@
 #include "plan/plan.h"
 
 #define ORDINALS 5
+#define OPS 4
+#define SYSTEM_IDENTIFIER 7777
 
 struct object {
 	bool present, deleting;
@@ -30,20 +32,32 @@ struct pvc {
 	struct uid uid;
 	uint64_t storage, size;
 };
+/* A BGDbOps as it is stored, and what pods have done for its present run. */
+struct op {
+	bool present, due;
+	struct plan_dbops at, before; /* now, and one write ago */
+	char text[IPC_TEXT_MAX + 1];
+	bool disrupts;
+	unsigned begun[ORDINALS], runs;
+};
+/* What a pod does of what it was told: it alone knows. */
+struct job {
+	bool begun, slow, cleans;
+};
 static struct world {
 	uint64_t seed;
 	int64_t now;
 	uint64_t version;
-	uint32_t uids;
+	uint32_t uids, timeline;
 
 	struct object cluster;
 	bool finalizer, finalizer_forced;
 	uint64_t hash[GROUP_COUNT], status, status_generation;
 	bool status_ready;
 	uint8_t instances, policy, scale_down;
-	bool hibernated;
+	bool hibernated, paused, patroni_paused, on_demand;
 	uint32_t fenced;
-	bool windowed;
+	bool windowed, operated;
 	struct windows windows;
 
 	struct object child[CHILD_COUNT], instance[ORDINALS];
@@ -54,6 +68,15 @@ static struct world {
 	uint64_t pod_inputs, storage_inputs;
 	struct pod pods[ORDINALS];
 	struct pvc pvcs[ORDINALS];
+	struct job operating[ORDINALS], tasks[ORDINALS];
+	struct uid task_pod[ORDINALS];
+	bool restarting[ORDINALS]; /* its server is down for a moment; who leads goes on to */
+	bool lowered[ORDINALS];    /* it served, and was taken down by our order */
+	struct {
+		struct object object;
+		struct plan_report report;
+	} shown[ORDINALS], before[ORDINALS]; /* each BGInstance as it was written, and before */
+	struct op ops[OPS];
 	bool destroying, adopted, configmaps, data;
 
 	/* The reconciler. */
@@ -61,11 +84,14 @@ static struct world {
 	struct plan_instance instances_memory[ORDINALS];
 	struct plan_step step;
 	struct windows windows_seen;
+	struct plan_dbops ops_memory[OPS], *ops_list[OPS];
 	bool flying, synced;
-	unsigned unsynced; /* records still to come before the lists are complete */
+	unsigned unsynced;   /* records still to come before the lists are complete */
+	unsigned lists_from; /* in which order they come */
 
 	bool calm; /* no more faults, no more users */
 	unsigned steps, deletes_of_data, rolled, dropped, waited, cloned;
+	unsigned ended[CHOICE_dbops_op_COUNT], repeated, cancelled, cleaned;
 	bool cuts;            /* replicas may fall behind too far */
 	bool unfit[ORDINALS]; /* whose data can not follow */
 	const char *broken;
@@ -107,10 +133,23 @@ new_uid(void)
 static void
 touch(struct object *o, bool spec)
 {
+	size_t i = (size_t)(o - w.instance);
+
 	o->version = ++w.version;
 	if (spec)
 		o->generation++;
 	o->due = true;
+	if (o < w.instance || i >= ORDINALS)
+		return;
+	w.before[i] = w.shown[i];
+	w.shown[i].object = *o;
+	w.shown[i].report = w.report[i];
+}
+
+static int64_t
+wall_s(void)
+{
+	return 1795564800 + w.now / 1000;
 }
 
 static bool
@@ -144,8 +183,10 @@ give_cluster(bool listing)
 	    .finalizer = w.finalizer,
 	    .instances = w.instances,
 	    .hibernated = w.hibernated,
+	    .paused = w.paused,
 	    .fenced = w.fenced,
 	    .policy = w.policy,
+	    .update = w.on_demand ? CHOICE_update_strategy_ON_DEMAND : 0,
 	    .scale_down = w.scale_down};
 
 	memcpy(v.hash, w.hash, sizeof(v.hash));
@@ -168,10 +209,20 @@ ready_pods(void)
 	return n;
 }
 
+/* A list may come before a write of the life before does: then there is one record more. */
+static bool
+is_behind(enum child c, unsigned ordinal, bool listing)
+{
+	return listing && c == CHILD_INSTANCE && w.operated && !w.calm && chance(30) &&
+	       w.instance[ordinal].present && w.before[ordinal].object.present &&
+	       uid_eq(&w.before[ordinal].object.uid, &w.instance[ordinal].uid);
+}
+
 static void
 give_child(enum child c, unsigned ordinal, bool listing)
 {
-	struct object *o = object_of(c, ordinal);
+	bool behind = is_behind(c, ordinal, listing);
+	struct object *o = behind ? &w.before[ordinal].object : object_of(c, ordinal);
 	struct plan_object v = {.uid = o->uid,
 	    .owner = o->owner,
 	    .generation = has_generation(c) ? o->generation : 0,
@@ -184,7 +235,7 @@ give_child(enum child c, unsigned ordinal, bool listing)
 	    .pod_inputs = w.pod_inputs,
 	    .storage_inputs = w.storage_inputs};
 
-	o->due = false;
+	object_of(c, ordinal)->due = behind;
 	if (!o->present) {
 		plan_note_child_gone(&w.plan, c, ordinal, &o->uid);
 		return;
@@ -194,8 +245,11 @@ give_child(enum child c, unsigned ordinal, bool listing)
 	if (c == CHILD_STATEFULSET)
 		plan_note_statefulset(&w.plan, &s, (struct msec){w.now});
 	if (c == CHILD_INSTANCE)
-		plan_note_report(&w.plan, ordinal, &w.report[ordinal]);
+		plan_note_report(
+		    &w.plan, ordinal, behind ? &w.before[ordinal].report : &w.report[ordinal]);
 }
+
+static bool give_op(unsigned k, bool listing, bool only_due); /* plan_world_ops.h */
 
 static bool
 is_watched(enum child c)
@@ -210,6 +264,8 @@ give(unsigned i, bool listing, bool only_due)
 	enum child c = i < CHILD_COUNT ? (enum child)i : CHILD_INSTANCE;
 	unsigned ordinal = i < CHILD_COUNT ? 0 : i - CHILD_COUNT;
 
+	if (i > CHILD_COUNT + ORDINALS)
+		return give_op(i - CHILD_COUNT - ORDINALS - 1, listing, only_due);
 	if (i == CHILD_COUNT + ORDINALS) {
 		if (!w.cluster.due && only_due)
 			return false;
@@ -224,7 +280,7 @@ give(unsigned i, bool listing, bool only_due)
 	give_child(c, ordinal, listing);
 	return true;
 }
-#define OBJECTS (CHILD_COUNT + ORDINALS + 1)
+#define OBJECTS (CHILD_COUNT + ORDINALS + 1 + OPS)
 
 static void
 give_any(void)
@@ -245,21 +301,52 @@ forget_everything(void)
 	w.plan.name = "demo";
 	w.plan.instance = w.instances_memory;
 	w.plan.instances_n = ORDINALS;
+	w.plan.dbops = w.ops_list;
 	w.flying = false;
 	w.synced = false;
 	w.unsynced = OBJECTS;
+	w.lists_from = w.operated ? (unsigned)rnd(OBJECTS) : 0;
+}
+
+static unsigned
+listed_at(unsigned n)
+{
+	return (n + w.lists_from) % OBJECTS;
 }
 
 static void
 list_more(void)
 {
+	unsigned i;
+
 	if (w.synced)
 		return;
-	w.unsynced--;
-	if (w.unsynced < OBJECTS && (w.unsynced != OBJECTS - 1 || w.cluster.present))
-		give(w.unsynced, true, false);
+	i = listed_at(--w.unsynced);
+	if (i != CHILD_COUNT + ORDINALS || w.cluster.present)
+		give(i, true, false);
 	if (w.unsynced == 0)
 		w.synced = true;
+}
+
+/* Whose lists are complete? Those of which nothing is still to come. */
+static uint32_t
+listed(void)
+{
+	uint32_t kinds = UINT32_MAX;
+
+	if (!w.operated)
+		return w.synced ? kinds : 0;
+	for (unsigned n = 0; n < w.unsynced; n++) {
+		unsigned i = listed_at(n);
+
+		if (i < CHILD_COUNT)
+			kinds &= ~(1u << child_info[i].kind);
+		else
+			kinds &= ~(1u << (i < CHILD_COUNT + ORDINALS    ? KIND_BGINSTANCE
+					  : i == CHILD_COUNT + ORDINALS ? KIND_BGCLUSTER
+									: KIND_BGDBOPS));
+	}
+	return kinds;
 }
 
 /* --- Controllers, kubelets, agents. */
@@ -267,7 +354,9 @@ list_more(void)
 static void
 end_pod(unsigned i)
 {
-	w.pods[i].present = false;
+	w.pods[i].present = w.restarting[i] = false;
+	if (i >= w.instances || w.hibernated || w.cluster.deleting)
+		w.lowered[i] = false;
 	touch(&w.child[CHILD_STATEFULSET], false);
 }
 
@@ -318,7 +407,7 @@ static unsigned
 find_leader(void)
 {
 	for (unsigned i = 0; i < ORDINALS; i++)
-		if (w.pods[i].present && w.pods[i].ready &&
+		if (w.pods[i].present && (w.pods[i].ready || w.restarting[i]) &&
 		    w.report[i].role == CHOICE_instance_role_PRIMARY)
 			return i;
 	return ORDINALS;
@@ -329,6 +418,7 @@ hand_over(unsigned next, unsigned *leader)
 {
 	w.report[*leader].role = CHOICE_instance_role_REPLICA;
 	w.report[next].role = CHOICE_instance_role_PRIMARY;
+	w.timeline++;
 	touch(&w.instance[next], false);
 	*leader = next;
 }
@@ -353,6 +443,7 @@ rest(unsigned i, struct plan_report *r, unsigned leader)
 
 	if (r->stop == CHOICE_stop_NONE || (r->stop == CHOICE_stop_PATRONI && leader == i))
 		return false;
+	w.restarting[i] = false;
 	if (r->stop == CHOICE_stop_PATRONI && p->runs) {
 		r->state = CHOICE_instance_state_DETACHED;
 		r->role = CHOICE_instance_role_REPLICA;
@@ -379,29 +470,122 @@ clone(unsigned i, struct plan_report *r, unsigned leader)
 	w.cloned++;
 }
 
+/* A server that serves is about to go down for one of our orders: it must be the only one. */
+static void
+take_down(unsigned i)
+{
+	if (!w.pods[i].ready)
+		return;
+	for (unsigned k = 0; k < w.instances; k++)
+		if (k != i && w.lowered[k] && !w.hibernated && !w.cluster.deleting)
+			broken("two servers are down by our order");
+	w.lowered[i] = true;
+}
+
+static void note_begun(unsigned i, bool task); /* plan_world_ops.h */
+static unsigned candidate_of(unsigned i);
+static void run_task(unsigned i, struct plan_report *r, unsigned leader);
+
+static void
+begin_operation(unsigned i, const struct plan_report *r)
+{
+	w.operating[i].begun = true;
+	note_begun(i, false);
+	if (r->operation != CHOICE_operation_RESTART &&
+	    r->operation != CHOICE_operation_RESTART_ALWAYS &&
+	    r->operation != CHOICE_operation_REINIT)
+		return;
+	take_down(i);
+	w.restarting[i] = w.pods[i].runs;
+}
+
+static bool
+may_lead(unsigned i)
+{
+	return w.pods[i].present && w.pods[i].ready && !w.pods[i].terminating;
+}
+
+/* The leadership goes to the candidate, or to whom it may. */
+static bool
+switch_over(unsigned i, unsigned *leader)
+{
+	unsigned next = candidate_of(i), any = (unsigned)rnd(ORDINALS);
+
+	if (next == ORDINALS && *leader != i)
+		return true;
+	next = next == ORDINALS ? any : next;
+	if (*leader != i)
+		return *leader == next;
+	if (next == i || !may_lead(next))
+		return false;
+	hand_over(next, leader);
+	return true;
+}
+
+static bool
+end_operation(unsigned i, struct plan_report *r, unsigned *leader)
+{
+	bool ran = w.pods[i].runs;
+
+	w.restarting[i] = false;
+	switch (r->operation) {
+	case CHOICE_operation_REINIT:
+		clone(i, r, *leader);
+		return r->operation_phase != CHOICE_operation_phase_FAILED;
+	case CHOICE_operation_RESTART:
+		w.restart_due[i] = false;
+		return true;
+	case CHOICE_operation_RESTART_ALWAYS:
+		w.restart_due[i] &= !ran;
+		return ran && !(chance(5) && !w.calm);
+	case CHOICE_operation_SWITCHOVER:
+		return switch_over(i, leader);
+	case CHOICE_operation_FAILOVER:
+		if (*leader != i && *leader != ORDINALS && may_lead(i))
+			hand_over(i, leader);
+		return *leader == i;
+	default:
+		return true;
+	}
+}
+
 /* What it was told to do: it may take a while, and may fail. */
 static void
 operate(unsigned i, struct plan_report *r, unsigned *leader)
 {
-	unsigned next = (unsigned)rnd(ORDINALS);
+	struct job *j = &w.operating[i];
 
 	if (r->operation == 0 || r->operation_phase >= CHOICE_operation_phase_SUCCEEDED ||
 	    chance(50))
 		return;
 	r->operation_phase = CHOICE_operation_phase_RUNNING;
-	if (chance(50))
+	/* Patroni is asked; where it does not run, the agent waits for a while. */
+	if (chance(50) || (w.operated && !w.pods[i].runs && chance(90) &&
+			      r->operation != CHOICE_operation_REINIT))
+		return;
+	if (!j->begun)
+		begin_operation(i, r);
+	if (w.operated && chance(50))
 		return;
 	r->operation_phase = CHOICE_operation_phase_SUCCEEDED;
-	if (r->operation == CHOICE_operation_REINIT) {
-		clone(i, r, *leader);
-		return;
-	}
-	if (r->operation == CHOICE_operation_RESTART)
-		w.restart_due[i] = false;
-	else if (*leader == i && next != i && w.pods[next].present && w.pods[next].ready)
-		hand_over(next, leader);
-	else if (*leader == i)
+	if (!end_operation(i, r, leader))
 		r->operation_phase = CHOICE_operation_phase_FAILED;
+}
+
+static void
+forget_operation(struct plan_report *r)
+{
+	r->operation = r->operation_phase = r->operation_attempt = 0;
+	r->operation_id = 0;
+}
+
+static void
+forget_task(struct plan_report *r)
+{
+	r->task = 0;
+	r->task_attempt = 0;
+	r->task_phase = r->task_percent = 0;
+	r->task_cancel = r->task_interrupted = false;
 }
 
 static void
@@ -415,22 +599,39 @@ run_agent(unsigned i)
 	    .operation_phase = w.report[i].operation_phase,
 	    .operation_attempt = w.report[i].operation_attempt,
 	    .operation_generation = w.report[i].operation_generation,
-	    .timeline = 1,
+	    .operation_id = w.report[i].operation_id,
+	    .task = w.report[i].task,
+	    .task_attempt = w.report[i].task_attempt,
+	    .task_phase = w.report[i].task_phase,
+	    .task_percent = w.report[i].task_percent,
+	    .task_cancel = w.report[i].task_cancel,
+	    .task_interrupted = w.report[i].task_interrupted,
+	    .system_identifier = SYSTEM_IDENTIFIER,
 	    .config_generation = w.cluster.generation,
+	    .timeline = w.report[i].timeline,
 	    .bootstrapped = true};
 	unsigned leader = find_leader();
 
 	if (!w.instance[i].present)
 		return;
 	if (!uid_eq(&w.told[i], &r.pod_uid))
-		r.operation = r.operation_phase = r.operation_attempt = 0;
+		forget_operation(&r);
+	if (!uid_eq(&w.task_pod[i], &r.pod_uid))
+		forget_task(&r);
 	operate(i, &r, &leader);
+	run_task(i, &r, leader);
 	if (rest(i, &r, leader)) {
 		r.reason = REASON_RESTING;
 	} else if (r.hold && !w.pods[i].runs) {
 		r.role = w.report[i].role;
 		r.state = CHOICE_instance_state_HELD;
 		r.reason = REASON_HELD;
+		w.pods[i].ready = false;
+	} else if (w.restarting[i]) {
+		r.role = w.report[i].role;
+		r.state = CHOICE_instance_state_STARTING;
+		if (w.pods[i].ready)
+			touch(&w.child[CHILD_STATEFULSET], false);
 		w.pods[i].ready = false;
 	} else if (w.unfit[i] && leader != ORDINALS && leader != i) {
 		r.role = CHOICE_instance_role_REPLICA;
@@ -444,12 +645,16 @@ run_agent(unsigned i)
 		bool primary = leader == ORDINALS || leader == i;
 
 		w.unfit[i] = false;
+		r.paused = w.patroni_paused;
+		w.timeline += primary && w.report[i].role != CHOICE_instance_role_PRIMARY;
+		r.timeline = w.timeline;
 		r.role = primary ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA;
 		r.state = primary ? CHOICE_instance_state_RUNNING : CHOICE_instance_state_STREAMING;
 		r.pending_restart = w.restart_due[i];
 		if (!w.pods[i].ready)
 			touch(&w.child[CHILD_STATEFULSET], false);
 		w.pods[i].ready = w.pods[i].runs = true;
+		w.lowered[i] = false;
 		w.data = w.configmaps = true;
 	}
 	if (memcmp(&r, &w.report[i], sizeof(r)) == 0)
@@ -467,7 +672,9 @@ run_pods(void)
 		if (!p->present)
 			continue;
 		if (p->terminating) {
-			p->ready = false;
+			if (p->ready)
+				touch(&w.child[CHILD_STATEFULSET], false);
+			p->ready = w.restarting[i] = false;
 			if (chance(50))
 				end_pod(i);
 			continue;

@@ -5,7 +5,7 @@
 #ifndef TESTS_UNIT_PLAN_WORLD_EXECUTOR_H
 #define TESTS_UNIT_PLAN_WORLD_EXECUTOR_H
 
-#include "tests/unit/plan_world.h"
+#include "tests/unit/plan_world_dbops.h"
 
 static struct plan_answer
 answer(enum choice_step_code code)
@@ -256,6 +256,7 @@ do_replace(const struct plan_sent *s)
 			return answer(CHOICE_step_code_CONFLICT);
 		if (w.pod_inputs == p->inputs && !w.child[CHILD_STATEFULSET].due)
 			broken("a pod that serves is replaced, and comes back as it was");
+		take_down(s->ordinal);
 		w.rolled++;
 	}
 	p->terminating = p->present;
@@ -272,6 +273,16 @@ attempt_of(const struct plan_report *r, uint8_t operation, bool same_pod)
 	           : 1;
 }
 
+/* What the plan knew of when it decided. */
+static void
+check_beside(void)
+{
+	for (unsigned k = 0; k < OPS; k++)
+		if (w.ops[k].present && !w.ops[k].due && w.ops[k].disrupts &&
+		    w.ops[k].at.phase == CHOICE_dbops_phase_RUNNING)
+			broken("a rolling change goes on beside a disruptive BGDbOps");
+}
+
 static struct plan_answer
 do_operate(const struct plan_sent *s)
 {
@@ -283,13 +294,20 @@ do_operate(const struct plan_sent *s)
 	if (!uid_eq(&s->target, &r->pod_uid) ||
 	    (operation == CHOICE_operation_REINIT && r->reason != REASON_CANNOT_FOLLOW))
 		return answer(CHOICE_step_code_CONFLICT);
+	check_beside();
 	for (unsigned i = 0; i < w.instances; i++)
 		if (i != s->ordinal && w.report[i].operation != CHOICE_operation_REINIT &&
+		    w.report[i].operation != CHOICE_operation_RELOAD &&
 		    w.report[i].operation_phase == CHOICE_operation_phase_RUNNING &&
 		    uid_eq(&w.told[i], &w.report[i].pod_uid) && w.calm)
 			broken("two instances are disturbed at once");
 	if (r->operation != operation || !uid_eq(&w.told[s->ordinal], &r->pod_uid) ||
 	    r->operation_phase >= CHOICE_operation_phase_SUCCEEDED) {
+		if (uid_eq(&w.told[s->ordinal], &r->pod_uid) && r->operation != 0 &&
+		    r->operation_phase < CHOICE_operation_phase_SUCCEEDED)
+			broken("what an instance has not ended is replaced by something else");
+		w.operating[s->ordinal] = (struct job){0};
+		r->operation_id = ++w.version;
 		r->operation_attempt =
 		    attempt_of(r, operation, uid_eq(&w.told[s->ordinal], &r->pod_uid));
 		r->operation_generation = (uint32_t)w.cluster.generation;

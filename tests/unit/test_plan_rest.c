@@ -150,7 +150,8 @@ test_paused(void)
 		plan_note_report(&c, i, &r);
 	}
 	hibernate(true);
-	CHECK(did("stop-postgresql 0; stop-postgresql 1; "), "pods that are lost do not hold it up");
+	CHECK(
+	    did("stop-postgresql 0; stop-postgresql 1; "), "pods that are lost do not hold it up");
 }
 
 /* demo-1 led, and is lost, but its last word is still that it leads. */
