@@ -608,6 +608,14 @@ is_said(unsigned verb)
 	return verb == CHOICE_verb_STATUS || verb == CHOICE_verb_EVENT;
 }
 
+/* A pod may have been told to end although the answer does not say so. */
+static void
+look_again_if_unsure(const struct ctx *x)
+{
+	if (x->sent->verb == CHOICE_verb_REPLACE_POD)
+		x->c->instance[x->sent->ordinal].looked = false;
+}
+
 static char **
 take_failure(const struct ctx *x)
 {
@@ -625,6 +633,7 @@ take_failure(const struct ctx *x)
 			on_event(x);
 		return NULL;
 	}
+	look_again_if_unsure(x);
 	t = try_of(x, &at);
 	before = t->reason;
 	back_off(x->c, t, code, x->answer->reason, x->now);
@@ -751,6 +760,8 @@ plan_lost(struct plan_cluster *c, const struct plan_sent *sent)
 	struct plan_answer done = {.code = CHOICE_step_code_DONE};
 	struct ctx x = {c, sent, &done, {0}};
 
+	if (c->present && uid_eq(&c->wanted.uid, &sent->uid))
+		look_again_if_unsure(&x);
 	/* It was written or not: better once than twice. */
 	if (sent->verb == CHOICE_verb_EVENT && c->present && uid_eq(&c->wanted.uid, &sent->uid))
 		on_event(&x);

@@ -292,6 +292,7 @@ rule_restart(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
 	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = primary;
+	enum verdict v;
 
 	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
 	    template_is_due(c) || !a->window.open || dbops_disrupts(c))
@@ -304,7 +305,8 @@ rule_restart(struct plan_at *a)
 		i = primary;
 	if (i == n || !others_serve(c, i) || c->unready_since.v != 0)
 		return PASS;
-	return tell(a, i, CHOICE_verb_RESTART);
+	v = rule_look_first(a);
+	return v == PASS ? tell(a, i, CHOICE_verb_RESTART) : v == STEP ? STEP : PASS;
 }
 
 /* --- For BGDbOps. */

@@ -323,6 +323,15 @@ test_parameters(void)
 	CHECK(is_next(CHOICE_verb_RESTART, 0), "lowered: the primary first");
 	restarts(0, false);
 	CHECK(is_next(CHOICE_verb_RESTART, 2), "then the replicas");
+	await_restart(false);
+	memory[1].looked = true;
+	memory[1].pod_present = memory[1].pod_ready = true;
+	memory[1].pod_uid = reports[1].pod_uid;
+	plan_lost(&c, &(struct plan_sent){
+			  .verb = CHOICE_verb_REPLACE_POD, .uid = c.wanted.uid, .ordinal = 1});
+	plan_next(&c, &world, &step);
+	CHECK(step.sent.verb == CHOICE_verb_OBSERVE_POD,
+	    "a pod that may have been told to end is looked at before a server is restarted");
 }
 
 /* What is told is taken away, again and again, before the pod has heard it. */
