@@ -1,13 +1,12 @@
-"""BGDbOps: each operation end to end with real data; what waits, what is refused, what ends; exactly as often as promised."""
+"""BGDbOps: what waits, what is refused, what ends; exactly as often as promised. Each operation once: test_examples.py."""
 import datetime
 import json
 import threading
 import time
 
 import pytest
-import yaml
 
-from cluster import (ROOT, Writer, apply, bgcluster, delete, get, kill, kubectl, patch, primary, refused, sql, superuser_sql, wait,
+from cluster import (Writer, apply, bgcluster, delete, get, kill, kubectl, patch, primary, refused, sql, superuser_sql, wait,
                      wait_ready, worker_pid)
 
 
@@ -88,32 +87,6 @@ def three(own):
     return own
 
 
-def test_tasks_with_real_data(one):
-    """Vacuum, analyze, reindex, checkpoint, sql, reload and benchmark on one instance."""
-    ns = one
-    sql("demo", ns, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
-    sql("demo", ns, "INSERT INTO orders SELECT n, repeat('x', 200) FROM generate_series(1, 20000) n")
-    sql("demo", ns, "DELETE FROM orders WHERE id > 10000")
-    s = run("vacuum", "vacuum", ns, vacuum={"tables": ["orders"], "analyze": True})
-    assert s["attempt"] == 1 and s["retries"] == 0 and s["instance"] == "demo-0"
-    assert sql("demo", ns, "SELECT last_vacuum IS NOT NULL AND last_analyze IS NOT NULL FROM pg_stat_user_tables WHERE relname = 'orders'") == [(True,)]
-    wait("its Events", lambda: sorted(events("vacuum", ns)) == ["Started", "Succeeded"], 20)
-    full = run("full", "vacuum", ns, vacuum={"full": True, "tables": ["public.orders"]})
-    assert 0 < full["results"]["sizeAfter"] < full["results"]["sizeBefore"]
-    run("analyze", "analyze", ns)
-    run("checkpoint", "checkpoint", ns)
-    node = sql("demo", ns, "SELECT relfilenode FROM pg_class WHERE relname = 'orders_pkey'")
-    run("reindex", "reindex", ns, reindex={"tables": ["orders"]})
-    assert sql("demo", ns, "SELECT relfilenode FROM pg_class WHERE relname = 'orders_pkey'") != node
-    run("sql", "sql", ns, sql={"script": script("make", ns, "CREATE TABLE made (n int);\nINSERT INTO made VALUES (7);\n")})
-    assert sql("demo", ns, "SELECT n FROM made") == [(7,)]
-    assert sql("demo", ns, "SELECT tableowner = current_user FROM pg_tables WHERE tablename = 'made'") == [(True,)]
-    run("reload", "reload", ns)
-    bench = run("benchmark", "benchmark", ns, benchmark={"duration": 3, "clients": 2})
-    assert float(bench["results"]["tps"]) > 0 and float(bench["results"]["latencyAvg"]) > 0 and float(bench["results"]["latencyP99"]) > 0
-    assert sql("demo", ns, "SELECT count(*) FROM pg_database WHERE datname LIKE 'bestgres_benchmark%'") == [(0,)]
-
-
 def test_what_can_not_be_done_fails_with_what_to_do(one):
     ns = one
     s = fails("broken", "sql", ns, sql={"script": script("broken", ns, "CREATE TABLE half (n int);\nSELECT no_such_thing();\n"), "singleTransaction": True})
@@ -160,18 +133,6 @@ def test_cel_names_the_field(ns_shared):
         assert all(w in message for w in words), (spec, message)
     apply(bgdbops("fixed", "vacuum"), ns)
     assert "can not change" in refused(bgdbops("fixed", "analyze"), ns)
-
-
-def test_examples_as_they_stand(ns_shared):
-    """Each file is accepted; those that need no more than one instance are run by the tests above."""
-    paths = sorted((ROOT / "deploy/examples/dbops").glob("*.yaml"))
-    ops = set()
-    for path in paths:
-        kubectl("apply", "-n", ns_shared, "--dry-run=server", "-f", str(path))
-        ops |= {o["spec"]["op"] for o in yaml.safe_load_all(path.read_text()) if o["kind"] == "BGDbOps"}
-    crd = next(yaml.safe_load_all((ROOT / "crds/bgdbops.yaml").read_text()))
-    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    assert ops == set(spec["properties"]["op"]["enum"]), "one for each operation"
 
 
 def test_restart_under_a_writing_client(three):
