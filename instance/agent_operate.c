@@ -168,7 +168,11 @@ on_handed_over(struct agent *a, int status, struct str text)
 		finish(a, CHOICE_operation_phase_SUCCEEDED, text);
 	else if (status == 0 || says(text, "status unknown"))
 		await_outcome(a);
-	else
+	else if (says(text, "can not find sync_standby")) {
+		/* It will, once a replica streams again: a primary that has just begun has none. */
+		a->operate.begun = a->operate.posted = false;
+		a->operate.next.v = clock_boot().v + AGAIN_MS;
+	} else
 		finish(a, CHOICE_operation_phase_FAILED, text);
 }
 
@@ -397,8 +401,10 @@ is_overdue(struct agent *a)
 	fail(a, "it could not be done within %lld s: %s", (long long)(wait_ms / 1000),
 	    !a->password_known || !seen(a) ? "Patroni does not answer; see the pod's log"
 	    : !a->view.running             ? "PostgreSQL does not run; see the pod's log"
-	    : a->view.has_leader           ? "what it waited for did not come"
-					   : "no instance leads");
+	    : job->kind == CHOICE_operation_SWITCHOVER && agent_wants_sync(a) && !a->view.has_sync
+		? "no replica is synchronous"
+	    : a->view.has_leader ? "what it waited for did not come"
+				 : "no instance leads");
 	return true;
 }
 

@@ -289,6 +289,7 @@ plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_rep
 		for (unsigned child = CHILD_ANCHOR; child <= CHILD_APP; child++)
 			if (c->checked[child].v != 0)
 				c->checked[child].v = 1;
+	p->awaited |= r->pending_restart;
 	if (!r->pending_restart)
 		p->restarted = false;
 	else if (p->known && r->operation == CHOICE_operation_RESTART &&

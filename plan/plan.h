@@ -74,6 +74,7 @@ struct plan_instance {
 	bool known;          /* a record of this very object was seen */
 	bool unreachable;    /* UNREACHABLE was done for this report's pod */
 	bool restarted;      /* since a parameter began to wait for that */
+	bool awaited;        /* it waited for a restart since the primary does, or just before */
 	uint8_t tells;       /* how often in a row its operation was given and has not ended */
 	uint8_t held;        /* the verb that wrote its hold or stop last */
 	struct uid replaced; /* the pod that was told to end, and when */
@@ -164,7 +165,8 @@ struct plan_wanted {
 	bool invalid; /* the spec can not be read; why is in plan_cluster.invalid_text */
 	uint8_t instances;
 	bool hibernated;
-	uint32_t fenced; /* bit per ordinal */
+	uint16_t loop_wait; /* Patroni's, seconds */
+	uint32_t fenced;    /* bit per ordinal */
 	/* choices deletion_policy, update_strategy, scale_down */
 	uint8_t policy, update, scale_down;
 };
@@ -199,6 +201,7 @@ struct plan_cluster {
 	uint8_t anchor;                     /* choice anchor_state */
 	struct msec checked[CHILD_APP + 1]; /* when what nobody watches was last ensured */
 	struct msec unready_since;          /* 0 = the StatefulSet is fully ready */
+	struct msec restart_since;          /* 0 = the primary waits for no restart */
 
 	struct plan_try self; /* of steps on the BGCluster and its namespace */
 	struct plan_try say;  /* of STATUS and EVENT */

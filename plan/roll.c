@@ -290,6 +290,37 @@ find_waiting_primary(const struct plan_cluster *c)
 	return n;
 }
 
+void
+roll_note_restarts(struct plan_cluster *c, struct msec now)
+{
+	if (find_waiting_primary(c) != rule_instances(c)) {
+		if (c->restart_since.v == 0)
+			c->restart_since = now;
+		return;
+	}
+	c->restart_since.v = 0;
+	if (pick(c, roll_awaits_restart) != rule_instances(c))
+		return;
+	for (unsigned i = 0; i < c->instances_n; i++)
+		c->instance[i].awaited = false;
+}
+
+/*
+ * A replica takes up what was changed in its own Patroni's loop, and is heard of at its agent's
+ * next look: perhaps later than the primary.
+ */
+static bool
+replica_may_follow(struct plan_at *a, unsigned primary)
+{
+	const struct plan_cluster *c = a->c;
+	int64_t until = c->restart_since.v + (int64_t)1000 * c->wanted.loop_wait + RESTART_HEARD_MS;
+
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (i != primary && !rest_is_wanted(c, i) && !c->instance[i].awaited)
+			return rule_waits_until(a, (struct msec){until});
+	return false;
+}
+
 /*
  * A replica must not have less of what standbys need than its primary: raised, such a setting comes
  * to replicas first; lowered, to the primary first. Of both at once the replicas have part after
@@ -310,6 +341,8 @@ rule_restart(struct plan_at *a)
 		i = pick(c, roll_awaits_restart);
 	else if (!c->instance[primary].report.restart_lowers)
 		i = pick(c, is_due_before_primary);
+	if (i == n && primary != n && replica_may_follow(a, primary))
+		return PASS;
 	if (i == n)
 		i = primary;
 	if (i == n || !others_serve(c, i) || c->unready_since.v != 0)

@@ -12,6 +12,7 @@
 #define LOOK_FIRST_MS 2000 /* then twice that each time */
 #define LOOK_MAX_MS 30000
 #define LOOK_FRESH_MS 1000         /* nothing is replaced on older knowledge */
+#define RESTART_HEARD_MS 15000       /* from Patroni's loop to a report */
 #define REPLACED_MS 20000          /* so long a pod that we replace may take to be back */
 #define NAMESPACE_MS 10000         /* how often a cluster that loses pods asks for its namespace */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
@@ -133,6 +134,8 @@ bool roll_is_ending(const struct plan_cluster *c, unsigned ordinal);
 /* Does a parameter wait for its restart? Does it, or does it restart for that just now? */
 bool roll_awaits_restart(const struct plan_cluster *c, unsigned ordinal);
 bool roll_is_restarting(const struct plan_cluster *c, unsigned ordinal);
+/* Since when its primary waits for one, and who has as well. */
+void roll_note_restarts(struct plan_cluster *c, struct msec now);
 /* By `patronictl pause`: Patroni starts no server then, so none may be stopped. */
 bool roll_patroni_paused(const struct plan_cluster *c);
 bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */

@@ -69,6 +69,7 @@ on_cluster(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct m
 	    .policy = r->deletion_policy,
 	    .update = r->update_strategy,
 	    .hibernated = r->hibernated,
+	    .loop_wait = r->loop_wait,
 	    .fenced = r->fenced,
 	    .scale_down = r->on_scale_down,
 	};

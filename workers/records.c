@@ -137,6 +137,7 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	r->h_life = c.hash[GROUP_LIFE];
 	r->h_rest = c.hash[GROUP_REST];
 	r->hibernated = c.hibernated;
+	r->loop_wait = (uint16_t)c.loop_wait;
 	r->fenced = model_fenced(&c);
 	r->status = decode_cluster_status_hash(s->j, s->object, a);
 	return 0;

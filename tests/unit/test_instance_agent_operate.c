@@ -27,6 +27,12 @@ agent_leads(const struct agent *x)
 }
 
 bool
+agent_wants_sync(const struct agent *x)
+{
+	return x->spec->sync_mode != CHOICE_sync_mode_OFF;
+}
+
+bool
 agent_must_leave(const struct agent *x)
 {
 	(void)x;
@@ -307,6 +313,35 @@ test_switchover(void)
 	CHECK(succeeded(), "a rolling change waits for nobody who does not lead");
 }
 
+/* A primary that was restarted has no synchronous standby for a moment. */
+static void
+test_switchover_without_standby(void)
+{
+	static struct bgcluster spec = {
+	    .ttl = 30, .max_lag = 1048576, .sync_mode = CHOICE_sync_mode_ON};
+
+	begin();
+	a.spec = &spec;
+	tell(CHOICE_operation_SWITCHOVER, "");
+	look_after(0);
+	operate_checkpointed(&a, &(struct msg_checkpoint_done){.text = ""});
+	answer(&a, 412, STR("switchover is not possible: can not find sync_standby"));
+	CHECK(runs() && switchovers == 1, "a synchronous standby is waited for");
+	look_after(2);
+	operate_checkpointed(&a, &(struct msg_checkpoint_done){.text = ""});
+	CHECK(runs() && switchovers == 2, "and Patroni asked again");
+	answer(&a, 200, STR("Successfully switched over to \"demo-1\""));
+	CHECK(succeeded(), "until there is one");
+	begin();
+	a.spec = &spec;
+	tell(CHOICE_operation_SWITCHOVER, "");
+	look_after(0);
+	operate_checkpointed(&a, &(struct msg_checkpoint_done){.text = ""});
+	answer(&a, 412, STR("switchover is not possible: can not find sync_standby"));
+	look_after(121);
+	CHECK(failed("120 s: no replica is synchronous"), "but not for ever");
+}
+
 static void
 test_failover(void)
 {
@@ -361,6 +396,7 @@ main(void)
 	test_restart();
 	test_reload();
 	test_switchover();
+	test_switchover_without_standby();
 	test_failover();
 	test_failover_resumed();
 	return tap_done();

@@ -306,6 +306,38 @@ test_parameters(void)
 	    "a pod that may have been told to end is looked at before a server is restarted");
 }
 
+/* Its primary hears of a change, and is heard of, before them. */
+static void
+test_replicas_heard_late(void)
+{
+	begin();
+	for (unsigned i = 0; i < 3; i++) {
+		reports[i].pod_inputs = model_pod_inputs(wanted.hash);
+		reports[i].pending_restart = i == 0;
+		says(i);
+	}
+	c.wanted.loop_wait = 10;
+	CHECK(is_next(CHOICE_verb_NONE, 0), "raised: the primary waits for replicas to say so too");
+	reports[2].pending_restart = true;
+	says(2);
+	CHECK(is_next(CHOICE_verb_RESTART, 2), "which go first");
+	restarts(2, false);
+	world.now.v = c.restart_since.v + 24999;
+	CHECK(is_next(CHOICE_verb_NONE, 0), "each of them");
+	reports[1].pending_restart = true;
+	says(1);
+	CHECK(is_next(CHOICE_verb_RESTART, 1), "also the last");
+	restarts(1, false);
+	CHECK(is_next(CHOICE_verb_RESTART, 0), "then the primary, without more ado");
+	restarts(0, false);
+	CHECK(is_next(CHOICE_verb_NONE, 0) && !memory[1].awaited, "and that is all");
+	reports[0].pending_restart = true;
+	says(0);
+	CHECK(is_next(CHOICE_verb_NONE, 0), "what only the primary says");
+	world.now.v += 25000;
+	CHECK(is_next(CHOICE_verb_RESTART, 0), "is its own after a loop and a report");
+}
+
 /* One word when it begins, one when it ends, and rarely one between. */
 static void
 test_few_words_of_restarts(void)
@@ -383,6 +415,7 @@ main(void)
 	test_primary_without_a_role();
 	test_two_synchronous();
 	test_parameters();
+	test_replicas_heard_late();
 	test_few_words_of_restarts();
 	test_undone();
 	return tap_done();
