@@ -227,11 +227,19 @@ view_silent(struct view *v)
 	v->lag = -1;
 }
 
+/* /cluster's lag is of what was received; who reads sees what was replayed of it. */
+static bool
+is_close(const struct view *v, int64_t max_lag)
+{
+	uint64_t unreplayed = v->received > v->replayed ? v->received - v->replayed : 0;
+
+	return v->near ||
+	       (v->lag >= 0 && v->lag <= max_lag && unreplayed <= (uint64_t)(max_lag - v->lag));
+}
+
 bool
 view_serves_reads(const struct view *v, int64_t max_lag)
 {
-	bool close = v->near || (v->lag >= 0 && v->lag <= max_lag);
-
-	return v->known && v->cluster_known && v->streaming && v->has_leader && close &&
-	       v->timeline != 0 && v->timeline == v->leader_timeline;
+	return v->known && v->cluster_known && v->streaming && v->has_leader &&
+	       is_close(v, max_lag) && v->timeline != 0 && v->timeline == v->leader_timeline;
 }

@@ -53,7 +53,7 @@ int view_read_cluster(
 /* NULL: not among those of the last /cluster. */
 const struct view_member *view_find(const struct view *v, const char *name);
 void view_silent(struct view *v); /* nothing is known any more */
-/* Does it stream, near enough to the leader? */
+/* Does it stream, and what it has replayed is near enough to the leader? */
 bool view_serves_reads(const struct view *v, int64_t max_lag);
 
 /* --- reads.c: our pod's label bestgres.io/ro. */

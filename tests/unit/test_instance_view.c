@@ -177,6 +177,13 @@ test_reads(void)
 	    "up to the allowed lag");
 	v.near = true;
 	CHECK(view_serves_reads(&v, 0), "near: whatever /cluster still says");
+	v.near = false;
+	v.lag = 10;
+	v.received = 300;
+	v.replayed = 200;
+	CHECK(view_serves_reads(&v, 110) && !view_serves_reads(&v, 109),
+	    "what was received and not replayed counts");
+	v.near = true;
 	v.timeline = 2;
 	CHECK(!view_serves_reads(&v, INT64_MAX), "not on another timeline than the leader's");
 	v.timeline = 3;
