@@ -91,8 +91,13 @@ note_generation(struct plan_cluster *c, const struct plan_wanted *w, bool first)
 {
 	if (first)
 		c->config_generation = w->generation == 1 ? 1 : 0;
-	else if (w->hash[GROUP_CONFIG] != c->wanted.hash[GROUP_CONFIG])
+	else if (w->hash[GROUP_CONFIG] != c->wanted.hash[GROUP_CONFIG]) {
 		c->config_generation = w->generation;
+		/* Replicas have not heard of this one. */
+		c->restart_since.v = 0;
+		for (unsigned i = 0; i < c->instances_n; i++)
+			c->instance[i].awaited = false;
+	}
 	if (!first && w->generation == c->wanted.generation)
 		return;
 	forget_tries(c);

@@ -328,6 +328,18 @@ test_replicas_heard_late(void)
 	says(1);
 	CHECK(is_next(CHOICE_verb_RESTART, 1), "also the last");
 	restarts(1, false);
+	wanted.hash[GROUP_CONFIG]++;
+	wanted.generation++;
+	wanted.loop_wait = 10;
+	note_wanted();
+	CHECK(!is_next(CHOICE_verb_RESTART, 0), "of another change replicas have not heard");
+	reports[1].pending_restart = reports[2].pending_restart = true;
+	says(1);
+	says(2);
+	CHECK(is_next(CHOICE_verb_RESTART, 2), "and go first again");
+	restarts(2, false);
+	CHECK(is_next(CHOICE_verb_RESTART, 1), "both of them");
+	restarts(1, false);
 	CHECK(is_next(CHOICE_verb_RESTART, 0), "then the primary, without more ado");
 	restarts(0, false);
 	CHECK(is_next(CHOICE_verb_NONE, 0) && !memory[1].awaited, "and that is all");
