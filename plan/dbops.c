@@ -147,7 +147,7 @@ bool
 dbops_holds(const struct plan_cluster *c, unsigned ordinal)
 {
 	for (unsigned i = 0; i < c->dbops_n; i++)
-		if (c->dbops[i]->phase == CHOICE_dbops_phase_RUNNING &&
+		if (c->dbops[i]->phase == CHOICE_dbops_phase_RUNNING && !c->dbops[i]->quarantined &&
 		    dbops_info[c->dbops[i]->op].operation != CHOICE_operation_NONE &&
 		    c->dbops[i]->ordinal == ordinal + 1)
 			return true;
@@ -200,7 +200,7 @@ dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned
 		bool runs = e->phase == CHOICE_dbops_phase_RUNNING ||
 		            e->cleanup == CHOICE_dbops_cleanup_RUNNING;
 
-		if (e == d || !runs || e->ordinal != ordinal + 1 ||
+		if (e == d || e->quarantined || !runs || e->ordinal != ordinal + 1 ||
 		    (dbops_info[e->op].task != CHOICE_task_kind_NONE) != task)
 			continue;
 		snprintf(why, size, "waits for BGDbOps %s (%s), which runs on %s-%u", e->name,
@@ -309,6 +309,9 @@ await_turn(struct plan_at *a, const struct plan_dbops *d)
 			older = false;
 			continue;
 		}
+		/* It may be claimed: its record will tell. */
+		if (is_disruptive(e) && e->awaits > e->version && !helps)
+			return STOP;
 		if (runs_disruptively(e) && (!helps || moves_leader(e)) &&
 		    !(mends && dbops_lets_mend(a, e)))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which runs", e->name,
@@ -548,6 +551,17 @@ is_kept(const struct plan_at *a, const struct plan_dbops *d)
 	       (d->next_s <= a->w->unix_s && dbops_next_time(d, d->next_s - 1) == d->next_s);
 }
 
+/* As whoever claims it will look: since the last run began, or since it was made. */
+static bool
+has_come(const struct plan_at *a, const struct plan_dbops *d)
+{
+	int64_t last = d->started_s != 0 && d->started_s <= a->w->unix_s
+	                   ? d->started_s
+	                   : d->created_s - DBOPS_SKEW_S;
+
+	return dbops_next_time(d, last) <= a->w->unix_s;
+}
+
 /* PASS: a run is due. */
 static enum verdict
 await_schedule(struct plan_at *a, const struct plan_dbops *d)
@@ -563,12 +577,14 @@ await_schedule(struct plan_at *a, const struct plan_dbops *d)
 		return REFUSE(
 		    a, d, "spec.schedule.timeZone: \"%s\" is no known time zone", d->zone);
 	if (d->phase != CHOICE_dbops_phase_NONE && d->phase != CHOICE_dbops_phase_SCHEDULED &&
-	    !(d->suspend && d->phase == CHOICE_dbops_phase_WAITING && !dbops_is_repeated(d)))
+	    !((d->suspend || !has_come(a, d)) && d->phase == CHOICE_dbops_phase_WAITING &&
+		!dbops_is_repeated(d)))
 		return PASS;
 	if (d->suspend) {
 		v = dbops_say(
 		    a, d, CHOICE_dbops_phase_SCHEDULED, 0, "suspended by spec.schedule.suspend");
-	} else if (d->next_s == 0 || d->phase == CHOICE_dbops_phase_NONE || !is_kept(a, d)) {
+	} else if (d->next_s == 0 || d->phase == CHOICE_dbops_phase_NONE || !is_kept(a, d) ||
+		   (d->next_s <= a->w->unix_s && !has_come(a, d))) {
 		v = say_next(a, d, CHOICE_dbops_reason_NONE, "");
 	} else if (dbops_waits_until(a, d->next_s)) {
 		return STOP;

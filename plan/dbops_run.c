@@ -116,7 +116,8 @@ is_taken(const struct plan_cluster *c, const struct plan_dbops *d)
 		bool cleans = e->cleanup == CHOICE_dbops_cleanup_RUNNING;
 		enum standing s;
 
-		if (e == d || e->ordinal != d->ordinal || (is_task(e) || cleans) != task ||
+		if (e == d || e->quarantined || e->ordinal != d->ordinal ||
+		    (is_task(e) || cleans) != task ||
 		    (e->phase != CHOICE_dbops_phase_RUNNING && !cleans))
 			continue;
 		s = standing_of(c, e);
@@ -248,14 +249,28 @@ time_out(struct plan_at *a, const struct plan_dbops *d)
 	    "it did not end within spec.timeout, nor when it was told to");
 }
 
+/* Claimed, but another server may have failed since. */
+static enum verdict
+tell_once(struct plan_at *a, const struct plan_dbops *d)
+{
+	enum verdict v = PASS;
+
+	if (is_timed_out(a, d, TIMEOUT_GRACE_S))
+		return fail(a, d, true, "");
+	if (d->op == CHOICE_dbops_op_REINIT && roll_serves(a->c, d->ordinal - 1u)) {
+		v = dbops_await_serving(a, d, d->ordinal - 1u, CHOICE_dbops_phase_RUNNING);
+		if (v == PASS)
+			v = rule_look_first(a);
+	}
+	return v == PASS ? tell_claimed(a, d, false) : v;
+}
+
 static enum verdict
 run_once(struct plan_at *a, const struct plan_dbops *d)
 {
 	switch (standing_of(a->c, d)) {
 	case UNTOLD:
-		if (is_timed_out(a, d, TIMEOUT_GRACE_S))
-			return fail(a, d, true, "");
-		return tell_claimed(a, d, false);
+		return tell_once(a, d);
 	case LOST:
 		return lose(a, d);
 	case TOLD:
@@ -427,6 +442,8 @@ tell_server(struct plan_at *a, const struct plan_dbops *d)
 	if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 		return fail(a, d, true, "");
 	v = dbops_await_others(a, d, d->ordinal - 1u, CHOICE_dbops_phase_RUNNING);
+	if (v == PASS && d->op == CHOICE_dbops_op_RESTART)
+		v = rule_look_first(a);
 	return v == PASS ? tell_claimed(a, d, false) : v;
 }
 

@@ -706,6 +706,9 @@ on_dbops(const struct ctx *x)
 		return NULL;
 	if (code != CHOICE_step_code_DONE) {
 		back_off(x->c, &d->try, code, x->answer->reason, x->now);
+		if (x->sent->verb == CHOICE_verb_DBOPS_TELL &&
+		    x->answer->dbops_version > d->version)
+			d->awaits = x->answer->dbops_version; /* the claim may stand */
 		return x->sent->verb == CHOICE_verb_DBOPS_TELL && code == CHOICE_step_code_INVALID
 		           ? &d->refused
 		           : NULL;

@@ -103,6 +103,9 @@ struct plan_instance {
 	char *volume_text;      /* the caller's memory; NULL = none */
 };
 
+/* The API server's clock, which says when a BGDbOps was made, may be ahead of ours. */
+#define DBOPS_SKEW_S 60
+
 /* One BGDbOps of a cluster that is not over. The caller's memory. */
 struct plan_dbops {
 	char name[NAME_MAX_LABEL + 1];

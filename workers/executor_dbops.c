@@ -11,8 +11,6 @@
 
 #include "plan/plan.h"
 
-#define SKEW_S 60 /* the API server's clock, which says when it was made, may be ahead of ours */
-
 static bool
 is_task(const struct step *s)
 {
@@ -85,7 +83,7 @@ is_as_planned(struct step *s)
 	else if (m->generation != s->req.generation)
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
 		    "the BGDbOps is of generation %llu now", (unsigned long long)m->generation);
-	else if (s->has_spec && !str_is(s->dbops.cluster, s->req.name))
+	else if ((s->has_spec || removes_leavings(s)) && !str_is(s->dbops.cluster, s->req.name))
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "it is for another BGCluster");
 	else if (!s->has_spec && (s->row->needs & NEED_SPEC) && !removes_leavings(s))
 		step_end(s, CHOICE_step_code_INVALID, REASON_NONE, "%s", s->invalid.text);
@@ -232,10 +230,11 @@ write_ending(struct step *s)
 static void
 on_end_told(struct step *s, const struct kube_reply *r)
 {
-	if (r->outcome != KUBE_REPLIED) {
+	if (r->outcome == KUBE_NOT_SENT) {
 		step_fail(s, r);
 		return;
 	}
+	/* One that is only slow to take Events must not keep the run from ending. */
 	if (!step_replied(r, 409)) /* a former life told it */
 		event_note(s, r, KIND_BGDBOPS, s->op.name);
 	write_ending(s);
@@ -331,8 +330,8 @@ is_scheduled_now(const struct step *s)
 
 	if (d->suspend || cron_parse(d->cron, &cron) == -1 || zone_find(name, &zone) == -1)
 		return false;
-	if (time_parse(d->started_at, &last) == -1)
-		last = s->dbops_created - SKEW_S;
+	if (time_parse(d->started_at, &last) == -1 || last > clock_wall_s())
+		last = s->dbops_created - DBOPS_SKEW_S;
 	return cron_next(&cron, &zone, last) <= clock_wall_s();
 }
 

@@ -568,6 +568,20 @@ test_edited_schedule(void)
 	is(run(), "op0 say Scheduled; ", "unless that is no time of it any more");
 	CHECK(d->next_s == WALL + 900, "then the next one is");
 	begin(1);
+	d = add(CHOICE_dbops_op_ANALYZE);
+	schedule(d, "*/10 * * * *");
+	run();
+	wanted.paused = true;
+	note_wanted();
+	pass(600);
+	is(run(), "op0 say Waiting; ", "one whose time has come and that waits");
+	schedule(d, "0 0 1 1 *");
+	d->generation++;
+	wanted.paused = false;
+	note_wanted();
+	pass(2);
+	is(run(), "op0 say Scheduled; ", "goes by what it was edited to");
+	begin(1);
 	d = add(CHOICE_dbops_op_RESTART);
 	schedule(d, "*/10 * * * *");
 	for (unsigned n = 1; n <= 2; n++) {
