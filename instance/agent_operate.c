@@ -11,6 +11,7 @@
 #define RESTART_MS                                                                                 \
 	600000 /* the stop has no bound of its own (patroni/postgresql, Postgresql.stop) */
 #define AGAIN_MS 1000
+#define SYNC_AGAIN_MS 5000 /* a checkpoint each time */
 /* That it can not be begun: somebody waits for a primary; or for a server that recovers. */
 #define LEAD_WAIT_MS 120000
 #define SERVER_WAIT_MS (RESTART_MS + 300000)
@@ -168,10 +169,11 @@ on_handed_over(struct agent *a, int status, struct str text)
 		finish(a, CHOICE_operation_phase_SUCCEEDED, text);
 	else if (status == 0 || says(text, "status unknown"))
 		await_outcome(a);
-	else if (says(text, "can not find sync_standby")) {
-		/* It will, once a replica streams again: a primary that has just begun has none. */
+	else if (says(text, "can not find sync_standby") ||
+		 (a->operate.candidate[0] == '\0' && says(text, "not match with sync_standby"))) {
+		/* There will be one: a primary that has just begun has none. */
 		a->operate.begun = a->operate.posted = false;
-		a->operate.next.v = clock_boot().v + AGAIN_MS;
+		a->operate.next.v = clock_boot().v + SYNC_AGAIN_MS;
 	} else
 		finish(a, CHOICE_operation_phase_FAILED, text);
 }
@@ -182,8 +184,8 @@ operate_checkpointed(struct agent *a, const struct msg_checkpoint_done *m)
 {
 	if (m->text[0] != '\0')
 		log_warn("checkpoint", NULL, "%s", m->text);
-	if (!a->operate.begun || a->operate.posted ||
-	    a->operate.phase != CHOICE_operation_phase_RUNNING)
+	if (a->operate.kind != CHOICE_operation_SWITCHOVER || !a->operate.begun ||
+	    a->operate.posted || a->operate.phase != CHOICE_operation_phase_RUNNING)
 		return;
 	a->operate.posted = true;
 	asked_for = a->operate.number;

@@ -216,18 +216,19 @@ keep_tablespace(
 	return 0;
 }
 
-static int
-keep_tablespaces(const char *mount, const char *name, struct err *e)
+/* One that can not be moved (a mount, say) holds up nobody else; a clone into its place fails. */
+static void
+keep_tablespaces(const char *mount, const char *name)
 {
 	char path[512], link[TBLSPC_LINK], target[512];
 	DIR *dir = open_tablespaces(path, mount, name);
-	int r = 0;
+	struct err e;
 
-	while (r == 0 && dir != NULL && next_tablespace(dir, path, mount, link, target))
-		r = keep_tablespace(mount, name, strrchr(link, '/') + 1, target, e);
+	while (dir != NULL && next_tablespace(dir, path, mount, link, target))
+		if (keep_tablespace(mount, name, strrchr(link, '/') + 1, target, &e) == -1)
+			log_warn("aside", NULL, "%s", e.text);
 	if (dir != NULL)
 		(void)closedir(dir);
-	return r;
 }
 
 int
@@ -242,15 +243,15 @@ aside_finish(const char *mount, const char *wal, struct err *e)
 		return -1;
 	if (!fresh_is_empty(data) || (dir = opendir(mount)) == NULL)
 		return 0;
-	while (r == 0 && (d = readdir(dir)) != NULL) {
+	while ((d = readdir(dir)) != NULL) {
 		bool kept = strncmp(d->d_name, KEPT, strlen(KEPT)) == 0;
 
 		if (!kept && strcmp(d->d_name, ASIDE_UNFIT) != 0)
 			continue;
 		if (wal != NULL && !wal_is_empty(wal) && is_its_wal(mount, wal, d->d_name))
-			r = move_wal(wal, d->d_name, e);
-		if (kept && r == 0)
-			r = keep_tablespaces(mount, d->d_name, e);
+			r = move_wal(wal, d->d_name, e) == -1 ? -1 : r;
+		if (kept)
+			keep_tablespaces(mount, d->d_name);
 	}
 	(void)closedir(dir);
 	return r;

@@ -5,6 +5,8 @@
  * beforehand from who may be far behind; all others keep it, through restarts and while they turn
  * to another primary, without a write. Pure.
  */
+#include <string.h>
+
 #include "instance/view.h"
 
 /* How long a server that runs has not been fit. */
@@ -17,7 +19,9 @@ lost_ms(const struct reads *r, struct msec now)
 enum may_read
 reads_look(struct reads *r, const struct view *v, int64_t max_lag, bool accepts, struct msec now)
 {
-	bool up = v->known ? v->running : accepts, old;
+	/* "unknown": Patroni's question failed in a server that may well run. */
+	bool asked = v->known && strcmp(v->state, "unknown") != 0;
+	bool up = asked ? v->running : accepts, old;
 
 	if (r->served.v == 0)
 		r->served = now;

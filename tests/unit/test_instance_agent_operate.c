@@ -327,7 +327,7 @@ test_switchover_without_standby(void)
 	operate_checkpointed(&a, &(struct msg_checkpoint_done){.text = ""});
 	answer(&a, 412, STR("switchover is not possible: can not find sync_standby"));
 	CHECK(runs() && switchovers == 1, "a synchronous standby is waited for");
-	look_after(2);
+	look_after(6);
 	operate_checkpointed(&a, &(struct msg_checkpoint_done){.text = ""});
 	CHECK(runs() && switchovers == 2, "and Patroni asked again");
 	answer(&a, 200, STR("Successfully switched over to \"demo-1\""));

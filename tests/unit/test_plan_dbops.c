@@ -581,6 +581,13 @@ test_edited_schedule(void)
 	note_wanted();
 	pass(2);
 	is(run(), "op0 say Scheduled; ", "goes by what it was edited to");
+}
+
+static void
+test_schedule_of_runs(void)
+{
+	struct plan_dbops *d;
+
 	begin(1);
 	d = add(CHOICE_dbops_op_RESTART);
 	schedule(d, "*/10 * * * *");
@@ -687,6 +694,7 @@ main(void)
 	test_cancel();
 	test_schedule();
 	test_edited_schedule();
+	test_schedule_of_runs();
 	test_times();
 	test_watch_lags();
 	return tap_done();
