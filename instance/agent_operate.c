@@ -11,7 +11,8 @@
 #define RESTART_MS                                                                                 \
 	600000 /* the stop has no bound of its own (patroni/postgresql, Postgresql.stop) */
 #define AGAIN_MS 1000
-#define SYNC_AGAIN_MS 5000 /* a checkpoint each time */
+#define SYNC_AGAIN_MS 5000   /* a checkpoint each time */
+#define STREAM_WAIT_MS 15000 /* a candidate asks for a stream that broke off again after 5 s */
 /* That it can not be begun: somebody waits for a primary; or for a server that recovers. */
 #define LEAD_WAIT_MS 120000
 #define SERVER_WAIT_MS (RESTART_MS + 300000)
@@ -200,7 +201,7 @@ operate_edge_new(struct agent *a)
 		a->operate.begun = false;
 }
 
-/* Patroni looks at no candidate's lag; false: the operation has ended. */
+/* Patroni looks at no candidate's lag; false: the operation has ended, or it is looked at again. */
 static bool
 candidate_fits(struct agent *a)
 {
@@ -210,6 +211,8 @@ candidate_fits(struct agent *a)
 
 	if (m == NULL)
 		fail(a, "candidate %s is no member of the cluster", name);
+	else if (!m->streaming && a->now.v < a->operate.came.v + STREAM_WAIT_MS)
+		return false;
 	else if (!m->streaming)
 		fail(a, "candidate %s does not stream from the primary", name);
 	else if (m->lag < 0 || m->lag > max_lag)

@@ -158,6 +158,7 @@ remember_said(struct plan_cluster *c, const struct plan_at *a)
 
 	if (!c->said.primed) {
 		c->said.primed = true;
+		reinit_kept_told(c);
 		c->said.ready = ready;
 		c->said.hibernated =
 		    a->out->status.n > 0 && a->out->status.at[0].reason == REASON_HIBERNATED;

@@ -457,6 +457,8 @@ on_event(const struct ctx *x)
 	else {
 		c->events[x->sent->reason] = true;
 		c->said.told = x->sent->key;
+		if (x->sent->reason == REASON_FOREIGN_DATA)
+			reinit_kept_told(c);
 	}
 }
 

@@ -295,6 +295,8 @@ plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_rep
 			if (c->checked[child].v != 0)
 				c->checked[child].v = 1;
 	p->awaited |= r->pending_restart;
+	if (r->reason != REASON_FOREIGN_DATA && r->state >= CHOICE_instance_state_RUNNING)
+		p->kept_told = false;
 	if (!r->pending_restart)
 		p->restarted = false;
 	else if (p->known && r->operation == CHOICE_operation_RESTART &&

@@ -74,6 +74,7 @@ struct plan_instance {
 	bool known;          /* a record of this very object was seen */
 	bool unreachable;    /* UNREACHABLE was done for this report's pod */
 	bool restarted;      /* since a parameter began to wait for that */
+	bool kept_told;      /* an Event told of foreign data in its volume, which is there still */
 	bool awaited;        /* it waited for a restart since the primary does, or just before */
 	uint8_t tells;       /* how often in a row its operation was given and has not ended */
 	uint8_t held;        /* the verb that wrote its hold or stop last */

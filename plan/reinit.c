@@ -114,3 +114,23 @@ rule_reinit(struct plan_at *a)
 	}
 	return PASS;
 }
+
+/* Put aside within seconds it may never have been in a condition: who serves says it. */
+unsigned
+reinit_kept(const struct plan_cluster *c)
+{
+	unsigned i = 0;
+
+	while (i < rule_instances(c) &&
+	       (c->instance[i].kept_told || c->instance[i].report.reason != REASON_FOREIGN_DATA ||
+		   c->instance[i].report.state < CHOICE_instance_state_RUNNING))
+		i++;
+	return i;
+}
+
+void
+reinit_kept_told(struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < c->instances_n; i++)
+		c->instance[i].kept_told |= c->instance[i].report.reason == REASON_FOREIGN_DATA;
+}

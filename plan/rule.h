@@ -159,6 +159,9 @@ enum verdict template_write(struct plan_at *a);
 /* --- reinit.c */
 enum verdict rule_reinit(struct plan_at *a);
 bool reinit_has_failed(const struct plan_cluster *c, unsigned ordinal); /* too often */
+/* Whose Event about kept foreign data is due; rule_instances = nobody's. */
+unsigned reinit_kept(const struct plan_cluster *c);
+void reinit_kept_told(struct plan_cluster *c);
 
 /* --- rest.c */
 enum verdict rule_rest(struct plan_at *a);

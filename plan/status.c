@@ -767,12 +767,18 @@ rule_event(struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 	const struct plan_status *s = &a->out->status;
 	const struct plan_condition *news = find_news(c, s);
+	unsigned kept = reinit_kept(c);
 	char text[TEXT_MAX];
 
 	if (!a->said || !c->said.primed || rule_waits(a, &c->say))
 		return PASS;
 	if (news != NULL)
 		return tell(a, CHOICE_event_type_WARNING, news->reason, news->text);
+	if (kept != rule_instances(c)) {
+		snprintf(text, sizeof(text), "%s-%u: %s", c->name, kept,
+		    c->instance[kept].report_text != NULL ? c->instance[kept].report_text : "");
+		return tell(a, CHOICE_event_type_WARNING, REASON_FOREIGN_DATA, text);
+	}
 	if (s->at[0].reason == REASON_HIBERNATED && !c->said.hibernated)
 		return tell(a, CHOICE_event_type_NORMAL, REASON_HIBERNATED, s->at[0].text);
 	if (s->at[0].status == CHOICE_condition_status_TRUE && !c->said.ready) {

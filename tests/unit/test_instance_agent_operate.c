@@ -294,6 +294,13 @@ test_switchover(void)
 	look_after(91);
 	CHECK(failed("interrupted: ") && switchovers == 1, "then it did not come to that");
 	begin();
+	a.view.member[1].streaming = false;
+	tell(CHOICE_operation_SWITCHOVER, "demo-1");
+	look_after(14);
+	CHECK(runs() && checkpoints == 0, "a candidate whose stream broke off is waited for");
+	look_after(16);
+	CHECK(failed("does not stream"), "for a while");
+	begin();
 	a.view.running = false;
 	tell(CHOICE_operation_SWITCHOVER, "demo-1");
 	look_after(1);

@@ -84,6 +84,24 @@ test_told(void)
 	CHECK(is_told(1), "then the next one");
 }
 
+/* How many Events about kept data come within a minute. */
+static unsigned
+tells_of_kept(void)
+{
+	unsigned events = 0;
+
+	for (unsigned n = 0; n < 40; n++) {
+		if (!next()) {
+			world.now.v += 3000;
+			continue;
+		}
+		events +=
+		    step.sent.verb == CHOICE_verb_EVENT && step.sent.reason == REASON_FOREIGN_DATA;
+		answer_as_said();
+	}
+	return events;
+}
+
 static void
 test_foreign(void)
 {
@@ -93,6 +111,13 @@ test_foreign(void)
 	CHECK(is_told(2), "another cluster's data gives way");
 	reports[2].state = CHOICE_instance_state_STREAMING;
 	says(2);
+	CHECK(tells_of_kept() == 1, "an Event tells of it");
+	CHECK(tells_of_kept() == 0, "once");
+	reports[2].reason = REASON_NONE;
+	says(2);
+	reports[2].reason = REASON_FOREIGN_DATA;
+	says(2);
+	CHECK(tells_of_kept() == 1, "and of the next one");
 	CHECK(is_nobody_told(), "what is kept beside the present data does not matter");
 	reports[2].state = CHOICE_instance_state_RUNNING;
 	says(2);
