@@ -23,18 +23,6 @@ def test_three_instances_replicate(ns):
     uids = {p["metadata"]["uid"] for p in get("pods", ns=ns, selector="bestgres.io/cluster=demo")}
     assert {i["status"]["podUID"] for i in instances} == uids
     assert len({i["status"]["systemIdentifier"] for i in instances}) == 1
-    behind = next(i["metadata"]["name"] for i in instances if i["status"]["role"] == "Replica")
-    assert takes_reads(behind, ns)
-    wait("the primary to give up its label", lambda: not takes_reads(obj["status"]["primary"], ns), 10)
-    superuser_sql("demo", ns, "SELECT pg_wal_replay_pause()", pod=behind)
-    sql("demo", ns, "CREATE TABLE much AS SELECT generate_series(1, 100000) AS n")
-    wait(f"{behind}, which is behind, to take no reads", lambda: not takes_reads(behind, ns), 30)
-    superuser_sql("demo", ns, "SELECT pg_wal_replay_resume()", pod=behind)
-    wait(f"{behind}, which is not any more, to take them", lambda: takes_reads(behind, ns), 40)
-
-
-def takes_reads(pod, ns):
-    return get("pod", pod, ns)["metadata"]["labels"].get("bestgres.io/ro") == "ok"
 
 
 def test_printer_columns_and_explain(ns):
