@@ -7,15 +7,8 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "fuzz/fuzz.h"
 #include "instance/task.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(cond)                                                                                 \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			die("%s", #cond);                                                          \
-	} while (0)
 
 /* text and then more, in memory of just that size, so that ASan sees who reads past it. */
 static struct str

@@ -12,7 +12,7 @@
 #define LOOK_FIRST_MS 2000 /* then twice that each time */
 #define LOOK_MAX_MS 30000
 #define LOOK_FRESH_MS 1000         /* nothing is replaced on older knowledge */
-#define RESTART_HEARD_MS 15000       /* from Patroni's loop to a report */
+#define RESTART_HEARD_MS 15000     /* from Patroni's loop to a report */
 #define REPLACED_MS 20000          /* so long a pod that we replace may take to be back */
 #define NAMESPACE_MS 10000         /* how often a cluster that loses pods asks for its namespace */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
@@ -211,7 +211,7 @@ enum verdict dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choic
     int64_t next_s, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* A run that has begun is to be done again: another one has an end. */
 bool dbops_is_repeated(const struct plan_dbops *d);
-bool dbops_waits_until(struct plan_at *a, int64_t unix_s);
+bool dbops_waits_until(struct plan_at *a, int64_t unix_s); /* as rule_waits_until, by the wall */
 /* The instance that takes writes; instances_n = none. */
 unsigned dbops_leader(const struct plan_cluster *c);
 /* Whose server is next; instances_n = none is left. */
