@@ -6,7 +6,7 @@ import time
 
 import yaml
 
-from cluster import API, ENV, KUBECTL, NOT_YET, ROOT, SYSTEM, delete, get, kubectl, wait
+from cluster import API, ENV, KUBECTL, NOT_YET, OPERATOR_IMAGE, ROOT, SYSTEM, delete, get, kubectl, wait
 
 GROUP = "bestgres.io"
 # What a BGCluster is made of, and what a person may have made for a test; BGClusters and other kinds of ours come before these.
@@ -21,7 +21,9 @@ MANY = 20  # more BGClusters than this are deleted in one request
 
 @functools.cache
 def render(path):
-    return subprocess.run([KUBECTL, "kustomize", str(path)], env=ENV, capture_output=True, text=True, check=True).stdout
+    """As it ships, for the operator of this run."""
+    text = subprocess.run([KUBECTL, "kustomize", str(path)], env=ENV, capture_output=True, text=True, check=True).stdout
+    return text.replace("bestgres-system", SYSTEM).replace("localhost/bestgres:dev", OPERATOR_IMAGE)
 
 
 def namespace_objects(ns):

@@ -25,7 +25,10 @@ from api import Api, ApiError
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATE = ROOT / "build/kube"
 KUBECTL = str(STATE / "bin/kubectl")
-SYSTEM = "bestgres-system"
+# Of what makes a run a run: with other ones, several stand side by side on one test cluster, each with an operator and namespaces of its own.
+SYSTEM = os.environ.get("E2E_SYSTEM", "bestgres-system")
+OPERATOR_IMAGE = os.environ.get("E2E_OPERATOR_IMAGE", "localhost/bestgres:dev")
+NAMESPACES = os.environ.get("E2E_NAMESPACES", ",".join(f"e2e-{n}" for n in range(8))).split(",")  # what the operator serves
 IMAGE = os.environ.get("E2E_IMAGE", "localhost/postgres-patroni:17")  # or one of your own, to see whether it serves
 ENV = {**os.environ, "KUBECONFIG": str(STATE / "kubeconfig")}
 API = Api(str(STATE / "kubeconfig"))
@@ -292,16 +295,27 @@ def all_pids():
 
 
 def worker_pid(role):
-    """The operator's worker of that role: its parent is /supervisor."""
+    """The operator's worker of that role: its parent is our /supervisor."""
     for pid in all_pids():
         c = cmdline(pid)
-        if c and c[0].decode(errors="replace") == role and cmdline(parent(pid))[:1] == [b"/supervisor"]:
+        if c and c[0].decode(errors="replace") == role and is_supervisor(parent(pid)):
             return pid
     return None
 
 
 def supervisor_pid():
-    return next((pid for pid in all_pids() if cmdline(pid)[:1] == [b"/supervisor"]), None)
+    return next((pid for pid in all_pids() if is_supervisor(pid)), None)
+
+
+def is_supervisor(pid):
+    """Of the operator that serves our namespaces."""
+    if cmdline(pid)[:1] != [b"/supervisor"]:
+        return False
+    try:
+        env = dict(e.split("=", 1) for e in pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in e)
+    except OSError:
+        return False
+    return NAMESPACES[0] in env.get("BESTGRES_NAMESPACES", "").split(",")
 
 
 def kill(pid, sig=signal.SIGKILL):

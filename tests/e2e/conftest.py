@@ -8,9 +8,8 @@ import pytest
 import yaml
 
 from clean import clean, delete_clusters, evidence_or_why_not, mend_namespace, namespace_objects, render
-from cluster import ROOT, STATE, SYSTEM, again, kubectl
+from cluster import NAMESPACES, ROOT, STATE, SYSTEM, again, kubectl
 
-NAMESPACES = [f"e2e-{n}" for n in range(8)]  # what the operator serves; each test takes the next free one
 EVIDENCE = ROOT / "build/log/evidence"
 
 
@@ -62,7 +61,7 @@ _forced = []  # what clusters had to be ended by force, though their test had pa
 
 
 def next_namespace():
-    """Parallel workers take different ones: worker k of n every n-th."""
+    """The next free one. Parallel workers take different ones: worker k of n every n-th."""
     global _taken
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     mine = NAMESPACES[worker::int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
