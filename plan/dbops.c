@@ -77,7 +77,20 @@ dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase
 	return dbops_step(a, d, CHOICE_verb_DBOPS_SAY);
 }
 
-#define WAIT(a, d, ...) dbops_say(a, d, CHOICE_dbops_phase_WAITING, (d)->next_s, __VA_ARGS__)
+enum verdict
+dbops_wait(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase phase,
+    const char *fmt, ...)
+{
+	char text[2 * IPC_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return dbops_say(a, d, phase, d->next_s, "%s", text) == STEP ? STEP : STOP;
+}
+
+#define WAIT(a, d, ...) dbops_wait(a, d, CHOICE_dbops_phase_WAITING, __VA_ARGS__)
 #define REFUSE(a, d, ...)                                                                          \
 	dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_REFUSED, __VA_ARGS__)
 
@@ -238,27 +251,18 @@ await_cluster(struct plan_at *a, const struct plan_dbops *d)
 		return STOP;
 	if (!c->present)
 		return WAIT(a, d,
-			   "there is no BGCluster %s in this namespace; create it, or delete this",
-			   c->name) == STEP
-		           ? STEP
-		           : STOP;
+		    "there is no BGCluster %s in this namespace; create it, or delete this",
+		    c->name);
 	if (c->wanted.deleting)
 		return REFUSE(a, d, "BGCluster %s is being deleted", c->name);
 	if (c->wanted.invalid || (c->quarantined != 0 && c->quarantined == c->wanted.generation))
-		return WAIT(a, d, "BGCluster %s can not be read; see its conditions", c->name) ==
-		               STEP
-		           ? STEP
-		           : STOP;
+		return WAIT(a, d, "BGCluster %s can not be read; see its conditions", c->name);
 	if (c->wanted.paused)
 		return WAIT(a, d, "BGCluster %s is paused; remove its annotation %s", c->name,
-			   ANNOTATION_PAUSED) == STEP
-		           ? STEP
-		           : STOP;
+		    ANNOTATION_PAUSED);
 	if (c->wanted.hibernated)
-		return WAIT(a, d, "BGCluster %s is hibernated; set its spec.hibernated to false",
-			   c->name) == STEP
-		           ? STEP
-		           : STOP;
+		return WAIT(
+		    a, d, "BGCluster %s is hibernated; set its spec.hibernated to false", c->name);
 	return a->w->synced ? PASS : STOP;
 }
 
@@ -315,32 +319,21 @@ await_turn(struct plan_at *a, const struct plan_dbops *d)
 		if (runs_disruptively(e) && (!helps || moves_leader(e)) &&
 		    !(mends && dbops_lets_mend(a, e)))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which runs", e->name,
-				   choice_text(VOCAB_dbops_op, e->op)) == STEP
-			           ? STEP
-			           : STOP;
+			    choice_text(VOCAB_dbops_op, e->op));
 		if (older && !helps && !mends && is_before(a, e))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which was there before",
-				   e->name, choice_text(VOCAB_dbops_op, e->op)) == STEP
-			           ? STEP
-			           : STOP;
+			    e->name, choice_text(VOCAB_dbops_op, e->op));
 	}
 	if (helps)
 		return PASS;
 	if (roll_goes_on(a))
-		return WAIT(a, d, "waits for a change of BGCluster %s that is under way",
-			   c->name) == STEP
-		           ? STEP
-		           : STOP;
+		return WAIT(a, d, "waits for a change of BGCluster %s that is under way", c->name);
 	if (c->statefulset.known && c->statefulset.replicas != rule_replicas(c))
-		return WAIT(a, d, "waits for BGCluster %s to have %u instances", c->name,
-			   rule_replicas(c)) == STEP
-		           ? STEP
-		           : STOP;
+		return WAIT(
+		    a, d, "waits for BGCluster %s to have %u instances", c->name, rule_replicas(c));
 	if (dbops_info[d->op].operation != CHOICE_operation_NONE && roll_patroni_paused(c))
-		return WAIT(a, d, "Patroni is paused; patronictl resume in a pod of %s ends that",
-			   c->name) == STEP
-		           ? STEP
-		           : STOP;
+		return WAIT(
+		    a, d, "Patroni is paused; patronictl resume in a pod of %s ends that", c->name);
 	return rule_look_first(a);
 }
 

@@ -344,10 +344,7 @@ dbops_await_serving(
 
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (i != but && !rest_is_wanted(c, i) && !roll_serves(c, i))
-			return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to serve",
-				   c->name, i) == STEP
-			           ? STEP
-			           : STOP;
+			return dbops_wait(a, d, phase, "waits for %s-%u to serve", c->name, i);
 	return PASS;
 }
 
@@ -358,18 +355,11 @@ dbops_await_others(
 	const struct plan_cluster *c = a->c;
 
 	if (!status_current(c, ordinal))
-		return dbops_say(a, d, phase, d->next_s,
-			   "waits for %s-%u to have a pod that "
-			   "reports",
-			   c->name, ordinal) == STEP
-		           ? STEP
-		           : STOP;
+		return dbops_wait(
+		    a, d, phase, "waits for %s-%u to have a pod that reports", c->name, ordinal);
 	/* Nothing would come of it, and the agent could not do what helps instead. */
 	if (c->instance[ordinal].report.state < CHOICE_instance_state_RUNNING)
-		return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to run", c->name,
-			   ordinal) == STEP
-		           ? STEP
-		           : STOP;
+		return dbops_wait(a, d, phase, "waits for %s-%u to run", c->name, ordinal);
 	/* A reload disturbs nobody. */
 	return d->op == CHOICE_dbops_op_RESTART ? dbops_await_serving(a, d, ordinal, phase) : PASS;
 }
@@ -403,7 +393,7 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 	if (is_timed_out(a, d, 0))
 		return fail(a, d, false, "");
 	if (unserved != n)
-		return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s,
+		return dbops_wait(a, d, CHOICE_dbops_phase_RUNNING,
 		    "waits for %s-%u to serve again", a->c->name, unserved);
 	v = dbops_await_others(a, d, i, CHOICE_dbops_phase_RUNNING);
 	if (v == PASS && d->op == CHOICE_dbops_op_RESTART)
@@ -411,7 +401,7 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 	if (v != PASS)
 		return v;
 	if (!dbops_is_free(a->c, d, i, why, sizeof(why)))
-		return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s, "%s", why);
+		return dbops_wait(a, d, CHOICE_dbops_phase_RUNNING, "%s", why);
 	return dbops_tell(a, d, i, false, false);
 }
 
@@ -429,8 +419,8 @@ lose_server(struct plan_at *a, const struct plan_dbops *d)
 		return dbops_step(a, d, CHOICE_verb_DBOPS_NEXT);
 	if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 		return fail(a, d, false, "");
-	return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s,
-	    "waits for %s-%u to serve again", c->name, i);
+	return dbops_wait(
+	    a, d, CHOICE_dbops_phase_RUNNING, "waits for %s-%u to serve again", c->name, i);
 }
 
 /* Claimed, but another server may have failed since. */

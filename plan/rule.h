@@ -209,6 +209,9 @@ enum verdict dbops_finish(struct plan_at *a, const struct plan_dbops *d,
 /* PASS: that is what it says already. */
 enum verdict dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase phase,
     int64_t next_s, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* STEP or STOP: that is said, or was already, and waited for. */
+enum verdict dbops_wait(struct plan_at *a, const struct plan_dbops *d,
+    enum choice_dbops_phase phase, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* A run that has begun is to be done again: another one has an end. */
 bool dbops_is_repeated(const struct plan_dbops *d);
 bool dbops_waits_until(struct plan_at *a, int64_t unix_s); /* as rule_waits_until, by the wall */
