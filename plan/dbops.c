@@ -581,7 +581,7 @@ await_schedule(struct plan_at *a, const struct plan_dbops *d)
 		v = say_next(a, d, CHOICE_dbops_reason_NONE, "");
 	} else if (dbops_waits_until(a, d->next_s)) {
 		return STOP;
-	} else if (d->finished_s > d->next_s) {
+	} else if (d->finished_s >= d->next_s) {
 		v = say_next(a, d, CHOICE_dbops_reason_SKIPPED,
 		    "a run was skipped, since the one before was still under way; ");
 	} else if (a->w->unix_s > d->next_s + LATE_S) {

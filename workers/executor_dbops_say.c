@@ -216,6 +216,24 @@ put_schedule(struct step *s, struct dbops_status *st, char next[21])
 	st->next_run = str_of(next);
 }
 
+/*
+ * A run of a schedule has ended already where its next time is still to come, or has passed while
+ * it ran: what comes after a time that has passed is begun, or skipped, but not ended.
+ */
+static bool
+has_ended(const struct step *s)
+{
+	const struct bgdbops *d = &s->dbops;
+	int64_t next, finished;
+
+	if (d->phase > CHOICE_dbops_phase_RUNNING || d->attempt != s->op.attempt)
+		return true;
+	if (d->phase != CHOICE_dbops_phase_SCHEDULED || s->op.reason == CHOICE_dbops_reason_REFUSED)
+		return false;
+	return time_parse(d->next_run, &next) == -1 || next > clock_wall_s() ||
+	       (time_parse(d->finished_at, &finished) == 0 && finished >= next);
+}
+
 static void
 report_end(struct step *s, const struct bginstance *i, struct dbops_status *st)
 {
@@ -225,10 +243,7 @@ report_end(struct step *s, const struct bginstance *i, struct dbops_status *st)
 	bool runs = s->dbops.phase == CHOICE_dbops_phase_RUNNING;
 	char next[21];
 
-	if (s->op.phase < CHOICE_dbops_phase_SUCCEEDED ||
-	    s->dbops.phase > CHOICE_dbops_phase_RUNNING || s->dbops.attempt != s->op.attempt ||
-	    (s->dbops.phase == CHOICE_dbops_phase_SCHEDULED && again &&
-		strcmp(st->now, s->dbops.next_run.p) < 0)) {
+	if (s->op.phase < CHOICE_dbops_phase_SUCCEEDED || has_ended(s)) {
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "no such run can end");
 		return;
 	}
