@@ -658,7 +658,10 @@ dbops_of(const struct ctx *x)
 	return NULL;
 }
 
-/* What its claim says, before its record does: others must not take that pod meanwhile. */
+/*
+ * What its claim says, before its record does: others must not take that pod meanwhile, nor have
+ * it forget what it did.
+ */
 static void
 take_claim(const struct ctx *x, struct plan_dbops *d)
 {
@@ -666,7 +669,12 @@ take_claim(const struct ctx *x, struct plan_dbops *d)
 		d->cleanup = CHOICE_dbops_cleanup_RUNNING;
 	else
 		d->phase = CHOICE_dbops_phase_RUNNING;
+	if (d->attempt != x->sent->attempt)
+		d->told_cancel.v = 0;
+	d->attempt = x->sent->attempt;
 	d->ordinal = (uint8_t)(x->sent->ordinal + 1);
+	d->pod = x->sent->target;
+	d->instance = x->answer->child_uid;
 }
 
 /* As its BGInstance will say. */

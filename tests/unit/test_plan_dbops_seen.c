@@ -122,6 +122,30 @@ test_claims_of_one_pod(void)
 	    "a pod is told something else once its last word is in a status");
 }
 
+/* The claim of op0 is written, but not told; op1 was, and ended before its claim is seen. */
+static void
+test_unseen_claim_of_one_pod(void)
+{
+	struct plan_answer a = {.code = CHOICE_step_code_DONE};
+
+	begin(1);
+	add(CHOICE_dbops_op_CHECKPOINT);
+	run();
+	reports[0].task = 0;
+	says(0);
+	add(CHOICE_dbops_op_SQL);
+	plan_next(&c, &world, &step);
+	CHECK(step.sent.verb == CHOICE_verb_DBOPS_TELL, "it is to be told");
+	step.sent.dbops = ops[1].uid;
+	step.sent.attempt = 1;
+	a.child_uid = memory[0].child.uid;
+	a.dbops_version = ops[1].version + 2;
+	tell_pod(&ops[1]);
+	plan_done(&c, &step.sent, &a, world.now);
+	task_ends(0, CHOICE_task_phase_SUCCEEDED);
+	is(run(), "", "nor is it while the other one's claim is only known from our own step");
+}
+
 /* A former life has told a pod to end: it says that it serves until its next word. */
 static void
 test_last_word(void)
@@ -146,6 +170,7 @@ int
 main(void)
 {
 	test_claims_of_one_pod();
+	test_unseen_claim_of_one_pod();
 	test_last_word();
 	test_lists();
 	test_late_claim();
