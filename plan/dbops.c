@@ -109,6 +109,12 @@ dbops_tell(struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool
 }
 
 bool
+dbops_awaits(struct plan_at *a, const struct plan_dbops *d)
+{
+	return d->awaits > d->version && rule_waits_until(a, d->awaits_until);
+}
+
+bool
 dbops_waits_until(struct plan_at *a, int64_t unix_s)
 {
 	int64_t s = unix_s - a->w->unix_s;
@@ -314,7 +320,7 @@ await_turn(struct plan_at *a, const struct plan_dbops *d)
 			continue;
 		}
 		/* It may be claimed: its record will tell. */
-		if (is_disruptive(e) && e->awaits > e->version && !helps)
+		if (is_disruptive(e) && !helps && dbops_awaits(a, e))
 			return STOP;
 		if (runs_disruptively(e) && (!helps || moves_leader(e)) &&
 		    !(mends && dbops_lets_mend(a, e)))
@@ -705,7 +711,7 @@ rule_dbops(struct plan_at *a)
 	for (unsigned i = 0; i < a->c->dbops_n; i++) {
 		const struct plan_dbops *d = a->c->dbops[i];
 
-		if (d->quarantined || d->awaits > d->version || rule_waits(a, &d->try))
+		if (d->quarantined || dbops_awaits(a, d) || rule_waits(a, &d->try))
 			continue;
 		a->out->text[0] = '\0';
 		memset(&a->out->said, 0, sizeof(a->out->said));

@@ -29,7 +29,9 @@ plan_note_dbops(struct plan_dbops *known, const struct plan_dbops *now, bool lis
 	known->refused = old.refused;
 	if (!same)
 		return true;
-	known->awaits = listing ? 0 : old.awaits;
+	/* A list may be older than what was written; only one that goes back has lost it. */
+	known->awaits = listing && now->version < old.version ? 0 : old.awaits;
+	known->awaits_until = old.awaits_until;
 	if (known->awaits > now->version) { /* older than what was told: done.c */
 		known->phase = old.phase;
 		known->cleanup = old.cleanup;

@@ -468,7 +468,7 @@ bool
 dbops_lets_mend(struct plan_at *a, const struct plan_dbops *d)
 {
 	if (d->op != CHOICE_dbops_op_RESTART || d->phase != CHOICE_dbops_phase_RUNNING ||
-	    d->awaits > d->version || rule_waits(a, &d->try) ||
+	    dbops_awaits(a, d) || rule_waits(a, &d->try) ||
 	    (d->ordinal != 0 && standing_of(a->c, d) != UNTOLD))
 		return false;
 	for (unsigned i = 0; i < rule_instances(a->c); i++)

@@ -677,6 +677,14 @@ take_claim(const struct ctx *x, struct plan_dbops *d)
 	d->instance = x->answer->child_uid;
 }
 
+/* Nothing more is done with it before its record shows what was written. */
+static void
+await_record(const struct ctx *x, struct plan_dbops *d, uint64_t version)
+{
+	d->awaits = version;
+	d->awaits_until.v = x->now.v + AWAITS_MS;
+}
+
 /* As its BGInstance will say. */
 static void
 on_dbops_told(const struct ctx *x, const struct plan_dbops *d)
@@ -718,19 +726,19 @@ on_dbops(const struct ctx *x)
 		back_off(x->c, &d->try, code, x->answer->reason, x->now);
 		if (x->sent->verb == CHOICE_verb_DBOPS_TELL &&
 		    x->answer->dbops_version > d->version)
-			d->awaits = x->answer->dbops_version; /* the claim may stand */
+			await_record(x, d, x->answer->dbops_version); /* the claim may stand */
 		return x->sent->verb == CHOICE_verb_DBOPS_TELL && code == CHOICE_step_code_INVALID
 		           ? &d->refused
 		           : NULL;
 	}
 	succeed(&d->try);
 	if (x->answer->dbops_version > d->version) {
-		d->awaits = x->answer->dbops_version;
+		await_record(x, d, x->answer->dbops_version);
 		if (x->sent->verb == CHOICE_verb_DBOPS_TELL)
 			take_claim(x, d);
 	}
 	if (x->sent->verb == CHOICE_verb_DBOPS_DELETE)
-		d->awaits = UINT64_MAX; /* until the record says that it is gone */
+		await_record(x, d, UINT64_MAX); /* until the record says that it is gone */
 	if (x->sent->verb == CHOICE_verb_DBOPS_TELL)
 		on_dbops_told(x, d);
 	if (x->sent->verb == CHOICE_verb_DBOPS_CANCEL && x->sent->ordinal < x->c->instances_n) {

@@ -102,6 +102,38 @@ test_late_claim(void)
 	CHECK(dbops_disrupts(&c), "and a rolling change waits");
 }
 
+/* A list is under way, and may be older than what was written meanwhile. */
+static void
+test_late_list(void)
+{
+	struct plan_dbops *d, now;
+
+	begin(2);
+	d = add(CHOICE_dbops_op_SQL);
+	tell_unseen(d);
+	now = *d;
+	now.phase = CHOICE_dbops_phase_NONE;
+	plan_note_dbops(d, &now, true);
+	add(CHOICE_dbops_op_VACUUM);
+	is(run(), "op1 say Waiting; ", "a list that does not show a claim is not its end");
+	pass(59);
+	is(run(), "", "the record is waited for,");
+	pass(1);
+	is(run(), "op0 finish Succeeded; op1 tell 0; ", "though not for ever");
+	begin(2);
+	d = add(CHOICE_dbops_op_SQL);
+	tell_unseen(d);
+	reports[0].task = 0;
+	says(0);
+	now = *d;
+	now.version -= 2;
+	now.phase = CHOICE_dbops_phase_NONE;
+	now.attempt = 0;
+	now.ordinal = 0;
+	plan_note_dbops(d, &now, true);
+	is(run(), "op0 tell 0; ", "an etcd that was restored knows nothing of it");
+}
+
 /* The claim of op0 is written, but its pod was not told; then op1 was told there, and ended. */
 static void
 test_claims_of_one_pod(void)
@@ -174,5 +206,6 @@ main(void)
 	test_last_word();
 	test_lists();
 	test_late_claim();
+	test_late_list();
 	return tap_done();
 }
