@@ -162,13 +162,17 @@ dbops_holds_up(struct plan_at *a)
 	return false;
 }
 
+/* Who was only claimed, and can not be told before it is mended, is not held by that. */
 bool
-dbops_holds(const struct plan_cluster *c, unsigned ordinal)
+dbops_holds(struct plan_at *a, unsigned ordinal)
 {
+	const struct plan_cluster *c = a->c;
+
 	for (unsigned i = 0; i < c->dbops_n; i++)
 		if (c->dbops[i]->phase == CHOICE_dbops_phase_RUNNING && !c->dbops[i]->quarantined &&
 		    dbops_info[c->dbops[i]->op].operation != CHOICE_operation_NONE &&
-		    c->dbops[i]->ordinal == ordinal + 1)
+		    c->dbops[i]->ordinal == ordinal + 1 &&
+		    (roll_serves(c, ordinal) || !dbops_lets_mend(a, c->dbops[i])))
 			return true;
 	return false;
 }

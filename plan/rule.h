@@ -194,7 +194,7 @@ bool dbops_disrupts(const struct plan_cluster *c);
 bool dbops_holds_up(struct plan_at *a);
 bool dbops_lets_mend(struct plan_at *a, const struct plan_dbops *d);
 /* That instance does for one of them what spec.operation says. */
-bool dbops_holds(const struct plan_cluster *c, unsigned ordinal);
+bool dbops_holds(struct plan_at *a, unsigned ordinal);
 enum verdict dbops_run(struct plan_at *a, const struct plan_dbops *d);
 enum verdict dbops_cancel(struct plan_at *a, const struct plan_dbops *d);
 /* PASS: nothing is to be cleaned up; STOP: it goes on. */

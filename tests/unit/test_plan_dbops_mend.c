@@ -154,6 +154,34 @@ test_claimed_server(void)
 	is(run(), "op0 tell 2; ", "then it is");
 }
 
+/* Nor can the one that was claimed be told: it is what is to be mended. */
+static void
+test_claimed_server_is_down(void)
+{
+	begin(3);
+	add(CHOICE_dbops_op_RESTART);
+	run();
+	reports[2].operation = 0;
+	reports[2].operation_id = 0;
+	reports[2].reason = REASON_FOREIGN_DATA;
+	set_state(2, CHOICE_instance_state_FAILED);
+	is(run(), "op0 say Running; ", "one that was claimed and does not run");
+	CHECK(tells("waits for demo-2 to run") &&
+		  memory[2].report.operation == CHOICE_operation_REINIT,
+	    "may be cloned anew");
+	begin(3);
+	add(CHOICE_dbops_op_RESTART);
+	run();
+	reports[2].operation = 0;
+	reports[2].operation_id = 0;
+	make_outdated(2);
+	set_state(2, CHOICE_instance_state_STARTING);
+	run();
+	CHECK(memory[2].pod_terminating, "or replaced");
+	come_back(2);
+	is(run(), "op0 next; op0 tell 1; ", "and then the restart goes on");
+}
+
 /* --- Never two servers down. */
 
 static unsigned
@@ -432,6 +460,7 @@ main(void)
 	test_reinit_mends();
 	test_others_wait();
 	test_claimed_server();
+	test_claimed_server_is_down();
 	test_never_two_down();
 	test_hibernated();
 	test_last_word();
