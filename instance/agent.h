@@ -225,6 +225,7 @@ void reinit_find(struct agent *a); /* can this replica follow? */
 void reinit_followed(struct agent *a, const struct msg_followed *m);
 void reinit_renewed(struct agent *a, const struct msg_renew_done *m);
 void reinit_look(struct agent *a); /* operation Reinit goes on */
+bool reinit_is_told(const struct agent *a); /* init is at it, and has not answered */
 void reinit_report(const struct agent *a, struct report_input *in);
 
 /* agent_task.c */

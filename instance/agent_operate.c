@@ -432,12 +432,29 @@ begin(struct agent *a)
 	}
 }
 
+/*
+ * Its server is stopped until somebody takes that back, so nothing comes of what has not begun. A
+ * clone is what Patroni goes on with then; only what init was told of that has an answer to come.
+ */
+static bool
+rests(struct agent *a)
+{
+	const struct operate_job *job = &a->operate;
+
+	if (a->stop == CHOICE_stop_NONE || job->begun || job->until.v != 0 ||
+	    (job->kind == CHOICE_operation_REINIT && reinit_is_told(a)))
+		return false;
+	fail(a, "interrupted: this instance is to rest (spec.fencedInstances, spec.hibernated); "
+		"take that back, and do it anew");
+	return true;
+}
+
 void
 operate_look(struct agent *a)
 {
 	struct operate_job *job = &a->operate;
 
-	if (job->phase != CHOICE_operation_phase_RUNNING)
+	if (job->phase != CHOICE_operation_phase_RUNNING || rests(a))
 		return;
 	if (job->kind == CHOICE_operation_REINIT) {
 		if (a->password_known && strcmp(a->stored.operation_id, job->id) == 0 &&

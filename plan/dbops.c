@@ -475,6 +475,9 @@ begin_reinit(struct plan_at *a, const struct plan_dbops *d)
 		    a, d, "%s-%u is the primary: its data is what others fetch", c->name, i);
 	if (!status_current(c, i))
 		return WAIT(a, d, "%s-%u has no pod that reports", c->name, i);
+	if (rest_is_wanted(c, i))
+		return WAIT(
+		    a, d, "%s-%u is fenced; take its name out of spec.fencedInstances", c->name, i);
 	/* One that does not serve is mended, whoever else does not. */
 	if (roll_serves(c, i))
 		v = dbops_await_serving(a, d, i, CHOICE_dbops_phase_WAITING);

@@ -136,7 +136,9 @@ report_server(struct step *s, const struct bginstance *i, struct dbops_status *s
 	bool own = i != NULL && is_own_operation(s, i);
 	struct dbops_server server = {.name = s->dbops.instance,
 	    .pod = s->dbops.pod_uid,
-	    .message = own ? STR("") : STR("its pod was replaced meanwhile"),
+	    .message = s->op.text[0] != '\0' ? str_of(s->op.text)
+	               : own                 ? STR("")
+	                                     : STR("its pod was replaced meanwhile"),
 	    .phase = CHOICE_dbops_phase_SUCCEEDED,
 	    .outage_ms = own ? i->done_outage_ms : 0};
 	int64_t outage = outage_before(s);

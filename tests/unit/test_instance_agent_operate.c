@@ -45,6 +45,15 @@ reinit_look(struct agent *x)
 	(void)x;
 }
 
+static bool init_is_told;
+
+bool
+reinit_is_told(const struct agent *x)
+{
+	(void)x;
+	return init_is_told;
+}
+
 bool
 child_send(struct self *c, const struct ipc_msg *m)
 {
@@ -238,6 +247,40 @@ test_restart(void)
 	CHECK(succeeded() && posts == 1, "nor did it fail because it replays for long");
 }
 
+/* Fenced or hibernated: what has not begun is not waited for. */
+static void
+test_rests(void)
+{
+	static const enum choice_operation kinds[] = {CHOICE_operation_RESTART_ALWAYS,
+	    CHOICE_operation_RELOAD, CHOICE_operation_SWITCHOVER, CHOICE_operation_REINIT};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		begin();
+		a.stop = CHOICE_stop_POSTGRESQL;
+		tell(kinds[i], "");
+		look_after(0);
+		CHECK(failed("interrupted: ") && failed("spec.fencedInstances") && posts == 0 &&
+			  checkpoints == 0,
+		    "nothing begins where the instance is to rest");
+	}
+	begin();
+	tell(CHOICE_operation_RESTART_ALWAYS, "");
+	look_after(0);
+	a.stop = CHOICE_stop_POSTGRESQL;
+	look_after(1);
+	CHECK(runs() && posts == 1, "what Patroni was asked for has its answer");
+	answer(&a, 0, STR("connection reset"));
+	look_after(2);
+	CHECK(failed("interrupted: "), "or lost it");
+	begin();
+	init_is_told = true;
+	a.stop = CHOICE_stop_POSTGRESQL;
+	tell(CHOICE_operation_REINIT, "");
+	look_after(0);
+	CHECK(runs(), "so has what init was told of a clone");
+	init_is_told = false;
+}
+
 static void
 test_reload(void)
 {
@@ -401,6 +444,7 @@ main(void)
 {
 	test_never_runs();
 	test_restart();
+	test_rests();
 	test_reload();
 	test_switchover();
 	test_switchover_without_standby();

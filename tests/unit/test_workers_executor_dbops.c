@@ -404,6 +404,15 @@ test_servers(void)
 	    "one server after the other");
 	answer(200, dbops(WITH_FINALIZER, restart, "", 13));
 	ends(DONE, NONE, "is noted");
+	snprintf(ask.text, sizeof(ask.text), "it is fenced");
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, restart, CLAIM, 12));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	CHECK(has(asks(STATUS), "\"message\":\"it is fenced\""), "with why it was passed by");
+	answer(200, dbops(WITH_FINALIZER, restart, "", 13));
+	ends(DONE, NONE, "where it was");
 }
 
 /* Its spec was changed while it ran: what it claims is known all the same. */
