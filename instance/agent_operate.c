@@ -394,16 +394,26 @@ operate_eager(const struct agent *a)
 	       a->operate.candidate[0] != '\0';
 }
 
+/* By a former agent: it is not asked again, so who leads then tells. */
+static bool
+may_have_been_asked(const struct operate_job *job)
+{
+	return job->until.v != 0 || (job->resumed && job->kind == CHOICE_operation_FAILOVER);
+}
+
 /* It has waited too long; what for? */
 static bool
 is_overdue(struct agent *a)
 {
 	const struct operate_job *job = &a->operate;
 	int64_t wait_ms = operations[job->kind].wait_ms;
+	bool asked = may_have_been_asked(job);
 
 	if (a->now.v < job->came.v + wait_ms)
 		return false;
-	fail(a, "it could not be done within %lld s: %s", (long long)(wait_ms / 1000),
+	fail(a, "%sit could not be %s within %lld s: %s",
+	    asked ? "interrupted: whether Patroni was asked is not known, and " : "",
+	    asked ? "looked up" : "done", (long long)(wait_ms / 1000),
 	    !a->password_known || !seen(a) ? "Patroni does not answer; see the pod's log"
 	    : !a->view.running             ? "PostgreSQL does not run; see the pod's log"
 	    : job->kind == CHOICE_operation_SWITCHOVER && agent_wants_sync(a) && !a->view.has_sync
@@ -441,7 +451,7 @@ rests(struct agent *a)
 {
 	const struct operate_job *job = &a->operate;
 
-	if (a->stop == CHOICE_stop_NONE || job->begun || job->until.v != 0 ||
+	if (a->stop == CHOICE_stop_NONE || job->begun || may_have_been_asked(job) ||
 	    (job->kind == CHOICE_operation_REINIT && reinit_is_told(a)))
 		return false;
 	fail(a, "interrupted: this instance is to rest (spec.fencedInstances, spec.hibernated); "

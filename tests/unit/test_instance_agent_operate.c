@@ -437,6 +437,17 @@ test_failover_resumed(void)
 	look_after(5);
 	look_after(97);
 	CHECK(failed("interrupted: ") && posts == 0, "or it did not come to that");
+	begin();
+	view_silent(&a.view);
+	operate_take(&a, &i);
+	a.polls += 2;
+	a.stop = CHOICE_stop_POSTGRESQL;
+	look_after(119);
+	CHECK(runs(), "nor does it end sooner where that can not be looked up");
+	look_after(121);
+	CHECK(failed("interrupted: whether Patroni was asked is not known") &&
+		  failed("120 s: Patroni does not answer") && posts == 0,
+	    "but as one that may have been asked for");
 }
 
 int
