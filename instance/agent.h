@@ -65,6 +65,7 @@ struct operate_job {
 	struct msec until;   /* who leads by then shows what came of it; 0 = not asked yet */
 	struct msec down;    /* since then this primary takes no connections; 0 = it does */
 	uint32_t outage_ms;
+	char server[48]; /* RESTART: when the one was started for which Patroni was asked */
 	char text[IPC_TEXT_MAX + 1]; /* while it runs: what its kind notes */
 };
 

@@ -247,6 +247,48 @@ test_restart(void)
 	CHECK(succeeded() && posts == 1, "nor did it fail because it replays for long");
 }
 
+static void
+lose_restart(void)
+{
+	begin();
+	a.view.pending_restart = true;
+	tell_in(CHOICE_operation_RESTART, "", 7);
+	look_after(0);
+	CHECK(posts == 1, "a parameter waits for a restart: Patroni is asked");
+	answer(&a, 0, STR("connection reset"));
+	look_after(2);
+	CHECK(runs() && posts == 1, "its answer is lost, and the server was not looked at since");
+	a.polls++;
+}
+
+static void
+test_restart_pending(void)
+{
+	lose_restart();
+	a.view.running = a.view.pending_restart = false;
+	look_after(2);
+	CHECK(runs(), "one that is down was not restarted yet");
+	a.view.running = true;
+	look_after(2);
+	CHECK(succeeded() && posts == 1, "nothing waits any more: it was restarted");
+	lose_restart();
+	(void)snprintf(a.view.started, sizeof(a.view.started), "one");
+	look_after(2);
+	CHECK(succeeded() && posts == 1, "another server was restarted, whatever still waits");
+	lose_restart();
+	look_after(2);
+	CHECK(runs() && posts == 2, "one that is still there was not");
+	answer(&a, 503, STR("restart conditions are not satisfied"));
+	a.polls++;
+	a.view.pending_restart = false;
+	look_after(2);
+	CHECK(succeeded() && posts == 2, "or somebody else has meanwhile");
+	lose_restart();
+	look_after(2);
+	answer(&a, 500, STR("no"));
+	CHECK(failed("no"), "refused is refused");
+}
+
 /* Fenced or hibernated: what has not begun is not waited for. */
 static void
 test_rests(void)
@@ -455,6 +497,7 @@ main(void)
 {
 	test_never_runs();
 	test_restart();
+	test_restart_pending();
 	test_rests();
 	test_reload();
 	test_switchover();
