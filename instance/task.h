@@ -184,7 +184,10 @@ void task_script_begin(struct task *t);
 void task_bench_begin(struct task *t);
 void task_bench_poll(struct task *t);  /* reads what pgbench has logged */
 void task_bench_clean(struct task *t); /* its files */
-/* Free bytes of the volume; false, and the task ends, if need does not fit. */
-bool task_has_room(struct task *t, const char *what, uint64_t need);
+/*
+ * Bytes of data, and of WAL where that is on the same volume or another; false, and the task ends,
+ * if they do not fit.
+ */
+bool task_has_room(struct task *t, const char *what, uint64_t data, uint64_t wal);
 
 #endif

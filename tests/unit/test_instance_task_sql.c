@@ -77,6 +77,20 @@ says(const char *statement)
 }
 
 static void
+test_room(void)
+{
+	begin(CHOICE_task_kind_VACUUM);
+	task_sql_next(&s, 7, &out);
+	CHECK(has("SELECT 'x ' || c.oid || ' ' || z.bytes || ' ' || least(z.bytes, CASE WHEN "),
+	    "what is rewritten needs room, and the WAL of it");
+	CHECK(has("(SELECT max(pg_total_relation_size(p.relid)) FROM pg_partition_tree(c.oid) p)"),
+	    "a partitioned table that of its largest partition");
+	CHECK(has("current_setting('archive_mode') = 'off'") &&
+		  has("pg_size_bytes(current_setting('max_wal_size', true))"),
+	    "WAL no more than is kept");
+}
+
+static void
 test_statements(void)
 {
 	begin(CHOICE_task_kind_VACUUM);
@@ -130,6 +144,7 @@ main(void)
 {
 	buf_init(&out, 1u << 20);
 	test_names();
+	test_room();
 	test_statements();
 	test_targets();
 	buf_free(&out);
