@@ -102,6 +102,7 @@ def test_what_can_not_be_done_fails_with_what_to_do(one):
     fails("nobody", "reinit", ns, "no instance", reinit={"instance": "demo-7"})
     fails("self", "reinit", ns, "is the primary", reinit={"instance": "demo-0"})
     fails("system", "failover", ns, "systemIdentifier", failover={"systemIdentifier": "12345"})
+    fails("letters", "analyze", ns, "spec.analyze.databases[1]: is longer than 63 bytes", analyze={"databases": ["app", "ä" * 63]})
     fails("past", "checkpoint", ns, "spec.runAt", runAt="2025-01-01T00:00:00Z")
     fails("absurd", "checkpoint", ns, "spec.runAt", runAt="2088-01-01T00:00:00Z")
     fails("never", "checkpoint", ns, "never fires", schedule={"cron": "0 0 30 2 *"})
