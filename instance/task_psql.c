@@ -1,7 +1,7 @@
 /*
  * The programs of a task: psql, pgbench, pg_repack over the unix socket, one at a time, and
- * beside it a psql that looks at its progress. No password, no name and no SQL stands in an
- * argument or an environment but what the program can only get there: a database's name and
+ * beside it a psql that looks at its progress. No password, no name and no SQL of a user's stands
+ * in an argument or an environment but what the program can only get there: a database's name and
  * pg_repack's table.
  */
 #include <sys/statvfs.h>
@@ -146,6 +146,8 @@ on_done(void *arg, const struct run_result *r)
 
 	t->run = NULL;
 	t->measured = false;
+	if (t->now.m.kind == CHOICE_task_kind_SQL)
+		task_read_backend(r->out, &t->backend);
 	then(t, r);
 }
 

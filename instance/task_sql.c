@@ -172,7 +172,7 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 	" AND coalesce(" BYTES_OF("max_slot_wal_keep_size") ", -1) < 0) THEN greatest(" BYTES_OF(  \
 	    "max_wal_size") ", " BYTES_OF("wal_keep_size") ", CASE WHEN " SLOTS                    \
 							   " THEN " BYTES_OF("max_slot_wal_keep_"  \
-	                                                                     "size") " END) END"
+									     "size") " END) END"
 
 /* A rewrite writes about as much WAL as it writes data. */
 void
@@ -272,13 +272,23 @@ task_sql_progress(const struct task_name *n, struct buf *out)
 }
 
 void
-task_sql_terminate(const struct task_name *n, struct buf *out)
+task_sql_terminate(
+    const struct task_name *n, const struct task_backend *b, struct str role, struct buf *out)
 {
 	buf_puts(out, prologue);
 	buf_printf(out,
 	    "SELECT 'k ' || count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "
-	    "application_name = '%s' AND pid <> pg_backend_pid();\n",
+	    "(application_name = '%s'",
 	    n->application);
+	if (b->pid != 0) {
+		buf_printf(out,
+		    " OR (pid = %d AND (EXTRACT(epoch FROM backend_start) * 1000000)::int8 = %lld "
+		    "AND usename::text = ",
+		    b->pid, b->started_us);
+		put_name(out, role);
+		buf_puts(out, ")");
+	}
+	buf_puts(out, ") AND pid <> pg_backend_pid();\n");
 }
 
 /*

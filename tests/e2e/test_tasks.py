@@ -248,6 +248,17 @@ def test_cancel(shop):
     assert backends(shop, id) == 0
 
 
+@pytest.mark.parametrize("superuser", [False, True])
+def test_cancelled_script_that_calls_itself_something_else(shop, superuser):
+    at_work = lambda: int(psql(shop, "app", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mine'"))
+    text = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSET application_name = 'mine';\nSET client_connection_check_interval = 0;\nSELECT pg_sleep(600);\n"
+    id = tell(shop, "SQL", superuser=superuser, singleTransaction=True, **script(shop, text))
+    wait("the script to run", lambda: at_work() == 1, 60)
+    patch("bgi", INSTANCE, shop, {"spec": {"task": {"cancel": True}}})
+    assert ended(shop, id, 30)["phase"] == "Cancelled"
+    assert at_work() == 0
+
+
 def test_cancelled_benchmark_leaves_nothing(shop):
     id = tell(shop, "Benchmark", durationSeconds=600)
     wait("pgbench to run", lambda: "for 600 s" in seen(shop, id).get("step", ""), 120)
