@@ -86,11 +86,14 @@
 /*
  * BGDbOps that are not over, of all clusters: 0.5 KB each. Half of the room is the namespaces', in
  * equal shares, the rest is for whoever comes first. What there was no room for is listed anew when
- * there is, after so long, and the longer the more they are: a list of many has its price.
+ * there is, after so long, and the longer the more they are: a list of many has its price. Records
+ * are counted, not objects: who changes one again and again shall not keep all others waiting, so
+ * the pause has an end.
  */
 #define DBOPS_MAX 4096
 #define RELIST_MS 30000
 #define RELIST_EACH_MS 5
+#define RELIST_MAX_MS 90000
 #define RELIST_MIN_MS 10000 /* the watcher's own limit: sooner is a breach */
 #define ZONE_NAME_MAX 40 /* of a time zone; the longest of IANA's has 32 */
 

@@ -65,6 +65,7 @@ struct operate_job {
 	struct msec until;   /* who leads by then shows what came of it; 0 = not asked yet */
 	struct msec down;    /* since then this primary takes no connections; 0 = it does */
 	uint32_t outage_ms;
+	char server[48]; /* RESTART: when the one was started for which Patroni was asked */
 	char text[IPC_TEXT_MAX + 1]; /* while it runs: what its kind notes */
 };
 
@@ -225,6 +226,7 @@ void reinit_find(struct agent *a); /* can this replica follow? */
 void reinit_followed(struct agent *a, const struct msg_followed *m);
 void reinit_renewed(struct agent *a, const struct msg_renew_done *m);
 void reinit_look(struct agent *a); /* operation Reinit goes on */
+bool reinit_is_told(const struct agent *a); /* init is at it, and has not answered */
 void reinit_report(const struct agent *a, struct report_input *in);
 
 /* agent_task.c */

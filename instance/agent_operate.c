@@ -245,38 +245,9 @@ begin_switchover(struct agent *a)
 		a->operate.begun = child_send(&a->self, &m);
 }
 
-/* --- Restart, where a parameter waits for it. */
+/* --- Restart, where a parameter waits for it; and always. */
 
-static void
-on_restarted_pending(struct agent *a, int status, struct str text)
-{
-	bool ok = status == 200 || (a->view.known && !a->view.pending_restart);
-
-	if (is_late(a))
-		return;
-	finish(a, ok ? CHOICE_operation_phase_SUCCEEDED : CHOICE_operation_phase_FAILED, text);
-}
-
-static void
-begin_restart(struct agent *a)
-{
-	if (!a->view.pending_restart) {
-		succeed(a, "nothing waits for a restart");
-		return;
-	}
-	ask(a, "/restart", STR("{\"restart_pending\":true}"), RESTART_MS, on_restarted_pending);
-}
-
-/* --- Restart, always: the note names the server that is to go. */
-
-static void
-put_note(const struct agent *a, char note[IPC_TEXT_MAX + 1])
-{
-	(void)snprintf(
-	    note, IPC_TEXT_MAX + 1, "restarting the server that started at %s", a->view.started);
-}
-
-/* No answer, or Patroni is at it, or its server replays: what then runs decides. */
+/* No answer, or Patroni is at it, or its server replays, or is another: what then runs decides. */
 static void
 on_restarted(struct agent *a, int status, struct str text)
 {
@@ -284,7 +255,8 @@ on_restarted(struct agent *a, int status, struct str text)
 		return;
 	if (status == 200) {
 		succeed(a, "");
-	} else if (status == 0 || says(text, "in progress") || says(text, "still starting")) {
+	} else if (status == 0 || says(text, "in progress") || says(text, "still starting") ||
+		   says(text, "conditions are not satisfied")) {
 		a->operate.begun = false;
 		a->operate.next.v = clock_boot().v + AGAIN_MS;
 		a->operate.seen_at = next_poll(a);
@@ -293,12 +265,47 @@ on_restarted(struct agent *a, int status, struct str text)
 	}
 }
 
+static bool
+shows_a_server(const struct agent *a)
+{
+	return a->view.running && a->view.started[0] != '\0' && a->polls >= a->operate.seen_at;
+}
+
+/*
+ * Patroni restarts only where it still waits, so whoever does not know that it was asked may ask
+ * again. Who knows compares the server with that of then: a parameter may go on waiting.
+ */
+static void
+begin_restart(struct agent *a)
+{
+	struct operate_job *job = &a->operate;
+
+	if (job->server[0] != '\0' && !shows_a_server(a))
+		return;
+	if (!a->view.pending_restart) {
+		succeed(a, "nothing waits for a restart");
+	} else if (job->server[0] != '\0' && strcmp(job->server, a->view.started) != 0) {
+		succeed(a, "");
+	} else {
+		(void)snprintf(job->server, sizeof(job->server), "%s", a->view.started);
+		ask(a, "/restart", STR("{\"restart_pending\":true}"), RESTART_MS, on_restarted);
+	}
+}
+
+/* The note names the server that is to go. */
+static void
+put_note(const struct agent *a, char note[IPC_TEXT_MAX + 1])
+{
+	(void)snprintf(
+	    note, IPC_TEXT_MAX + 1, "restarting the server that started at %s", a->view.started);
+}
+
 static void
 begin_restart_always(struct agent *a)
 {
 	char note[IPC_TEXT_MAX + 1];
 
-	if (!a->view.running || a->view.started[0] == '\0' || a->polls < a->operate.seen_at)
+	if (!shows_a_server(a))
 		return; /* it comes up, or another is told by its operator */
 	put_note(a, note);
 	if (strcmp(note, a->operate.text) != 0) {
@@ -394,16 +401,26 @@ operate_eager(const struct agent *a)
 	       a->operate.candidate[0] != '\0';
 }
 
+/* By a former agent: it is not asked again, so who leads then tells. */
+static bool
+may_have_been_asked(const struct operate_job *job)
+{
+	return job->until.v != 0 || (job->resumed && job->kind == CHOICE_operation_FAILOVER);
+}
+
 /* It has waited too long; what for? */
 static bool
 is_overdue(struct agent *a)
 {
 	const struct operate_job *job = &a->operate;
 	int64_t wait_ms = operations[job->kind].wait_ms;
+	bool asked = may_have_been_asked(job);
 
 	if (a->now.v < job->came.v + wait_ms)
 		return false;
-	fail(a, "it could not be done within %lld s: %s", (long long)(wait_ms / 1000),
+	fail(a, "%sit could not be %s within %lld s: %s",
+	    asked ? "interrupted: whether Patroni was asked is not known, and " : "",
+	    asked ? "looked up" : "done", (long long)(wait_ms / 1000),
 	    !a->password_known || !seen(a) ? "Patroni does not answer; see the pod's log"
 	    : !a->view.running             ? "PostgreSQL does not run; see the pod's log"
 	    : job->kind == CHOICE_operation_SWITCHOVER && agent_wants_sync(a) && !a->view.has_sync
@@ -432,12 +449,29 @@ begin(struct agent *a)
 	}
 }
 
+/*
+ * Its server is stopped until somebody takes that back, so nothing comes of what has not begun. A
+ * clone is what Patroni goes on with then; only what init was told of that has an answer to come.
+ */
+static bool
+rests(struct agent *a)
+{
+	const struct operate_job *job = &a->operate;
+
+	if (a->stop == CHOICE_stop_NONE || job->begun || may_have_been_asked(job) ||
+	    (job->kind == CHOICE_operation_REINIT && reinit_is_told(a)))
+		return false;
+	fail(a, "interrupted: this instance is to rest (spec.fencedInstances, spec.hibernated); "
+		"take that back, and do it anew");
+	return true;
+}
+
 void
 operate_look(struct agent *a)
 {
 	struct operate_job *job = &a->operate;
 
-	if (job->phase != CHOICE_operation_phase_RUNNING)
+	if (job->phase != CHOICE_operation_phase_RUNNING || rests(a))
 		return;
 	if (job->kind == CHOICE_operation_REINIT) {
 		if (a->password_known && strcmp(a->stored.operation_id, job->id) == 0 &&

@@ -245,6 +245,14 @@ await(struct agent *a)
 		    STR("it did not stream within a day; see the pod's log"));
 }
 
+bool
+reinit_is_told(const struct agent *a)
+{
+	const struct reinit_job *r = &a->reinit;
+
+	return strcmp(r->id, a->operate.id) == 0 && r->told && !r->renewed;
+}
+
 /* RUNNING, and noted in status. */
 void
 reinit_look(struct agent *a)

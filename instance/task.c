@@ -205,6 +205,7 @@ start(struct task *t)
 	t->ending = t->measured = t->sweep_lives = t->unfit = false;
 	t->databases_n = t->at = 0;
 	t->targets = t->target = t->tables_seen = 0;
+	t->backend.pid = 0;
 	t->state = (struct msg_task_state){
 	    .id = m->id, .attempt = m->attempt, .phase = CHOICE_task_phase_RUNNING};
 	task_name_make(&t->name, &m->id);

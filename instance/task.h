@@ -53,7 +53,17 @@ void task_sql_extension(struct buf *out);
 /* Line "p DONE ALL": what the backends of that name report of the command under way. */
 void task_sql_progress(const struct task_name *n, struct buf *out);
 /* Line "k COUNT": so many backends were told to end. */
-void task_sql_terminate(const struct task_name *n, struct buf *out);
+/* A script may call its session something else: which backend it is, and whose. */
+struct task_backend {
+	int pid; /* 0 = not known */
+	long long started_us;
+};
+#define TASK_BACKEND_SQL                                                                           \
+	"SELECT pid, (EXTRACT(epoch FROM backend_start) * 1000000)::pg_catalog.int8 FROM "         \
+	"pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()"
+/* role: only a backend of that one, whatever b says, since its script could have said it. */
+void task_sql_terminate(
+    const struct task_name *n, const struct task_backend *b, struct str role, struct buf *out);
 /* Invalid indexes that an interrupted REINDEX CONCURRENTLY of a table in scope has left. */
 void task_sql_drop_indexes(const struct task_spec *s, struct buf *out);
 /* What an interrupted pg_repack of a table in scope has left. */
@@ -62,6 +72,8 @@ void task_sql_drop_benchmark(const struct task_name *n, struct buf *out);
 void task_sql_create_benchmark(const struct task_name *n, struct str owner, struct buf *out);
 
 /* --- task_text.c */
+/* What TASK_BACKEND_SQL printed first; else b is as it was. */
+void task_read_backend(struct str out, struct task_backend *b);
 int task_hex_decode(struct str hex, char *out, size_t size);
 /* Rows that a VACUUM VERBOSE says it has removed. */
 uint64_t task_tuples_removed(struct str stderr_text);
@@ -124,6 +136,7 @@ struct task {
 	char label[160];       /* for people */
 	struct arena arena;    /* of a script that arrives */
 	char restrict_key[33];
+	struct task_backend backend; /* of a script */
 
 	struct latencies *latencies;
 	uint64_t log_at[64]; /* of each of pgbench's log files: read so far */
@@ -184,7 +197,10 @@ void task_script_begin(struct task *t);
 void task_bench_begin(struct task *t);
 void task_bench_poll(struct task *t);  /* reads what pgbench has logged */
 void task_bench_clean(struct task *t); /* its files */
-/* Free bytes of the volume; false, and the task ends, if need does not fit. */
-bool task_has_room(struct task *t, const char *what, uint64_t need);
+/*
+ * Bytes of data, and of WAL where that is on the same volume or another; false, and the task ends,
+ * if they do not fit.
+ */
+bool task_has_room(struct task *t, const char *what, uint64_t data, uint64_t wal);
 
 #endif

@@ -232,7 +232,7 @@ task_bench_begin(struct task *t)
 	memset(t->latencies, 0, sizeof(*t->latencies));
 	memset(t->log_at, 0, sizeof(t->log_at));
 	if (!write_script(t) ||
-	    !task_has_room(t, "the benchmark", t->now.m.scale * BYTES_PER_SCALE))
+	    !task_has_room(t, "the benchmark", t->now.m.scale * BYTES_PER_SCALE, 0))
 		return;
 	buf_init(&sql, 4096);
 	task_sql_create_benchmark(&t->name, str_of(t->p->spec->m.owner), &sql);

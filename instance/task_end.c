@@ -198,7 +198,9 @@ terminate(struct task *t)
 		return;
 	}
 	buf_init(&sql, 1024);
-	task_sql_terminate(&t->name, &sql);
+	task_sql_terminate(&t->name, &t->backend,
+	    str_of(t->now.m.superuser ? t->p->credentials.superuser.username : t->p->spec->m.owner),
+	    &sql);
 	sweep_sql(t, "postgres", &sql, terminated);
 	buf_free(&sql);
 }

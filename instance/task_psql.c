@@ -1,7 +1,7 @@
 /*
  * The programs of a task: psql, pgbench, pg_repack over the unix socket, one at a time, and
- * beside it a psql that looks at its progress. No password, no name and no SQL stands in an
- * argument or an environment but what the program can only get there: a database's name and
+ * beside it a psql that looks at its progress. No password, no name and no SQL of a user's stands
+ * in an argument or an environment but what the program can only get there: a database's name and
  * pg_repack's table.
  */
 #include <sys/statvfs.h>
@@ -146,6 +146,8 @@ on_done(void *arg, const struct run_result *r)
 
 	t->run = NULL;
 	t->measured = false;
+	if (t->now.m.kind == CHOICE_task_kind_SQL)
+		task_read_backend(r->out, &t->backend);
 	then(t, r);
 }
 
@@ -215,21 +217,32 @@ task_look(struct task *t)
 	buf_free(&sql);
 }
 
-/* --- Room on the volume. */
+/* --- Room on the volumes. */
 
-bool
-task_has_room(struct task *t, const char *what, uint64_t need)
+static bool
+fits(struct task *t, const char *what, uint64_t need, const char *mount, const char *size)
 {
 	struct statvfs v;
 	uint64_t available;
 
-	if (statvfs(PGDATA_MOUNT, &v) == -1)
+	if (statvfs(mount, &v) == -1)
 		return true; /* PostgreSQL will say so itself */
 	available = (uint64_t)v.f_bavail * v.f_frsize;
 	if (need <= available)
 		return true;
 	task_end(t, CHOICE_task_phase_FAILED,
-	    "%.80s needs about %llu MiB free, but the volume has %llu; grow spec.storage.size",
-	    what, (unsigned long long)(need >> 20), (unsigned long long)(available >> 20));
+	    "%.80s needs about %llu MiB free, but the volume has %llu; grow %s", what,
+	    (unsigned long long)(need >> 20), (unsigned long long)(available >> 20), size);
 	return false;
+}
+
+bool
+task_has_room(struct task *t, const char *what, uint64_t data, uint64_t wal)
+{
+	const char *mount = wal_mount();
+
+	if (mount == NULL)
+		return fits(t, what, data + wal, PGDATA_MOUNT, "spec.storage.size");
+	return fits(t, what, data, PGDATA_MOUNT, "spec.storage.size") &&
+	       fits(t, what, wal, mount, "spec.walStorage.size");
 }

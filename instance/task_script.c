@@ -21,7 +21,7 @@ static void
 run(struct task *t, bool restrict_it)
 {
 	char command[64];
-	const char *more[12];
+	const char *more[16];
 	unsigned n = 0;
 	struct task_command c = {.program = "psql",
 	    .more = more,
@@ -35,14 +35,23 @@ run(struct task *t, bool restrict_it)
 	more[n++] = "VERBOSITY=terse";
 	more[n++] = "-v";
 	more[n++] = "SHOW_CONTEXT=never";
-	if (t->now.m.single_transaction)
-		more[n++] = "-1";
+	more[n++] = "-c";
+	more[n++] = TASK_BACKEND_SQL;
+	/* Not -1, which would begin before that: a script may set its transaction first. */
+	if (t->now.m.single_transaction) {
+		more[n++] = "-c";
+		more[n++] = "BEGIN";
+	}
 	if (restrict_it) {
 		more[n++] = "-c";
 		more[n++] = command;
 	}
 	more[n++] = "-f";
 	more[n++] = "-";
+	if (t->now.m.single_transaction) {
+		more[n++] = "-c";
+		more[n++] = "COMMIT";
+	}
 	more[n] = NULL;
 	task_step(t, "script in %.63s", c.database);
 	task_run(t, &c, done);

@@ -156,17 +156,38 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 #define SHOWN "translate(format('%%s.%%s', s.nspname, c.relname), E'\\n\\r\\t', '   ')"
 #define OF_OID "FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE c.oid = "
 
+/* The largest of what c is made of: a partitioned table itself has no file. */
+#define LARGEST                                                                                    \
+	"greatest(pg_total_relation_size(c.oid), (SELECT max(pg_total_relation_size(p.relid)) "    \
+	"FROM pg_partition_tree(c.oid) p))"
+
+/*
+ * How much of the WAL that is written meanwhile can be on the disk at once; NULL: all of it, since
+ * it waits for an archive or a slot without bound.
+ */
+#define SLOTS "EXISTS (SELECT FROM pg_replication_slots)"
+#define BYTES_OF(setting) "pg_size_bytes(current_setting('" setting "', true))"
+#define KEPT_WAL                                                                                   \
+	"CASE WHEN current_setting('archive_mode') = 'off' AND NOT (" SLOTS                        \
+	" AND coalesce(" BYTES_OF("max_slot_wal_keep_size") ", -1) < 0) THEN greatest(" BYTES_OF(  \
+	    "max_wal_size") ", " BYTES_OF("wal_keep_size") ", CASE WHEN " SLOTS                    \
+							   " THEN " BYTES_OF("max_slot_wal_keep_"  \
+									     "size") " END) END"
+
+/* A rewrite writes about as much WAL as it writes data. */
 void
 task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out)
 {
 	buf_puts(out, prologue);
 	put_targets(s, out);
 	buf_printf(out,
-	    "SELECT 'x ' || c.oid || ' ' || pg_total_relation_size(c.oid) || ' ' || "
-	    "encode(convert_to(format('%%I.%%I', s.nspname, c.relname), 'UTF8'), 'hex') || ' ' "
+	    "SELECT 'x ' || c.oid || ' ' || z.bytes || ' ' || least(z.bytes, " KEPT_WAL
+	    ") || ' ' || encode(convert_to(format('%%I.%%I', s.nspname, c.relname), 'UTF8'), "
+	    "'hex') || ' ' "
 	    "|| " SHOWN
 	    " FROM target JOIN pg_class c ON c.oid = target.oid JOIN pg_namespace s ON s.oid "
-	    "= c.relnamespace WHERE c.oid > %u ORDER BY c.oid LIMIT 1;\n",
+	    "= c.relnamespace, LATERAL (SELECT " LARGEST
+	    " AS bytes) z WHERE c.oid > %u ORDER BY c.oid LIMIT 1;\n",
 	    after);
 }
 
@@ -251,13 +272,23 @@ task_sql_progress(const struct task_name *n, struct buf *out)
 }
 
 void
-task_sql_terminate(const struct task_name *n, struct buf *out)
+task_sql_terminate(
+    const struct task_name *n, const struct task_backend *b, struct str role, struct buf *out)
 {
 	buf_puts(out, prologue);
 	buf_printf(out,
 	    "SELECT 'k ' || count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "
-	    "application_name = '%s' AND pid <> pg_backend_pid();\n",
+	    "(application_name = '%s'",
 	    n->application);
+	if (b->pid != 0) {
+		buf_printf(out,
+		    " OR (pid = %d AND (EXTRACT(epoch FROM backend_start) * 1000000)::int8 = %lld "
+		    "AND usename::text = ",
+		    b->pid, b->started_us);
+		put_name(out, role);
+		buf_puts(out, ")");
+	}
+	buf_puts(out, ") AND pid <> pg_backend_pid();\n");
 }
 
 /*

@@ -289,21 +289,23 @@ work(struct task *t)
 	buf_free(&sql);
 }
 
-/* "x OID BYTES HEX NAME"; false: there is none. */
+/* "x OID BYTES WAL HEX NAME"; false: there is none. */
 static bool
-read_target(struct task *t, struct str out, uint64_t *bytes)
+read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal)
 {
 	char hex[2 * sizeof(t->target_name)];
-	unsigned long long oid, total;
+	unsigned long long oid, total, written;
 	int name = 0;
 	const char *end = strchrnul(out.p, '\n');
 
-	if (sscanf(out.p, "x %10llu %19llu %799s %n", &oid, &total, hex, &name) != 3 || name == 0 ||
-	    oid > UINT32_MAX ||
+	if (sscanf(out.p, "x %10llu %19llu %19llu %799s %n", &oid, &total, &written, hex, &name) !=
+		4 ||
+	    name == 0 || oid > UINT32_MAX ||
 	    task_hex_decode(str_of(hex), t->target_name, sizeof(t->target_name)) == -1)
 		return false;
 	t->oid = (uint32_t)oid;
 	*bytes = total;
+	*wal = written;
 	str_copy_text(t->label, sizeof(t->label),
 	    (struct str){out.p + name, end > out.p + name ? (size_t)(end - out.p - name) : 0});
 	return true;
@@ -321,20 +323,20 @@ found(struct task *t, const struct run_result *r)
 	const struct msg_task *m = &t->now.m;
 	bool copies =
 	    m->kind == CHOICE_task_kind_REPACK || (m->kind == CHOICE_task_kind_VACUUM && m->full);
-	uint64_t bytes;
+	uint64_t bytes, wal;
 
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
 		return;
 	}
-	if (!read_target(t, r->out, &bytes)) {
+	if (!read_target(t, r->out, &bytes, &wal)) {
 		t->at++;
 		t->oid = 0;
 		next(t);
 		return;
 	}
 	t->target++;
-	if (copies && !task_has_room(t, t->label, bytes))
+	if (copies && !task_has_room(t, t->label, bytes, wal))
 		return;
 	task_step(t, "%s %.40s %.48s, %" PRIu64 " of %" PRIu64, verb[m->kind], t->databases[t->at],
 	    t->label, t->target, t->targets < t->target ? t->target : t->targets);

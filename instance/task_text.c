@@ -18,6 +18,16 @@ digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+void
+task_read_backend(struct str out, struct task_backend *b)
+{
+	int pid;
+	long long started_us;
+
+	if (out.len > 0 && sscanf(out.p, "%9d|%19lld", &pid, &started_us) == 2 && pid > 0)
+		*b = (struct task_backend){pid, started_us};
+}
+
 int
 task_hex_decode(struct str hex, char *out, size_t size)
 {

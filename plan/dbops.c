@@ -77,7 +77,20 @@ dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase
 	return dbops_step(a, d, CHOICE_verb_DBOPS_SAY);
 }
 
-#define WAIT(a, d, ...) dbops_say(a, d, CHOICE_dbops_phase_WAITING, (d)->next_s, __VA_ARGS__)
+enum verdict
+dbops_wait(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase phase,
+    const char *fmt, ...)
+{
+	char text[2 * IPC_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return dbops_say(a, d, phase, d->next_s, "%s", text) == STEP ? STEP : STOP;
+}
+
+#define WAIT(a, d, ...) dbops_wait(a, d, CHOICE_dbops_phase_WAITING, __VA_ARGS__)
 #define REFUSE(a, d, ...)                                                                          \
 	dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_REFUSED, __VA_ARGS__)
 
@@ -93,6 +106,12 @@ dbops_tell(struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool
 	if (anew)
 		a->out->sent.attempt = (uint16_t)(d->attempt % TASK_ATTEMPTS_MAX + 1);
 	return STEP;
+}
+
+bool
+dbops_awaits(struct plan_at *a, const struct plan_dbops *d)
+{
+	return d->awaits > d->version && rule_waits_until(a, d->awaits_until);
 }
 
 bool
@@ -143,13 +162,17 @@ dbops_holds_up(struct plan_at *a)
 	return false;
 }
 
+/* Who was only claimed, and can not be told before it is mended, is not held by that. */
 bool
-dbops_holds(const struct plan_cluster *c, unsigned ordinal)
+dbops_holds(struct plan_at *a, unsigned ordinal)
 {
+	const struct plan_cluster *c = a->c;
+
 	for (unsigned i = 0; i < c->dbops_n; i++)
 		if (c->dbops[i]->phase == CHOICE_dbops_phase_RUNNING && !c->dbops[i]->quarantined &&
 		    dbops_info[c->dbops[i]->op].operation != CHOICE_operation_NONE &&
-		    c->dbops[i]->ordinal == ordinal + 1)
+		    c->dbops[i]->ordinal == ordinal + 1 &&
+		    (roll_serves(c, ordinal) || !dbops_lets_mend(a, c->dbops[i])))
 			return true;
 	return false;
 }
@@ -238,27 +261,18 @@ await_cluster(struct plan_at *a, const struct plan_dbops *d)
 		return STOP;
 	if (!c->present)
 		return WAIT(a, d,
-			   "there is no BGCluster %s in this namespace; create it, or delete this",
-			   c->name) == STEP
-		           ? STEP
-		           : STOP;
+		    "there is no BGCluster %s in this namespace; create it, or delete this",
+		    c->name);
 	if (c->wanted.deleting)
 		return REFUSE(a, d, "BGCluster %s is being deleted", c->name);
 	if (c->wanted.invalid || (c->quarantined != 0 && c->quarantined == c->wanted.generation))
-		return WAIT(a, d, "BGCluster %s can not be read; see its conditions", c->name) ==
-		               STEP
-		           ? STEP
-		           : STOP;
+		return WAIT(a, d, "BGCluster %s can not be read; see its conditions", c->name);
 	if (c->wanted.paused)
 		return WAIT(a, d, "BGCluster %s is paused; remove its annotation %s", c->name,
-			   ANNOTATION_PAUSED) == STEP
-		           ? STEP
-		           : STOP;
+		    ANNOTATION_PAUSED);
 	if (c->wanted.hibernated)
-		return WAIT(a, d, "BGCluster %s is hibernated; set its spec.hibernated to false",
-			   c->name) == STEP
-		           ? STEP
-		           : STOP;
+		return WAIT(
+		    a, d, "BGCluster %s is hibernated; set its spec.hibernated to false", c->name);
 	return a->w->synced ? PASS : STOP;
 }
 
@@ -310,37 +324,26 @@ await_turn(struct plan_at *a, const struct plan_dbops *d)
 			continue;
 		}
 		/* It may be claimed: its record will tell. */
-		if (is_disruptive(e) && e->awaits > e->version && !helps)
+		if (is_disruptive(e) && !helps && dbops_awaits(a, e))
 			return STOP;
 		if (runs_disruptively(e) && (!helps || moves_leader(e)) &&
 		    !(mends && dbops_lets_mend(a, e)))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which runs", e->name,
-				   choice_text(VOCAB_dbops_op, e->op)) == STEP
-			           ? STEP
-			           : STOP;
+			    choice_text(VOCAB_dbops_op, e->op));
 		if (older && !helps && !mends && is_before(a, e))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which was there before",
-				   e->name, choice_text(VOCAB_dbops_op, e->op)) == STEP
-			           ? STEP
-			           : STOP;
+			    e->name, choice_text(VOCAB_dbops_op, e->op));
 	}
 	if (helps)
 		return PASS;
 	if (roll_goes_on(a))
-		return WAIT(a, d, "waits for a change of BGCluster %s that is under way",
-			   c->name) == STEP
-		           ? STEP
-		           : STOP;
+		return WAIT(a, d, "waits for a change of BGCluster %s that is under way", c->name);
 	if (c->statefulset.known && c->statefulset.replicas != rule_replicas(c))
-		return WAIT(a, d, "waits for BGCluster %s to have %u instances", c->name,
-			   rule_replicas(c)) == STEP
-		           ? STEP
-		           : STOP;
+		return WAIT(
+		    a, d, "waits for BGCluster %s to have %u instances", c->name, rule_replicas(c));
 	if (dbops_info[d->op].operation != CHOICE_operation_NONE && roll_patroni_paused(c))
-		return WAIT(a, d, "Patroni is paused; patronictl resume in a pod of %s ends that",
-			   c->name) == STEP
-		           ? STEP
-		           : STOP;
+		return WAIT(
+		    a, d, "Patroni is paused; patronictl resume in a pod of %s ends that", c->name);
 	return rule_look_first(a);
 }
 
@@ -472,6 +475,9 @@ begin_reinit(struct plan_at *a, const struct plan_dbops *d)
 		    a, d, "%s-%u is the primary: its data is what others fetch", c->name, i);
 	if (!status_current(c, i))
 		return WAIT(a, d, "%s-%u has no pod that reports", c->name, i);
+	if (rest_is_wanted(c, i))
+		return WAIT(
+		    a, d, "%s-%u is fenced; take its name out of spec.fencedInstances", c->name, i);
 	/* One that does not serve is mended, whoever else does not. */
 	if (roll_serves(c, i))
 		v = dbops_await_serving(a, d, i, CHOICE_dbops_phase_WAITING);
@@ -588,7 +594,7 @@ await_schedule(struct plan_at *a, const struct plan_dbops *d)
 		v = say_next(a, d, CHOICE_dbops_reason_NONE, "");
 	} else if (dbops_waits_until(a, d->next_s)) {
 		return STOP;
-	} else if (d->finished_s > d->next_s) {
+	} else if (d->finished_s >= d->next_s) {
 		v = say_next(a, d, CHOICE_dbops_reason_SKIPPED,
 		    "a run was skipped, since the one before was still under way; ");
 	} else if (a->w->unix_s > d->next_s + LATE_S) {
@@ -712,7 +718,7 @@ rule_dbops(struct plan_at *a)
 	for (unsigned i = 0; i < a->c->dbops_n; i++) {
 		const struct plan_dbops *d = a->c->dbops[i];
 
-		if (d->quarantined || d->awaits > d->version || rule_waits(a, &d->try))
+		if (d->quarantined || dbops_awaits(a, d) || rule_waits(a, &d->try))
 			continue;
 		a->out->text[0] = '\0';
 		memset(&a->out->said, 0, sizeof(a->out->said));

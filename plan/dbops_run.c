@@ -216,6 +216,38 @@ fail_there(struct plan_at *a, const struct plan_dbops *d)
 	    moved && !says ? "interrupted: the leadership moved to another instance" : "");
 }
 
+/* --- Fenced since it was claimed: it would wait for that to be taken back, as long as that is. */
+
+static bool
+is_fenced(const struct plan_cluster *c, const struct plan_dbops *d)
+{
+	return c->wanted.fenced >> (d->ordinal - 1u) & 1u;
+}
+
+static enum verdict
+fail_fenced(struct plan_at *a, const struct plan_dbops *d)
+{
+	char text[IPC_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "interrupted: %s-%u was fenced before it was begun there%s",
+	    a->c->name, d->ordinal - 1u,
+	    dbops_info[d->op].repeatable
+		? ""
+		: "; take its name out of spec.fencedInstances, and do it anew");
+	return fail(a, d, true, text);
+}
+
+/* Its server starts anew, with all its settings, when it may run again. */
+static enum verdict
+pass_by(struct plan_at *a, const struct plan_dbops *d)
+{
+	if (is_fenced(a->c, d))
+		snprintf(a->out->text, sizeof(a->out->text),
+		    "it is fenced: its server starts anew when spec.fencedInstances does not name "
+		    "it");
+	return dbops_step(a, d, CHOICE_verb_DBOPS_NEXT);
+}
+
 /* --- Tasks, and what is done once on one instance. */
 
 static enum verdict
@@ -257,6 +289,8 @@ tell_once(struct plan_at *a, const struct plan_dbops *d)
 
 	if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 		return fail(a, d, true, "");
+	if (is_fenced(a->c, d))
+		return fail_fenced(a, d);
 	if (d->op == CHOICE_dbops_op_REINIT && roll_serves(a->c, d->ordinal - 1u)) {
 		v = dbops_await_serving(a, d, d->ordinal - 1u, CHOICE_dbops_phase_RUNNING);
 		if (v == PASS)
@@ -344,10 +378,7 @@ dbops_await_serving(
 
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (i != but && !rest_is_wanted(c, i) && !roll_serves(c, i))
-			return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to serve",
-				   c->name, i) == STEP
-			           ? STEP
-			           : STOP;
+			return dbops_wait(a, d, phase, "waits for %s-%u to serve", c->name, i);
 	return PASS;
 }
 
@@ -358,18 +389,11 @@ dbops_await_others(
 	const struct plan_cluster *c = a->c;
 
 	if (!status_current(c, ordinal))
-		return dbops_say(a, d, phase, d->next_s,
-			   "waits for %s-%u to have a pod that "
-			   "reports",
-			   c->name, ordinal) == STEP
-		           ? STEP
-		           : STOP;
+		return dbops_wait(
+		    a, d, phase, "waits for %s-%u to have a pod that reports", c->name, ordinal);
 	/* Nothing would come of it, and the agent could not do what helps instead. */
 	if (c->instance[ordinal].report.state < CHOICE_instance_state_RUNNING)
-		return dbops_say(a, d, phase, d->next_s, "waits for %s-%u to run", c->name,
-			   ordinal) == STEP
-		           ? STEP
-		           : STOP;
+		return dbops_wait(a, d, phase, "waits for %s-%u to run", c->name, ordinal);
 	/* A reload disturbs nobody. */
 	return d->op == CHOICE_dbops_op_RESTART ? dbops_await_serving(a, d, ordinal, phase) : PASS;
 }
@@ -403,7 +427,7 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 	if (is_timed_out(a, d, 0))
 		return fail(a, d, false, "");
 	if (unserved != n)
-		return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s,
+		return dbops_wait(a, d, CHOICE_dbops_phase_RUNNING,
 		    "waits for %s-%u to serve again", a->c->name, unserved);
 	v = dbops_await_others(a, d, i, CHOICE_dbops_phase_RUNNING);
 	if (v == PASS && d->op == CHOICE_dbops_op_RESTART)
@@ -411,7 +435,7 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 	if (v != PASS)
 		return v;
 	if (!dbops_is_free(a->c, d, i, why, sizeof(why)))
-		return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s, "%s", why);
+		return dbops_wait(a, d, CHOICE_dbops_phase_RUNNING, "%s", why);
 	return dbops_tell(a, d, i, false, false);
 }
 
@@ -426,11 +450,11 @@ lose_server(struct plan_at *a, const struct plan_dbops *d)
 		return STOP;
 	if (is_lost(c, d, instance_of(c, d)) || d->op != CHOICE_dbops_op_RESTART ||
 	    i >= rule_instances(c) || rest_is_wanted(c, i))
-		return dbops_step(a, d, CHOICE_verb_DBOPS_NEXT);
+		return pass_by(a, d);
 	if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 		return fail(a, d, false, "");
-	return dbops_say(a, d, CHOICE_dbops_phase_RUNNING, d->next_s,
-	    "waits for %s-%u to serve again", c->name, i);
+	return dbops_wait(
+	    a, d, CHOICE_dbops_phase_RUNNING, "waits for %s-%u to serve again", c->name, i);
 }
 
 /* Claimed, but another server may have failed since. */
@@ -441,6 +465,8 @@ tell_server(struct plan_at *a, const struct plan_dbops *d)
 
 	if (is_timed_out(a, d, TIMEOUT_GRACE_S))
 		return fail(a, d, true, "");
+	if (is_fenced(a->c, d))
+		return pass_by(a, d);
 	v = dbops_await_others(a, d, d->ordinal - 1u, CHOICE_dbops_phase_RUNNING);
 	if (v == PASS && d->op == CHOICE_dbops_op_RESTART)
 		v = rule_look_first(a);
@@ -462,7 +488,12 @@ run_servers(struct plan_at *a, const struct plan_dbops *d)
 	case TOLD:
 		return is_timed_out(a, d, TIMEOUT_GRACE_S) ? time_out(a, d) : PASS;
 	case ENDED_BADLY:
-		return fail(a, d, false, "");
+		if (is_fenced(a->c, d))
+			return pass_by(a, d);
+		return rest_is_wanted(a->c, d->ordinal - 1u)
+		           ? dbops_finish(a, d, CHOICE_dbops_phase_FAILED,
+				 CHOICE_dbops_reason_INTERRUPTED, "%s", "")
+		           : fail(a, d, false, "");
 	case ENDED_WELL:
 	case ENDED_BY_US:
 		return dbops_step(a, d, CHOICE_verb_DBOPS_NEXT);
@@ -478,7 +509,7 @@ bool
 dbops_lets_mend(struct plan_at *a, const struct plan_dbops *d)
 {
 	if (d->op != CHOICE_dbops_op_RESTART || d->phase != CHOICE_dbops_phase_RUNNING ||
-	    d->awaits > d->version || rule_waits(a, &d->try) ||
+	    dbops_awaits(a, d) || rule_waits(a, &d->try) ||
 	    (d->ordinal != 0 && standing_of(a->c, d) != UNTOLD))
 		return false;
 	for (unsigned i = 0; i < rule_instances(a->c); i++)
@@ -579,7 +610,7 @@ dbops_clean(struct plan_at *a, const struct plan_dbops *d)
 		return begin_cleanup(a, d);
 	switch (standing_of(a->c, d)) {
 	case UNTOLD:
-		return tell_claimed(a, d, true);
+		return is_fenced(a->c, d) ? begin_cleanup(a, d) : tell_claimed(a, d, true);
 	case LOST:
 		return begin_cleanup(a, d);
 	case TOLD:

@@ -658,7 +658,10 @@ dbops_of(const struct ctx *x)
 	return NULL;
 }
 
-/* What its claim says, before its record does: others must not take that pod meanwhile. */
+/*
+ * What its claim says, before its record does: others must not take that pod meanwhile, nor have
+ * it forget what it did.
+ */
 static void
 take_claim(const struct ctx *x, struct plan_dbops *d)
 {
@@ -666,7 +669,20 @@ take_claim(const struct ctx *x, struct plan_dbops *d)
 		d->cleanup = CHOICE_dbops_cleanup_RUNNING;
 	else
 		d->phase = CHOICE_dbops_phase_RUNNING;
+	if (d->attempt != x->sent->attempt)
+		d->told_cancel.v = 0;
+	d->attempt = x->sent->attempt;
 	d->ordinal = (uint8_t)(x->sent->ordinal + 1);
+	d->pod = x->sent->target;
+	d->instance = x->answer->child_uid;
+}
+
+/* Nothing more is done with it before its record shows what was written. */
+static void
+await_record(const struct ctx *x, struct plan_dbops *d, uint64_t version)
+{
+	d->awaits = version;
+	d->awaits_until.v = x->now.v + AWAITS_MS;
 }
 
 /* As its BGInstance will say. */
@@ -710,19 +726,19 @@ on_dbops(const struct ctx *x)
 		back_off(x->c, &d->try, code, x->answer->reason, x->now);
 		if (x->sent->verb == CHOICE_verb_DBOPS_TELL &&
 		    x->answer->dbops_version > d->version)
-			d->awaits = x->answer->dbops_version; /* the claim may stand */
+			await_record(x, d, x->answer->dbops_version); /* the claim may stand */
 		return x->sent->verb == CHOICE_verb_DBOPS_TELL && code == CHOICE_step_code_INVALID
 		           ? &d->refused
 		           : NULL;
 	}
 	succeed(&d->try);
 	if (x->answer->dbops_version > d->version) {
-		d->awaits = x->answer->dbops_version;
+		await_record(x, d, x->answer->dbops_version);
 		if (x->sent->verb == CHOICE_verb_DBOPS_TELL)
 			take_claim(x, d);
 	}
 	if (x->sent->verb == CHOICE_verb_DBOPS_DELETE)
-		d->awaits = UINT64_MAX; /* until the record says that it is gone */
+		await_record(x, d, UINT64_MAX); /* until the record says that it is gone */
 	if (x->sent->verb == CHOICE_verb_DBOPS_TELL)
 		on_dbops_told(x, d);
 	if (x->sent->verb == CHOICE_verb_DBOPS_CANCEL && x->sent->ordinal < x->c->instances_n) {

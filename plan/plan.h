@@ -112,7 +112,8 @@ struct plan_dbops {
 	char name[NAME_MAX_LABEL + 1];
 	struct uid uid;
 	uint64_t generation, observed, version;
-	uint64_t awaits; /* what our last write made of it: nothing more before that was seen */
+	uint64_t awaits; /* what our last write made of it: nothing more before that was seen, */
+	struct msec awaits_until; /* or it does not come, as when etcd was restored */
 	int64_t created_s, deleted_s; /* 0 = it is not being deleted */
 	bool finalizer;
 

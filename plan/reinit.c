@@ -106,7 +106,7 @@ rule_reinit(struct plan_at *a)
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		const struct plan_instance *p = &c->instance[i];
 
-		if (i == leader || !is_needed(c, i) || rest_is_wanted(c, i) || dbops_holds(c, i) ||
+		if (i == leader || !is_needed(c, i) || rest_is_wanted(c, i) || dbops_holds(a, i) ||
 		    uid_eq(&p->replaced, &p->report.pod_uid) || failures(c, i) >= TRIES ||
 		    waits(a, i))
 			continue;

@@ -167,7 +167,7 @@ tell(struct plan_at *a, unsigned i, enum choice_verb verb)
 {
 	const struct plan_instance *p = &a->c->instance[i];
 
-	if (is_busy(p) || dbops_holds(a->c, i) || rule_waits(a, &p->child.try) ||
+	if (is_busy(p) || dbops_holds(a, i) || rule_waits(a, &p->child.try) ||
 	    (p->told.v != 0 && rule_waits_until(a, tell_again(p))))
 		return PASS;
 	return rule_step(a, verb, CHILD_INSTANCE, i, &p->report.pod_uid);

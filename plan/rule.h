@@ -28,6 +28,7 @@
 #define EXPAND_MAX_MS 300000
 #define SETTLE_MS 500 /* between two ENSUREs of the same object that both succeeded */
 #define SETTLE_WINDOW_MS 10000
+#define AWAITS_MS 60000  /* for the record of what was written: the executor looks itself */
 #define WALL_LOOK_S 3600 /* the wall clock may be set: it is looked at this often at least */
 
 enum verdict {
@@ -193,7 +194,7 @@ bool dbops_disrupts(const struct plan_cluster *c);
 bool dbops_holds_up(struct plan_at *a);
 bool dbops_lets_mend(struct plan_at *a, const struct plan_dbops *d);
 /* That instance does for one of them what spec.operation says. */
-bool dbops_holds(const struct plan_cluster *c, unsigned ordinal);
+bool dbops_holds(struct plan_at *a, unsigned ordinal);
 enum verdict dbops_run(struct plan_at *a, const struct plan_dbops *d);
 enum verdict dbops_cancel(struct plan_at *a, const struct plan_dbops *d);
 /* PASS: nothing is to be cleaned up; STOP: it goes on. */
@@ -209,6 +210,11 @@ enum verdict dbops_finish(struct plan_at *a, const struct plan_dbops *d,
 /* PASS: that is what it says already. */
 enum verdict dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phase phase,
     int64_t next_s, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* STEP or STOP: that is said, or was already, and waited for. */
+enum verdict dbops_wait(struct plan_at *a, const struct plan_dbops *d,
+    enum choice_dbops_phase phase, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* What we wrote last is not in its record yet. */
+bool dbops_awaits(struct plan_at *a, const struct plan_dbops *d);
 /* A run that has begun is to be done again: another one has an end. */
 bool dbops_is_repeated(const struct plan_dbops *d);
 bool dbops_waits_until(struct plan_at *a, int64_t unix_s); /* as rule_waits_until, by the wall */

@@ -380,6 +380,8 @@ void verb_operate(struct step *s);
 bool step_parse_instance(
     struct step *s, const struct kube_reply *r, struct json *j, struct bginstance *i);
 bool step_is_targets(struct step *s, const struct bginstance *i);
+/* Its pod was told an operation, and has not ended it. */
+bool step_is_operating(const struct bginstance *i);
 void dbops_begin(struct step *s); /* executor_dbops.c: GETs the BGDbOps, then its verb */
 void verb_dbops_tell(struct step *s);
 void dbops_write_status(

@@ -500,9 +500,7 @@ look_at_instance(struct step *s, const struct bginstance *i)
 	} else {
 		uid_format(uid, &id);
 		s->told = str_is(i->operation_id, uid);
-		busy = i->operation_id.len > 0 && str_eq(i->operation_pod, i->pod_uid) &&
-		       (!str_eq(i->operation_id, i->done_id) ||
-			   i->done_phase <= CHOICE_operation_phase_RUNNING);
+		busy = step_is_operating(i);
 	}
 	if (s->told || !busy)
 		return true;

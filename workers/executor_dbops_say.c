@@ -136,7 +136,9 @@ report_server(struct step *s, const struct bginstance *i, struct dbops_status *s
 	bool own = i != NULL && is_own_operation(s, i);
 	struct dbops_server server = {.name = s->dbops.instance,
 	    .pod = s->dbops.pod_uid,
-	    .message = own ? STR("") : STR("its pod was replaced meanwhile"),
+	    .message = s->op.text[0] != '\0' ? str_of(s->op.text)
+	               : own                 ? STR("")
+	                                     : STR("its pod was replaced meanwhile"),
 	    .phase = CHOICE_dbops_phase_SUCCEEDED,
 	    .outage_ms = own ? i->done_outage_ms : 0};
 	int64_t outage = outage_before(s);
@@ -216,6 +218,24 @@ put_schedule(struct step *s, struct dbops_status *st, char next[21])
 	st->next_run = str_of(next);
 }
 
+/*
+ * A run of a schedule has ended already where its next time is still to come, or has passed while
+ * it ran: what comes after a time that has passed is begun, or skipped, but not ended.
+ */
+static bool
+has_ended(const struct step *s)
+{
+	const struct bgdbops *d = &s->dbops;
+	int64_t next, finished;
+
+	if (d->phase > CHOICE_dbops_phase_RUNNING || d->attempt != s->op.attempt)
+		return true;
+	if (d->phase != CHOICE_dbops_phase_SCHEDULED || s->op.reason == CHOICE_dbops_reason_REFUSED)
+		return false;
+	return time_parse(d->next_run, &next) == -1 || next > clock_wall_s() ||
+	       (time_parse(d->finished_at, &finished) == 0 && finished >= next);
+}
+
 static void
 report_end(struct step *s, const struct bginstance *i, struct dbops_status *st)
 {
@@ -225,10 +245,7 @@ report_end(struct step *s, const struct bginstance *i, struct dbops_status *st)
 	bool runs = s->dbops.phase == CHOICE_dbops_phase_RUNNING;
 	char next[21];
 
-	if (s->op.phase < CHOICE_dbops_phase_SUCCEEDED ||
-	    s->dbops.phase > CHOICE_dbops_phase_RUNNING || s->dbops.attempt != s->op.attempt ||
-	    (s->dbops.phase == CHOICE_dbops_phase_SCHEDULED && again &&
-		strcmp(st->now, s->dbops.next_run.p) < 0)) {
+	if (s->op.phase < CHOICE_dbops_phase_SUCCEEDED || has_ended(s)) {
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "no such run can end");
 		return;
 	}

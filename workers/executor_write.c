@@ -236,6 +236,14 @@ step_is_targets(struct step *s, const struct bginstance *i)
 	return false;
 }
 
+bool
+step_is_operating(const struct bginstance *i)
+{
+	return i->operation_id.len > 0 && str_eq(i->operation_pod, i->pod_uid) &&
+	       (!str_eq(i->operation_id, i->done_id) ||
+		   i->done_phase <= CHOICE_operation_phase_RUNNING);
+}
+
 /* The target is the pod whose report it is, not the BGInstance. */
 static void
 on_lost_instance(struct step *s, const struct kube_reply *r)
@@ -305,10 +313,12 @@ on_instance_to_operate(struct step *s, const struct kube_reply *r)
 		    "the instance does not say that it can not follow");
 		return;
 	}
-	if (i.operation == operation && str_eq(i.operation_pod, i.pod_uid) &&
-	    (!str_eq(i.done_id, i.operation_id) ||
-		i.done_phase == CHOICE_operation_phase_RUNNING)) {
-		step_end_done(s); /* it was told, and has not ended */
+	if (step_is_operating(&i)) {
+		if (i.operation == operation)
+			step_end_done(s); /* it was told that */
+		else
+			step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
+			    "%s has not ended what it was told before", s->name);
 		return;
 	}
 	guard = patch_guard(&i.meta);

@@ -153,8 +153,9 @@ void
 dbops_relisted(struct table *t, unsigned namespace, struct msec now)
 {
 	struct table_namespace *ns = &t->namespaces[namespace];
+	int64_t pause = RELIST_MS + (int64_t)ns->left_out * RELIST_EACH_MS;
 
-	ns->relist_at.v = now.v + RELIST_MS + (int64_t)ns->left_out * RELIST_EACH_MS;
+	ns->relist_at.v = now.v + (pause < RELIST_MAX_MS ? pause : RELIST_MAX_MS);
 	ns->left_out = 0;
 }
 

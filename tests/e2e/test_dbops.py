@@ -1,12 +1,13 @@
 """BGDbOps: what waits, what is refused, what ends; exactly as often as promised. Each operation once: test_examples.py."""
 import datetime
 import json
+import signal
 import threading
 import time
 
 import pytest
 
-from cluster import (Writer, apply, bgcluster, delete, get, kill, kubectl, patch, primary, refused, sql, superuser_sql, wait,
+from cluster import (Writer, apply, bgcluster, delete, get, kill, kubectl, patch, pod_process, primary, refused, sql, superuser_sql, wait,
                      wait_ready, worker_pid)
 
 
@@ -101,6 +102,7 @@ def test_what_can_not_be_done_fails_with_what_to_do(one):
     fails("nobody", "reinit", ns, "no instance", reinit={"instance": "demo-7"})
     fails("self", "reinit", ns, "is the primary", reinit={"instance": "demo-0"})
     fails("system", "failover", ns, "systemIdentifier", failover={"systemIdentifier": "12345"})
+    fails("letters", "analyze", ns, "spec.analyze.databases[1]: is longer than 63 bytes", analyze={"databases": ["app", "ä" * 63]})
     fails("past", "checkpoint", ns, "spec.runAt", runAt="2025-01-01T00:00:00Z")
     fails("absurd", "checkpoint", ns, "spec.runAt", runAt="2088-01-01T00:00:00Z")
     fails("never", "checkpoint", ns, "never fires", schedule={"cron": "0 0 30 2 *"})
@@ -186,6 +188,26 @@ def test_one_disruptive_at_a_time(three):
     first, second = wait_phase("first", ns, "Succeeded", seconds=240), wait_phase("second", ns, "Succeeded", seconds=240)
     assert second["startedAt"] >= first["finishedAt"]
     assert second["results"]["restarted"] == 2
+
+
+def test_fenced_in_the_middle(three):
+    """One that was told, but is fenced before its agent hears of it: the restart goes on with the others, and a reinit leaves it alone."""
+    ns = three
+    last = max({"demo-0", "demo-1", "demo-2"} - {primary("demo", ns)})
+    agent = pod_process(ns, last, "agent")
+    kill(agent, signal.SIGSTOP)
+    try:
+        apply(bgdbops("restart", "restart"), ns)
+        wait("it to be told", lambda: get("bgi", last, ns)["spec"].get("operation", {}).get("kind") == "RestartAlways", 20)
+        patch("bgc", "demo", ns, {"spec": {"fencedInstances": [last]}})
+        wait("it to be told to stop", lambda: get("bgi", last, ns)["spec"].get("stop"), 20)
+    finally:
+        kill(agent, signal.SIGCONT)
+    s = wait_phase("restart", ns, "Succeeded", seconds=120)
+    said = {i["name"]: i.get("message", "") for i in s["instances"]}
+    assert said.pop(last).startswith("it is fenced") and set(said.values()) == {""} and len(said) == 2, s
+    apply(bgdbops("reinit", "reinit", reinit={"instance": last}), ns)
+    assert f"{last} is fenced" in wait_phase("reinit", ns, "Waiting")["message"]
 
 
 def test_times(one):

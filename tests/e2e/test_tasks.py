@@ -147,15 +147,16 @@ def test_reindex_of_invalid_indexes_only(shop):
 
 
 def test_no_room_is_told_before(shop):
-    """A table whose size is larger than what is free: sparse, so that it costs nothing."""
-    psql(shop, "app", "CREATE TABLE big (i int)")
+    """A table whose size is larger than what is free: sparse, so that it costs nothing. Its partitioned table has no file of its own."""
+    psql(shop, "app", "CREATE TABLE whole (i int) PARTITION BY RANGE (i); CREATE TABLE big PARTITION OF whole FOR VALUES FROM (0) TO (9)")
     path = psql(shop, "app", "SELECT setting || '/' || pg_relation_filepath('big') FROM pg_settings WHERE name = 'data_directory'")
     grow = f"truncate -s 1G {path}; n=$(( $(stat -f -c '%a * %S' /pgdata) / 1073741824 + 2 )); for i in $(seq $n); do truncate -s 1G {path}.$i; done"
     kubectl("-n", shop, "exec", INSTANCE, "-c", "postgres", "--", "sh", "-c", grow)
     try:
         fails(shop, "Vacuum", "public.big needs about", databases=["app"], tables=["big"], full=True)
+        fails(shop, "Vacuum", "public.whole needs about", databases=["app"], tables=["whole"], full=True)
     finally:
-        psql(shop, "app", "DROP TABLE big")
+        psql(shop, "app", "DROP TABLE whole")
 
 
 def test_script_as_owner_can_not_become_more(shop):
@@ -245,6 +246,17 @@ def test_cancel(shop):
     patch("bgi", INSTANCE, shop, {"spec": {"task": {"cancel": True}}})
     assert ended(shop, id, 30)["phase"] == "Cancelled"
     assert backends(shop, id) == 0
+
+
+@pytest.mark.parametrize("superuser", [False, True])
+def test_cancelled_script_that_calls_itself_something_else(shop, superuser):
+    at_work = lambda: int(psql(shop, "app", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mine'"))
+    text = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nSET application_name = 'mine';\nSET client_connection_check_interval = 0;\nSELECT pg_sleep(600);\n"
+    id = tell(shop, "SQL", superuser=superuser, singleTransaction=True, **script(shop, text))
+    wait("the script to run", lambda: at_work() == 1, 60)
+    patch("bgi", INSTANCE, shop, {"spec": {"task": {"cancel": True}}})
+    assert ended(shop, id, 30)["phase"] == "Cancelled"
+    assert at_work() == 0
 
 
 def test_cancelled_benchmark_leaves_nothing(shop):

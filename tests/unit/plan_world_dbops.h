@@ -336,7 +336,9 @@ do_finish(struct op *o, const struct plan_step *p)
 
 	if (p->said.phase < CHOICE_dbops_phase_SUCCEEDED || is_over(o) ||
 	    now.attempt != p->sent.attempt ||
-	    (now.phase == CHOICE_dbops_phase_SCHEDULED && again && wall_s() < now.next_s))
+	    (now.phase == CHOICE_dbops_phase_SCHEDULED &&
+		p->said.reason != CHOICE_dbops_reason_REFUSED &&
+		(wall_s() < now.next_s || now.next_s == 0 || now.finished_s >= now.next_s)))
 		return CHOICE_step_code_CONFLICT;
 	if (p->said.phase == CHOICE_dbops_phase_SUCCEEDED && !runs &&
 	    now.role != CHOICE_dbops_role_REPLICA && !now.only_pending && w.fenced == 0 &&

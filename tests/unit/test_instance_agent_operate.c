@@ -45,6 +45,15 @@ reinit_look(struct agent *x)
 	(void)x;
 }
 
+static bool init_is_told;
+
+bool
+reinit_is_told(const struct agent *x)
+{
+	(void)x;
+	return init_is_told;
+}
+
 bool
 child_send(struct self *c, const struct ipc_msg *m)
 {
@@ -239,6 +248,82 @@ test_restart(void)
 }
 
 static void
+lose_restart(void)
+{
+	begin();
+	a.view.pending_restart = true;
+	tell_in(CHOICE_operation_RESTART, "", 7);
+	look_after(0);
+	CHECK(posts == 1, "a parameter waits for a restart: Patroni is asked");
+	answer(&a, 0, STR("connection reset"));
+	look_after(2);
+	CHECK(runs() && posts == 1, "its answer is lost, and the server was not looked at since");
+	a.polls++;
+}
+
+static void
+test_restart_pending(void)
+{
+	lose_restart();
+	a.view.running = a.view.pending_restart = false;
+	look_after(2);
+	CHECK(runs(), "one that is down was not restarted yet");
+	a.view.running = true;
+	look_after(2);
+	CHECK(succeeded() && posts == 1, "nothing waits any more: it was restarted");
+	lose_restart();
+	(void)snprintf(a.view.started, sizeof(a.view.started), "one");
+	look_after(2);
+	CHECK(succeeded() && posts == 1, "another server was restarted, whatever still waits");
+	lose_restart();
+	look_after(2);
+	CHECK(runs() && posts == 2, "one that is still there was not");
+	answer(&a, 503, STR("restart conditions are not satisfied"));
+	a.polls++;
+	a.view.pending_restart = false;
+	look_after(2);
+	CHECK(succeeded() && posts == 2, "or somebody else has meanwhile");
+	lose_restart();
+	look_after(2);
+	answer(&a, 500, STR("no"));
+	CHECK(failed("no"), "refused is refused");
+}
+
+/* Fenced or hibernated: what has not begun is not waited for. */
+static void
+test_rests(void)
+{
+	static const enum choice_operation kinds[] = {CHOICE_operation_RESTART_ALWAYS,
+	    CHOICE_operation_RELOAD, CHOICE_operation_SWITCHOVER, CHOICE_operation_REINIT};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		begin();
+		a.stop = CHOICE_stop_POSTGRESQL;
+		tell(kinds[i], "");
+		look_after(0);
+		CHECK(failed("interrupted: ") && failed("spec.fencedInstances") && posts == 0 &&
+			  checkpoints == 0,
+		    "nothing begins where the instance is to rest");
+	}
+	begin();
+	tell(CHOICE_operation_RESTART_ALWAYS, "");
+	look_after(0);
+	a.stop = CHOICE_stop_POSTGRESQL;
+	look_after(1);
+	CHECK(runs() && posts == 1, "what Patroni was asked for has its answer");
+	answer(&a, 0, STR("connection reset"));
+	look_after(2);
+	CHECK(failed("interrupted: "), "or lost it");
+	begin();
+	init_is_told = true;
+	a.stop = CHOICE_stop_POSTGRESQL;
+	tell(CHOICE_operation_REINIT, "");
+	look_after(0);
+	CHECK(runs(), "so has what init was told of a clone");
+	init_is_told = false;
+}
+
+static void
 test_reload(void)
 {
 	begin();
@@ -394,6 +479,17 @@ test_failover_resumed(void)
 	look_after(5);
 	look_after(97);
 	CHECK(failed("interrupted: ") && posts == 0, "or it did not come to that");
+	begin();
+	view_silent(&a.view);
+	operate_take(&a, &i);
+	a.polls += 2;
+	a.stop = CHOICE_stop_POSTGRESQL;
+	look_after(119);
+	CHECK(runs(), "nor does it end sooner where that can not be looked up");
+	look_after(121);
+	CHECK(failed("interrupted: whether Patroni was asked is not known") &&
+		  failed("120 s: Patroni does not answer") && posts == 0,
+	    "but as one that may have been asked for");
 }
 
 int
@@ -401,6 +497,8 @@ main(void)
 {
 	test_never_runs();
 	test_restart();
+	test_restart_pending();
+	test_rests();
 	test_reload();
 	test_switchover();
 	test_switchover_without_standby();

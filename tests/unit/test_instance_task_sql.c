@@ -62,6 +62,24 @@ test_names(void)
 	    "nor the owner's");
 }
 
+static void
+test_terminate(void)
+{
+	struct task_backend b = {0};
+	struct task_name n = {.application = "bestgres/x"};
+
+	begin(CHOICE_task_kind_SQL);
+	task_sql_terminate(&n, &b, STR("o'wner"), &out);
+	CHECK(has("(application_name = 'bestgres/x')") && !has("pid ="), "sessions by their name");
+	b = (struct task_backend){4711, 1795680000123456};
+	buf_reset(&out);
+	task_sql_terminate(&n, &b, STR("o'wner"), &out);
+	CHECK(has("OR (pid = 4711 AND (EXTRACT(epoch FROM backend_start) * 1000000)::int8 = "
+		  "1795680000123456 AND usename::text = convert_from(decode('6f27776e6572'") &&
+		  !has("o'wner"),
+	    "and one that is called something else, of that role only");
+}
+
 static bool
 says(const char *statement)
 {
@@ -74,6 +92,20 @@ says(const char *statement)
 	    "s ON s.oid = c.relnamespace WHERE c.oid = 16385 \\gexec\n",
 	    statement);
 	return has(text) && has("SET search_path = pg_catalog;");
+}
+
+static void
+test_room(void)
+{
+	begin(CHOICE_task_kind_VACUUM);
+	task_sql_next(&s, 7, &out);
+	CHECK(has("SELECT 'x ' || c.oid || ' ' || z.bytes || ' ' || least(z.bytes, CASE WHEN "),
+	    "what is rewritten needs room, and the WAL of it");
+	CHECK(has("(SELECT max(pg_total_relation_size(p.relid)) FROM pg_partition_tree(c.oid) p)"),
+	    "a partitioned table that of its largest partition");
+	CHECK(has("current_setting('archive_mode') = 'off'") &&
+		  has("pg_size_bytes(current_setting('max_wal_size', true))"),
+	    "WAL no more than is kept");
 }
 
 static void
@@ -130,6 +162,8 @@ main(void)
 {
 	buf_init(&out, 1u << 20);
 	test_names();
+	test_terminate();
+	test_room();
 	test_statements();
 	test_targets();
 	buf_free(&out);

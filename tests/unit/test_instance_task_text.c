@@ -34,6 +34,19 @@ test_vacuum(void)
 }
 
 static void
+test_backend(void)
+{
+	struct task_backend b = {0};
+
+	task_read_backend(STR(""), &b);
+	task_read_backend(STR("k 0\n"), &b);
+	task_read_backend(STR("-4|5\n"), &b);
+	CHECK(b.pid == 0, "what names no backend");
+	task_read_backend(STR("4711|1795680000123456\n12|13\n"), &b);
+	CHECK(b.pid == 4711 && b.started_us == 1795680000123456, "the first line does");
+}
+
+static void
 test_lost(void)
 {
 	CHECK(task_connection_lost(STR("psql:<stdin>:4: FATAL:  terminating connection due to "
@@ -174,6 +187,7 @@ main(void)
 {
 	test_hex();
 	test_vacuum();
+	test_backend();
 	test_lost();
 	test_tail();
 	test_scripts();

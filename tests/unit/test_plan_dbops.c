@@ -513,7 +513,14 @@ test_schedule(void)
 	CHECK(
 	    reason == CHOICE_dbops_reason_SKIPPED && tells("under way") && d->next_s == WALL + 2400,
 	    "is left out");
-	pass(599 + 601);
+	pass(599);
+	run();
+	pass(600);
+	task_ends(0, CHOICE_task_phase_SUCCEEDED);
+	is(run(), "op0 finish Succeeded; op0 release; op0 say Scheduled; ",
+	    "one that came in the second in which the last one ended is, too");
+	CHECK(reason == CHOICE_dbops_reason_SKIPPED && d->next_s == WALL + 3600, "likewise");
+	pass(600 + 601);
 	is(run(), "op0 say Scheduled; ", "so is one for which nobody was there");
 	CHECK(reason == CHOICE_dbops_reason_SKIPPED && tells("not there"), "it says so");
 	d->suspend = true;

@@ -154,6 +154,34 @@ test_claimed_server(void)
 	is(run(), "op0 tell 2; ", "then it is");
 }
 
+/* Nor can the one that was claimed be told: it is what is to be mended. */
+static void
+test_claimed_server_is_down(void)
+{
+	begin(3);
+	add(CHOICE_dbops_op_RESTART);
+	run();
+	reports[2].operation = 0;
+	reports[2].operation_id = 0;
+	reports[2].reason = REASON_FOREIGN_DATA;
+	set_state(2, CHOICE_instance_state_FAILED);
+	is(run(), "op0 say Running; ", "one that was claimed and does not run");
+	CHECK(tells("waits for demo-2 to run") &&
+		  memory[2].report.operation == CHOICE_operation_REINIT,
+	    "may be cloned anew");
+	begin(3);
+	add(CHOICE_dbops_op_RESTART);
+	run();
+	reports[2].operation = 0;
+	reports[2].operation_id = 0;
+	make_outdated(2);
+	set_state(2, CHOICE_instance_state_STARTING);
+	run();
+	CHECK(memory[2].pod_terminating, "or replaced");
+	come_back(2);
+	is(run(), "op0 next; op0 tell 1; ", "and then the restart goes on");
+}
+
 /* --- Never two servers down. */
 
 static unsigned
@@ -329,6 +357,13 @@ test_hibernated(void)
 	come_to_rest();
 	is(run(), "op0 next; op0 finish Failed; op0 release; ", "a restart ends likewise");
 	CHECK(tells("hibernated") && reason == CHOICE_dbops_reason_INTERRUPTED, "and says so");
+	begin(2);
+	add(CHOICE_dbops_op_RESTART);
+	run();
+	hibernate();
+	operation_ends(1, CHOICE_operation_phase_FAILED);
+	is(run(), "op0 finish Failed; op0 release; ", "also where its pod says it before");
+	CHECK(reason == CHOICE_dbops_reason_INTERRUPTED, "and is not begun elsewhere");
 }
 
 static void
@@ -397,6 +432,68 @@ test_unreadable(void)
 	CHECK(tells("this run was the last"), "as it says");
 }
 
+/* --- Fenced since it was claimed. */
+
+static void
+fence(unsigned i)
+{
+	wanted.fenced |= 1u << i;
+	note_wanted();
+}
+
+/* The claim was seen, but its pod was not told, and is fenced now. */
+static struct plan_dbops *
+claim_and_fence(enum choice_dbops_op op, unsigned named, unsigned i)
+{
+	struct plan_dbops *d;
+
+	begin(3);
+	d = add(op);
+	d->wanted = (uint8_t)named;
+	run();
+	reports[i].operation = reports[i].operation_phase = 0;
+	reports[i].operation_id = reports[i].task = 0;
+	says(i);
+	fence(i);
+	set_state(i, CHOICE_instance_state_STOPPED);
+	return d;
+}
+
+static void
+test_fenced(void)
+{
+	struct plan_dbops *d = claim_and_fence(CHOICE_dbops_op_RESTART, 0, 2);
+
+	is(run(), "op0 next; op0 tell 1; ", "a restart passes a fenced server by");
+	CHECK(d->restarted == 4, "which starts anew when it may");
+	begin(3);
+	add(CHOICE_dbops_op_RELOAD);
+	run();
+	fence(2);
+	operation_ends(2, CHOICE_operation_phase_FAILED);
+	is(run(), "op0 next; op0 tell 1; ", "also where it was told before");
+	claim_and_fence(CHOICE_dbops_op_REINIT, 3, 2);
+	is(run(), "op0 finish Failed; op0 release; ", "a reinit ends");
+	CHECK(tells("demo-2 was fenced") && tells("spec.fencedInstances") &&
+		  reason == CHOICE_dbops_reason_INTERRUPTED,
+	    "and says what to do");
+	claim_and_fence(CHOICE_dbops_op_SWITCHOVER, 0, 0);
+	is(run(), "op0 finish Failed; op0 release; ", "so does a switchover");
+	claim_and_fence(CHOICE_dbops_op_SQL, 0, 0);
+	is(run(), "op0 finish Failed; op0 release; ", "and a script");
+	d = claim_and_fence(CHOICE_dbops_op_VACUUM, 0, 0);
+	is(run(), "op0 retry Pending; ", "what may be repeated is,");
+	move_leadership(0, 1);
+	pass(5);
+	is(run(), "op0 tell 1; ", "where another instance leads");
+	begin(3);
+	fence(2);
+	set_state(2, CHOICE_instance_state_STOPPED);
+	add(CHOICE_dbops_op_REINIT)->wanted = 3;
+	is(run(), "op0 say Waiting; ", "a reinit of a fenced instance does not begin");
+	CHECK(tells("demo-2 is fenced"), "as it says");
+}
+
 /* Nobody ends these: they hold up nothing. */
 static void
 test_left_alone(void)
@@ -432,9 +529,11 @@ main(void)
 	test_reinit_mends();
 	test_others_wait();
 	test_claimed_server();
+	test_claimed_server_is_down();
 	test_never_two_down();
 	test_hibernated();
 	test_last_word();
+	test_fenced();
 	test_unreadable();
 	test_left_alone();
 	return tap_done();

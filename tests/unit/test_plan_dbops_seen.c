@@ -102,6 +102,38 @@ test_late_claim(void)
 	CHECK(dbops_disrupts(&c), "and a rolling change waits");
 }
 
+/* A list is under way, and may be older than what was written meanwhile. */
+static void
+test_late_list(void)
+{
+	struct plan_dbops *d, now;
+
+	begin(2);
+	d = add(CHOICE_dbops_op_SQL);
+	tell_unseen(d);
+	now = *d;
+	now.phase = CHOICE_dbops_phase_NONE;
+	plan_note_dbops(d, &now, true);
+	add(CHOICE_dbops_op_VACUUM);
+	is(run(), "op1 say Waiting; ", "a list that does not show a claim is not its end");
+	pass(59);
+	is(run(), "", "the record is waited for,");
+	pass(1);
+	is(run(), "op0 finish Succeeded; op1 tell 0; ", "though not for ever");
+	begin(2);
+	d = add(CHOICE_dbops_op_SQL);
+	tell_unseen(d);
+	reports[0].task = 0;
+	says(0);
+	now = *d;
+	now.version -= 2;
+	now.phase = CHOICE_dbops_phase_NONE;
+	now.attempt = 0;
+	now.ordinal = 0;
+	plan_note_dbops(d, &now, true);
+	is(run(), "op0 tell 0; ", "an etcd that was restored knows nothing of it");
+}
+
 /* The claim of op0 is written, but its pod was not told; then op1 was told there, and ended. */
 static void
 test_claims_of_one_pod(void)
@@ -120,6 +152,30 @@ test_claims_of_one_pod(void)
 	task_ends(0, CHOICE_task_phase_SUCCEEDED);
 	is(run(), "op1 finish Succeeded; op0 tell 0; op1 release; ",
 	    "a pod is told something else once its last word is in a status");
+}
+
+/* The claim of op0 is written, but not told; op1 was, and ended before its claim is seen. */
+static void
+test_unseen_claim_of_one_pod(void)
+{
+	struct plan_answer a = {.code = CHOICE_step_code_DONE};
+
+	begin(1);
+	add(CHOICE_dbops_op_CHECKPOINT);
+	run();
+	reports[0].task = 0;
+	says(0);
+	add(CHOICE_dbops_op_SQL);
+	plan_next(&c, &world, &step);
+	CHECK(step.sent.verb == CHOICE_verb_DBOPS_TELL, "it is to be told");
+	step.sent.dbops = ops[1].uid;
+	step.sent.attempt = 1;
+	a.child_uid = memory[0].child.uid;
+	a.dbops_version = ops[1].version + 2;
+	tell_pod(&ops[1]);
+	plan_done(&c, &step.sent, &a, world.now);
+	task_ends(0, CHOICE_task_phase_SUCCEEDED);
+	is(run(), "", "nor is it while the other one's claim is only known from our own step");
 }
 
 /* A former life has told a pod to end: it says that it serves until its next word. */
@@ -146,8 +202,10 @@ int
 main(void)
 {
 	test_claims_of_one_pod();
+	test_unseen_claim_of_one_pod();
 	test_last_word();
 	test_lists();
 	test_late_claim();
+	test_late_list();
 	return tap_done();
 }

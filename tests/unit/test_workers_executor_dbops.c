@@ -230,6 +230,45 @@ test_finish(void)
 	ends(CONFLICT, NONE, "what has ended does not end again");
 }
 
+/* Killed when it had written the end: the next life orders it once more. */
+static void
+test_schedule_ends_once(void)
+{
+	const char *restart = "\"op\":\"restart\",\"schedule\":{\"cron\":\"0 * * * *\"}";
+
+	begin(CHOICE_verb_DBOPS_FINISH);
+	ask.phase = CHOICE_dbops_phase_SUCCEEDED;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, restart,
+			"\"phase\":\"Scheduled\",\"attempt\":1,"
+			"\"finishedAt\":\"2026-01-01T01:30:00Z\","
+			"\"nextRun\":\"2099-01-01T00:00:00Z\"",
+			12));
+	ends(CONFLICT, NONE, "a run whose next time is still to come has ended");
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, restart,
+			"\"phase\":\"Scheduled\",\"attempt\":1,"
+			"\"finishedAt\":\"2026-01-01T01:30:00Z\","
+			"\"nextRun\":\"2026-01-01T01:00:00Z\"",
+			12));
+	ends(CONFLICT, NONE, "so has one that was longer than its period");
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, restart,
+			"\"phase\":\"Scheduled\",\"attempt\":1,"
+			"\"finishedAt\":\"2026-01-01T00:30:00Z\","
+			"\"nextRun\":\"2026-01-01T01:00:00Z\"",
+			12));
+	CHECK(has(asks(EVENT), "\"reason\":\"Succeeded\""),
+	    "a time that came since may end without a server that is due");
+	answer(201, "{}");
+	asks(STATUS);
+	answer(200, dbops(WITH_FINALIZER, restart, "", 13));
+	ends(DONE, NONE, "once");
+}
+
 /* The run of that attempt ends, as its status was before; what its Event was called. */
 static const char *
 event_of_end(const char *state)
@@ -365,6 +404,15 @@ test_servers(void)
 	    "one server after the other");
 	answer(200, dbops(WITH_FINALIZER, restart, "", 13));
 	ends(DONE, NONE, "is noted");
+	snprintf(ask.text, sizeof(ask.text), "it is fenced");
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, restart, CLAIM, 12));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	CHECK(has(asks(STATUS), "\"message\":\"it is fenced\""), "with why it was passed by");
+	answer(200, dbops(WITH_FINALIZER, restart, "", 13));
+	ends(DONE, NONE, "where it was");
 }
 
 /* Its spec was changed while it ran: what it claims is known all the same. */
@@ -467,6 +515,7 @@ main(void)
 	test_tell();
 	test_told_once();
 	test_finish();
+	test_schedule_ends_once();
 	test_end_is_told();
 	test_say();
 	test_end_of_the_object();

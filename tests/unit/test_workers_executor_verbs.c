@@ -672,8 +672,14 @@ test_operate(void)
 	answer(409, status(409, "changed"));
 	ends(CONFLICT, NONE, "unless something changed meanwhile");
 	operate(CHOICE_verb_RESTART, UID_C, ",\"state\":\"Running\"");
+	ends(CONFLICT, NONE, "another operation does not take the place of one under way");
+	operate(CHOICE_verb_RESTART, UID_C,
+	    ",\"operation\":{\"id\":\"" UID_A "\",\"phase\":\"Running\"}");
+	ends(CONFLICT, NONE, "nor of one that has begun");
+	operate(CHOICE_verb_RESTART, UID_C,
+	    ",\"operation\":{\"id\":\"" UID_A "\",\"phase\":\"Succeeded\"}");
 	CHECK(has(asks("PATCH " OWN "bginstances/demo-1" WRITE), "\"kind\":\"Restart\""),
-	    "another operation takes its place");
+	    "it does when that has ended");
 	answer(200, keep(owned("demo-1", UID_B, UID_A, "", ",\"spec\":{}")));
 	ends(DONE, NONE, "at once");
 	operate(CHOICE_verb_RESTART, UID_A, "");

@@ -607,6 +607,26 @@ test_dbops_shares(void)
 	table_free(&table);
 }
 
+/* One of those that were left out is patched all the time. */
+static void
+test_dbops_patched(void)
+{
+	fill_up();
+	for (unsigned i = 0; i < 100000; i++)
+		dbops("blue", "b9", 109, CHOICE_dbops_phase_WAITING, 19);
+	dbops("blue", "b0", 100, CHOICE_dbops_phase_SUCCEEDED, 10);
+	CHECK(is_relisted(), "there is room again");
+	dbops_relisted(&table, 0, now);
+	dbops("blue", "b9", 109, CHOICE_dbops_phase_WAITING, 19);
+	dbops("blue", "b8", 108, CHOICE_dbops_phase_WAITING, 18);
+	dbops("blue", "b1", 101, CHOICE_dbops_phase_SUCCEEDED, 11);
+	now.v += RELIST_MAX_MS - 1;
+	CHECK(!is_relisted(), "many that were left out make the pause longer");
+	now.v++;
+	CHECK(is_relisted(), "but it has an end");
+	table_free(&table);
+}
+
 static void
 test_dbops_begun(void)
 {
@@ -678,6 +698,7 @@ main(void)
 	test_dbops();
 	test_dbops_shares();
 	test_dbops_begun();
+	test_dbops_patched();
 	test_dbops_left_out_says_so();
 	return tap_done();
 }

@@ -281,6 +281,30 @@ test_dbops(void)
 	    "one that is gone");
 }
 
+/* The API server counts characters, PostgreSQL and we bytes. */
+static void
+test_characters(void)
+{
+	const struct msg_rec_dbops *r = &record.rec_dbops;
+	char name[2 * 63 + 1] = "", text[1024];
+
+	for (unsigned i = 0; i < 63; i++)
+		memcpy(name + 2 * i, "\xc3\xa9", 2);
+	snprintf(text, sizeof(text),
+	    "{" META("nightly", "") ",\"spec\":{\"cluster\":\"demo\",\"op\":\"vacuum\",\"vacuum\":{"
+				    "\"databases\":[\"app\",\"%s\"]}}}",
+	    name);
+	CHECK(make(KIND_BGDBOPS, false, text) == 0 &&
+		  strcmp(r->invalid, "spec.vacuum.databases[1]: is longer than 63 bytes") == 0,
+	    "63 letters of two bytes: the record names the field and its limit");
+	snprintf(text, sizeof(text),
+	    "{" META("nightly", "") ",\"spec\":{\"cluster\":\"demo\",\"op\":\"vacuum\",\"vacuum\":{"
+				    "\"databases\":[\"%.62s\"]}}}",
+	    name);
+	CHECK(
+	    make(KIND_BGDBOPS, false, text) == 0 && r->invalid[0] == '\0', "31 of them are a name");
+}
+
 /* Of a task for this pod only, and of its end only if it is that attempt's. */
 static void
 test_task(void)
@@ -339,6 +363,7 @@ int
 main(void)
 {
 	test_dbops();
+	test_characters();
 	test_task();
 	test_operation();
 	test_cluster();
