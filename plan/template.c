@@ -82,7 +82,8 @@ rule_template(struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 	enum plan_is is = rule_child_is(a, CHILD_STATEFULSET, 0);
 
-	if (!template_is_due(c) || (is != IS_SETTLED && is != IS_UNVERIFIED))
+	/* Before every list is complete, an instance may seem never to have run. */
+	if (!template_is_due(c) || !a->w->synced || (is != IS_SETTLED && is != IS_UNVERIFIED))
 		return PASS;
 	if (c->wanted.update != CHOICE_update_strategy_ON_DEMAND && !rest_has_no_pods(c) &&
 	    has_ever_run(c) && !is_any(c, serves_with_it) && !is_any(c, fails_without_it))

@@ -192,6 +192,18 @@ test_at_once(void)
 	    "nor before anything has run");
 }
 
+/* A new life: the StatefulSet's list is here before that of the instances. */
+static void
+test_unlisted(void)
+{
+	begin();
+	world.synced = false;
+	world.listed = ~(1u << KIND_BGINSTANCE);
+	for (unsigned i = 0; i < 3; i++)
+		c.instance[i].child.present = false;
+	is(steps(true, old, REASON_NONE), "", "who is not listed yet may well have run");
+}
+
 static void
 test_undone(void)
 {
@@ -253,6 +265,7 @@ main(void)
 	test_window();
 	test_lost_pod();
 	test_at_once();
+	test_unlisted();
 	test_undone();
 	test_answers();
 	return tap_done();
