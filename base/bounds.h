@@ -19,6 +19,7 @@
 #define STEPS_IN_FLIGHT 16 /* reconciler -> executor credits */
 /* One step: the decoded BGCluster (etcd refuses > 1.5 MiB), tokens of replies; 16 fit RLIMIT_AS. */
 #define STEP_ARENA_MAX (3u << 20)
+#define LAST_GOOD_MAX 65536 /* a pod template that is kept; the API server takes 256 KiB in all */
 
 /* JSON. etcd refuses objects over 1.5 MiB; twice that leaves room for managedFields. */
 #define JSON_DEPTH_MAX 64

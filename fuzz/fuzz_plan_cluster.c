@@ -117,7 +117,8 @@ note_child(enum child child)
 	struct plan_statefulset s = {.replicas = (uint8_t)byte(),
 	    .ready = (uint8_t)byte(),
 	    .pod_inputs = byte() & 1,
-	    .storage_inputs = byte() & 3};
+	    .storage_inputs = byte() & 3,
+	    .last_good = (uint64_t)flags >> 6 & 1};
 
 	o.uid.b[1] = 2;
 	o.owner.b[1] = flags & 2;
@@ -283,6 +284,7 @@ check_other_step(const struct plan_sent *s)
 		MUST(says);
 	if (c.wanted.deleting)
 		MUST(s->verb != CHOICE_verb_ENSURE && s->verb != CHOICE_verb_TEMPLATE &&
+		     s->verb != CHOICE_verb_RESTORE_TEMPLATE &&
 		     s->verb != CHOICE_verb_ADD_FINALIZER && s->verb != CHOICE_verb_RELEASE &&
 		     s->verb != CHOICE_verb_HOLD);
 	else if (!c.namespace_ends)

@@ -519,5 +519,6 @@ decode_statefulset(
 		return -1;
 	decode_hex16(j, json_get(j, pods, STR(ANNOTATION_POD_INPUTS)), &out->pod_inputs);
 	decode_hex16(j, json_get(j, own, STR(ANNOTATION_STORAGE_INPUTS)), &out->storage_inputs);
+	decode_hex16(j, json_get(j, own, STR(ANNOTATION_LAST_GOOD_INPUTS)), &out->last_good);
 	return 0;
 }

@@ -23,6 +23,12 @@
 #define ANNOTATION_INPUTS "bestgres.io/inputs"	    /* "<renderer revision>:<16 hex digits>" */
 /* on the pod template: 16 hex digits over user fields */
 #define ANNOTATION_POD_INPUTS "bestgres.io/pod-inputs"
+/*
+ * On the StatefulSet: the template that the present one replaced while instances served with it, as
+ * JSON, and its pod-inputs.
+ */
+#define ANNOTATION_LAST_GOOD "bestgres.io/last-good-template"
+#define ANNOTATION_LAST_GOOD_INPUTS "bestgres.io/last-good-inputs"
 /* "true" on a BGCluster: nothing of it is changed until the annotation goes */
 #define ANNOTATION_PAUSED "bestgres.io/paused"
 #define FINALIZER "bestgres.io/cluster"
@@ -215,6 +221,7 @@ struct statefulset_view {
 	int64_t replicas, ready_replicas, current_replicas, observed_generation;
 	uint64_t pod_inputs; /* the template's annotation bestgres.io/pod-inputs */
 	uint64_t storage_inputs; /* annotation bestgres.io/storage-inputs: hash of group STORAGE */
+	uint64_t last_good;      /* annotation bestgres.io/last-good-inputs; 0 = none */
 };
 /* An instance's volumes; its claims are "<this>-<cluster>-<ordinal>". */
 #define CLAIM_PGDATA "pgdata"

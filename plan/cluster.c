@@ -56,6 +56,7 @@ static const struct rule {
     {ALIVE, rule_release, "on adopted data the last primary starts first, once all have reported"},
     {ALIVE, rule_surplus, "what a smaller cluster no longer needs goes after its pod"},
     {ALIVE, rule_template, "pods are made anew as before, unless there is nothing to wait for"},
+    {ALIVE, rule_restore, "while a rolling change is halted, who is lost comes back as it was"},
     {ALIVE, rule_replace, "a pod that never started is replaced once the mistake is taken back"},
     {ALIVE, rule_reinit, "a replica that can not follow is cloned anew while another one leads"},
     {ALIVE, rule_retire, "before the primary's pod goes with a smaller cluster another one leads"},
@@ -185,6 +186,7 @@ plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *
 	out->again.v = PLAN_NEVER;
 	rule_want(&a);
 	roll_note_restarts(c, w->now);
+	template_note_halt(c, w->now);
 	window_look(c->windows, w->unix_s, &a.window);
 	if (run_rules(&a, situation_of(c))) {
 		out->sent.uid = c->wanted.uid;

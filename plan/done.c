@@ -470,6 +470,7 @@ take_done(const struct ctx *x)
 	    [CHOICE_verb_REMOVE_FINALIZER] = on_finalizer,
 	    [CHOICE_verb_ENSURE] = on_ensured,
 	    [CHOICE_verb_TEMPLATE] = on_template,
+	    [CHOICE_verb_RESTORE_TEMPLATE] = on_template,
 	    [CHOICE_verb_TRY_TEMPLATE] = on_tried,
 	    [CHOICE_verb_DELETE] = on_deleted,
 	    [CHOICE_verb_ORPHAN_STATEFULSET] = on_deleted,

@@ -156,6 +156,7 @@ struct plan_statefulset {
 	bool known; /* a record of this very object was seen */
 	uint8_t replicas, ready;
 	uint64_t pod_inputs, storage_inputs;
+	uint64_t last_good; /* of the template that is kept to be written back; 0 = none */
 };
 
 /* The user's object. */
@@ -207,6 +208,7 @@ struct plan_cluster {
 	struct msec checked[CHILD_APP + 1]; /* when what nobody watches was last ensured */
 	struct msec unready_since;          /* 0 = the StatefulSet is fully ready */
 	struct msec restart_since;          /* 0 = the primary waits for no restart */
+	struct msec halted_since;           /* 0 = no rolling change is halted */
 
 	struct plan_try self; /* of steps on the BGCluster and its namespace */
 	struct plan_try say;  /* of STATUS and EVENT */
@@ -268,8 +270,8 @@ struct plan_sent {
 	bool ready;      /* STATUS: what it said */
 	struct uid uid, target; /* the BGCluster's; that of what it acts on, or none */
 	/*
-	 * ENSURE, TEMPLATE, TRY_TEMPLATE: inputs; STATUS: the hash; EVENT: that of its text;
-	 * OBSERVE_POD: .reports; EXPAND_PVC: group STORAGE's
+	 * ENSURE, TEMPLATE, TRY_TEMPLATE, RESTORE_TEMPLATE: inputs; STATUS: the hash; EVENT: that
+	 * of its text; OBSERVE_POD: .reports; EXPAND_PVC: group STORAGE's
 	 */
 	uint64_t key;
 	uint64_t gist;    /* STATUS */

@@ -204,7 +204,9 @@ has_wrong_volume(const struct plan_cluster *c, const struct plan_instance *p)
 static bool
 has_wrong_pod(const struct plan_cluster *c, const struct plan_instance *p)
 {
-	if (p->pod_inputs != 0 && p->pod_inputs != model_pod_inputs(c->wanted.hash))
+	/* Not while what comes back is not what is wanted either. */
+	if (p->pod_inputs != 0 && p->pod_inputs != model_pod_inputs(c->wanted.hash) &&
+	    !template_is_due(c))
 		return true;
 	/* Its volume was replaced: the next pod brings the next volume. */
 	return waits_on_volume(p) && p->pvc_looked && (!p->pvc_present || p->pvc_terminating);
@@ -228,7 +230,7 @@ rule_replace(struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 
 	if (!a->w->synced || !is_unready(a) || !is_settled(a, CHILD_STATEFULSET) ||
-	    !c->statefulset.known || template_is_due(c))
+	    !c->statefulset.known)
 		return PASS;
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		const struct plan_instance *p = &c->instance[i];

@@ -117,13 +117,18 @@ others_serve(const struct plan_cluster *c, unsigned but)
 	return true;
 }
 
+bool
+roll_holds_out(const struct plan_cluster *c, unsigned ordinal)
+{
+	return serves(c, ordinal) || wants_standby(c, ordinal);
+}
+
 /* Another instance leads, and serves. */
 static bool
 another_leads(const struct plan_cluster *c, unsigned than)
 {
 	for (unsigned i = 0; i < rule_instances(c); i++)
-		if (i != than && is_primary(&c->instance[i]) &&
-		    (serves(c, i) || wants_standby(c, i)))
+		if (i != than && is_primary(&c->instance[i]) && roll_holds_out(c, i))
 			return true;
 	return false;
 }
@@ -242,16 +247,19 @@ rule_roll(struct plan_at *a)
 	if ((is_busy(p) && p->report.operation != CHOICE_operation_REINIT) ||
 	    (!serves(c, i) && n > 1 && !another_leads(c, i)))
 		return PASS;
+	if (p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look))
+		return PASS;
+	/*
+	 * The report of one that does not serve may be that of a pod that is no more: the present
+	 * one may be of the newest template, and fail with it.
+	 */
+	if (!serves(c, i) && (!p->looked || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS))
+		return rule_look_pod(a, i);
 	/* From here on pods are told to end: what they come back as comes first. */
 	if (template_is_due(c))
 		return template_write(a);
 	if (is_primary(p) && n > 1)
 		return tell(a, i, CHOICE_verb_SWITCHOVER);
-	if (p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look))
-		return PASS;
-	/* The report of one that does not serve may be that of a pod that is no more. */
-	if (!serves(c, i) && (!p->looked || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS))
-		return rule_look_pod(a, i);
 	return rule_step(a, CHOICE_verb_REPLACE_POD, CHILD_INSTANCE, i, &p->report.pod_uid);
 }
 

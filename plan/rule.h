@@ -16,6 +16,9 @@
 #define REPLACED_MS 20000          /* so long a pod that we replace may take to be back */
 #define NAMESPACE_MS 10000         /* how often a cluster that loses pods asks for its namespace */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
+/* So long a rolling change is halted before the last good template is written back: */
+#define HALTED_MS 10000         /* by what does not pass by itself */
+#define HALTED_SLOW_MS 300000   /* by who only takes its time */
 #define STATUS_MS 3000             /* between two writes of status, unless Ready changes */
 #define STATUS_TEXT_MS 15000       /* or nothing but texts that only go on counting */
 #define STATUS_ROLL_MS 30000       /* and while instances are replaced or restarted in turn */
@@ -140,6 +143,8 @@ void roll_note_restarts(struct plan_cluster *c, struct msec now);
 /* By `patronictl pause`: Patroni starts no server then, so none may be stopped. */
 bool roll_patroni_paused(const struct plan_cluster *c);
 bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */
+/* It does, or would but for want of a synchronous standby. */
+bool roll_holds_out(const struct plan_cluster *c, unsigned ordinal);
 bool roll_is_busy(const struct plan_cluster *c, unsigned ordinal);
 /* A pod that ends or is about to, or an operation of ours: a rolling change goes on. */
 bool roll_goes_on(struct plan_at *a);
@@ -156,6 +161,14 @@ enum verdict rule_template(struct plan_at *a);
 /* Are pods made from another template than the spec asks for? */
 bool template_is_due(const struct plan_cluster *c);
 enum verdict template_write(struct plan_at *a);
+/* While a rolling change is halted, who is lost comes back as others serve. */
+enum verdict rule_restore(struct plan_at *a);
+void template_note_halt(struct plan_cluster *c, struct msec now);
+/*
+ * An instance with the newest template does not serve, and who is lost comes back with the last
+ * good one, or others serve with that: as long as it is there nothing goes on.
+ */
+bool template_is_halted(const struct plan_cluster *c);
 
 /* --- reinit.c */
 enum verdict rule_reinit(struct plan_at *a);

@@ -81,6 +81,20 @@ all_settled(const struct plan_at *a)
 	return !has_pods_left(a->c);
 }
 
+/*
+ * A StatefulSet that is made anew has the newest template, and keeps no other. Unless it is volumes
+ * that keep a pod from coming up, that waits for the end of a halt.
+ */
+static bool
+awaits_halt(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!status_serves(c, i) && c->instance[i].looked &&
+		    c->instance[i].pod_reason == REASON_VOLUME_PENDING)
+			return false;
+	return template_is_halted(c);
+}
+
 enum verdict
 rule_storage(struct plan_at *a)
 {
@@ -91,7 +105,7 @@ rule_storage(struct plan_at *a)
 	if (ask(a, !in_step, true) == STEP)
 		return STEP;
 	if (in_step || !a->w->synced || c->orphaned == c->wanted.generation || !all_asked(c) ||
-	    !all_settled(a) || rule_waits(a, &s->try))
+	    !all_settled(a) || awaits_halt(c) || rule_waits(a, &s->try))
 		return PASS;
 	a->out->sent.key = 0;
 	return rule_step(a, CHOICE_verb_ORPHAN_STATEFULSET, CHILD_STATEFULSET, 0, &s->uid);

@@ -139,7 +139,7 @@ void patch_delete_options(struct buf *out, const struct guard *g, const char *pr
 void patch_finalizers(
     struct buf *out, const struct guard *g, const struct json *j, int finalizers, bool add);
 /* Which part of a StatefulSet is patched; of other children always the whole. */
-enum patch_part { PATCH_WHOLE, PATCH_BUT_TEMPLATE, PATCH_TEMPLATE };
+enum patch_part { PATCH_WHOLE, PATCH_BUT_TEMPLATE };
 /*
  * rendered against seen: 1 = out is a guarded merge patch, 0 = nothing differs, -1 = error. Leaves
  * out what can not be changed in a StatefulSet; its storage-inputs annotation goes on to say which
@@ -147,6 +147,18 @@ enum patch_part { PATCH_WHOLE, PATCH_BUT_TEMPLATE, PATCH_TEMPLATE };
  */
 int patch_child(struct buf *out, enum child c, enum patch_part part, const struct guard *g,
     struct str rendered, struct str seen, struct arena *a, struct err *e);
+/* A pod template as it stands, and its pod-inputs. */
+struct kept {
+	struct str template;
+	uint64_t inputs; /* 0 = nothing is kept */
+};
+/* Likewise of a StatefulSet's template alone; what is kept of the one it replaces goes with it. */
+int patch_template(struct buf *out, const struct guard *g, const struct kept *kept,
+    struct str rendered, struct str seen, struct arena *a, struct err *e);
+/* The template `from` in the place of `to`, of the StatefulSet in j: what `from` lacks goes. */
+int patch_whole_template(struct buf *out, const struct guard *g, const struct json *from,
+    const struct json *j, int to, struct arena *a, struct err *e);
+void patch_forget_template(struct buf *out, const struct guard *g); /* nothing is kept any more */
 /* Likewise for an anchor, without its data; but adopt adds `adopted`. */
 int patch_anchor(struct buf *out, const struct guard *g, struct str rendered, struct str seen,
     bool adopt, struct arena *a, struct err *e);
@@ -228,6 +240,11 @@ struct step {
 	char anchor_name[NAME_MAX_LABEL + 1];
 	void (*then)(struct step *s); /* who needs the anchor */
 	bool posted;
+	struct { /* TEMPLATE, RESTORE_TEMPLATE: which templates the Ready pods are made from */
+		unsigned n;
+		uint64_t inputs[INSTANCES_MAX];
+	} serving;
+	struct guard statefulset;
 	bool data_found; /* volumes without an anchor */
 	struct {
 		unsigned at, n;
@@ -340,7 +357,13 @@ void step_end_foreign(struct step *s, enum kind k, const char *name);
 
 /* ============ Verbs ============ */
 void verb_ensure(struct step *s);        /* executor_ensure.c */
-void verb_template(struct step *s);      /* likewise: TEMPLATE and TRY_TEMPLATE */
+/* What ENSURE and TEMPLATE share: */
+bool ensure_may_patch(struct step *s, const struct object_meta *m); /* false: the step has ended */
+bool ensure_render(struct step *s, bool hold, struct str seen, struct buf *out); /* likewise */
+void ensure_patch(struct step *s, int changed, struct buf *body, const struct err *e);
+void ensure_written(struct step *s, const struct kube_reply *r);
+/* executor_template.c: TEMPLATE, TRY_TEMPLATE, RESTORE_TEMPLATE */
+void verb_template(struct step *s);
 void verb_ensure_anchor(struct step *s); /* executor_anchor.c */
 void verb_destroy_anchor(struct step *s);
 /*

@@ -1,8 +1,8 @@
 /*
- * ENSURE of what a cluster runs with, and TEMPLATE: POST what is believed absent, else GET,
- * compare, and patch a difference. Nothing is written when nothing differs. The anchor and the
- * Secrets have their own files. An object of that name without our label and owner annotation is
- * foreign and left alone; one of an earlier cluster of this name, which is gone, is taken over.
+ * ENSURE of what a cluster runs with: POST what is believed absent, else GET, compare, and patch a
+ * difference. Nothing is written when nothing differs. The anchor, the Secrets and the pod template
+ * have their own files. An object of that name without our label and owner annotation is foreign
+ * and left alone; one of an earlier cluster of this name, which is gone, is taken over.
  */
 #include "objects/objects.h"
 #include "workers/executor.h"
@@ -18,8 +18,8 @@ child_kind(const struct step *s)
 }
 
 /* seen: the stored object's text, or empty. False: the step has ended. */
-static bool
-render(struct step *s, bool hold, struct str seen, struct buf *out)
+bool
+ensure_render(struct step *s, bool hold, struct str seen, struct buf *out)
 {
 	struct object_ctx ctx = {
 	    .operator_image = s->x->image,
@@ -38,8 +38,8 @@ render(struct step *s, bool hold, struct str seen, struct buf *out)
 }
 
 /* A reply of ours to POST or PATCH: what is there now. */
-static void
-on_written(struct step *s, const struct kube_reply *r)
+void
+ensure_written(struct step *s, const struct kube_reply *r)
 {
 	struct object_meta m;
 	struct json j;
@@ -69,10 +69,6 @@ choose_part(struct step *s, const struct json *j, enum patch_part *part)
 	*part = PATCH_WHOLE;
 	if (s->req.child != CHILD_STATEFULSET)
 		return true;
-	if (s->req.verb != CHOICE_verb_ENSURE) {
-		*part = PATCH_TEMPLATE;
-		return true;
-	}
 	if (decode_statefulset(j, json_root(j), &s->arena, &v, &e) == -1) {
 		step_end_err(s, &e);
 		return false;
@@ -81,6 +77,21 @@ choose_part(struct step *s, const struct json *j, enum patch_part *part)
 	    v.pod_inputs != model_pod_inputs(s->cluster.hash))
 		*part = PATCH_BUT_TEMPLATE;
 	return true;
+}
+
+/* What came of a comparison. */
+void
+ensure_patch(struct step *s, int changed, struct buf *body, const struct err *e)
+{
+	if (changed == 1) {
+		step_patch(s, child_kind(s), s->name, NULL, body, ensure_written);
+		return;
+	}
+	buf_free(body);
+	if (changed == 0)
+		step_end_done(s);
+	else
+		step_end_err(s, e);
 }
 
 static void
@@ -92,21 +103,27 @@ compare(struct step *s, const struct json *j, const struct object_meta *m, struc
 	struct err e;
 	int changed;
 
-	if (!choose_part(s, j, &part) || !render(s, false, seen, &rendered))
+	if (!choose_part(s, j, &part) || !ensure_render(s, false, seen, &rendered))
 		return;
 	buf_init(&body, HTTP_BODY_MAX);
 	changed = patch_child(
 	    &body, s->req.child, part, &guard, buf_view(&rendered), seen, &s->arena, &e);
 	buf_free(&rendered);
-	if (changed == 1) {
-		step_patch(s, child_kind(s), s->name, NULL, &body, on_written);
-		return;
-	}
-	buf_free(&body);
-	if (changed == 0)
-		step_end_done(s);
+	ensure_patch(s, changed, &body, &e);
+}
+
+bool
+ensure_may_patch(struct step *s, const struct object_meta *m)
+{
+	step_saw(s, m);
+	if (!step_owns(s, m))
+		step_end_foreign(s, child_kind(s), s->name);
+	else if (m->deleting)
+		step_end(s, CHOICE_step_code_RETRY, REASON_NONE, "%s %s is being deleted",
+		    s->sent.what, s->name);
 	else
-		step_end_err(s, &e);
+		return true;
+	return false;
 }
 
 static void
@@ -116,28 +133,14 @@ on_seen(struct step *s, const struct kube_reply *r)
 	struct json j;
 
 	if (step_replied(r, 404)) {
-		if (s->req.verb != CHOICE_verb_ENSURE)
-			step_end(s, CHOICE_step_code_GONE, REASON_NONE, "%s %s is not there",
-			    s->sent.what, s->name);
-		else if (s->posted)
+		if (s->posted)
 			step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s comes and goes",
 			    s->sent.what, s->name);
 		else
 			make(s);
 		return;
 	}
-	if (!step_parse_object(s, r, s->name, &j, &m))
-		return;
-	step_saw(s, &m);
-	if (!step_owns(s, &m))
-		step_end_foreign(s, child_kind(s), s->name);
-	else if (m.deleting)
-		step_end(s, CHOICE_step_code_RETRY, REASON_NONE, "%s %s is being deleted",
-		    s->sent.what, s->name);
-	else if (s->req.verb != CHOICE_verb_ENSURE && !uid_eq(&m.uid, &s->req.target))
-		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s is another one now",
-		    s->sent.what, s->name);
-	else
+	if (step_parse_object(s, r, s->name, &j, &m) && ensure_may_patch(s, &m))
 		compare(s, &j, &m, r->body);
 }
 
@@ -147,7 +150,7 @@ on_posted(struct step *s, const struct kube_reply *r)
 	if (step_replied(r, 409))
 		step_get(s, child_kind(s), s->name, on_seen);
 	else
-		on_written(s, r);
+		ensure_written(s, r);
 }
 
 static void
@@ -156,7 +159,7 @@ post(struct step *s, bool hold)
 	struct buf body;
 
 	s->posted = true;
-	if (render(s, hold, STR(""), &body))
+	if (ensure_render(s, hold, STR(""), &body))
 		step_post(s, child_kind(s), s->name, false, &body, on_posted);
 }
 
@@ -191,13 +194,4 @@ verb_ensure(struct step *s)
 		step_get(s, child_kind(s), s->name, on_seen);
 	else
 		make(s);
-}
-
-/* Nothing else of the StatefulSet: how many pods it has is ENSURE's, in the order of the plan. */
-void
-verb_template(struct step *s)
-{
-	s->req.child = CHILD_STATEFULSET;
-	model_child_name(s->name, CHILD_STATEFULSET, s->req.name, 0);
-	step_get(s, KIND_STATEFULSET, s->name, on_seen);
 }

@@ -106,9 +106,9 @@ patch_dbops_finalizers(
 static const char *const statefulset_fixed[][10] = {
     [PATCH_WHOLE] = {STATEFULSET_FIXED, NULL},
     [PATCH_BUT_TEMPLATE] = {STATEFULSET_FIXED, "spec.template", NULL},
-    [PATCH_TEMPLATE] = {STATEFULSET_FIXED, "metadata", "spec.replicas", "spec.updateStrategy",
-	"spec.persistentVolumeClaimRetentionPolicy", NULL},
 };
+static const char *const all_but_template[] = {STATEFULSET_FIXED, "metadata", "spec.replicas",
+    "spec.updateStrategy", "spec.persistentVolumeClaimRetentionPolicy", NULL};
 /* Its data is written key by key, by the verbs that know what it means. */
 static const char *const anchor_fixed[] = {"data", NULL};
 static const char *const nothing_fixed[] = {NULL};
@@ -117,6 +117,7 @@ struct cut {
 	const struct json *j;
 	const char *const *fixed;
 	const char *mark; /* a key of data to set to "true", or NULL */
+	const struct kept *kept;
 	struct arena *a;
 	struct err *e;
 	bool failed;
@@ -201,6 +202,25 @@ put_members(struct cut *c, struct jw *w, int object, const char *path)
 		put_member(c, w, k, path);
 }
 
+/* kept NULL: it goes. */
+static void
+put_kept(struct jw *w, const struct kept *kept)
+{
+	jw_key(w, "annotations");
+	jw_object(w);
+	jw_key(w, ANNOTATION_LAST_GOOD);
+	if (kept != NULL)
+		jw_str(w, kept->template);
+	else
+		jw_null(w);
+	jw_key(w, ANNOTATION_LAST_GOOD_INPUTS);
+	if (kept != NULL)
+		jw_printf(w, "%016llx", (unsigned long long)kept->inputs);
+	else
+		jw_null(w);
+	jw_end(w);
+}
+
 /* 1 = out is a patch, 0 = nothing of body is left after cutting, -1. */
 static int
 cut_and_guard(struct cut *c, struct buf *out, const struct guard *g)
@@ -216,6 +236,8 @@ cut_and_guard(struct cut *c, struct buf *out, const struct guard *g)
 	open_patch(&w, out, g);
 	if (json_type(c->j, metadata) == JSON_T_OBJECT && !is_fixed(c, "metadata"))
 		put_members(c, &w, metadata, "metadata");
+	if (c->kept != NULL && c->kept->inputs != 0)
+		put_kept(&w, c->kept);
 	jw_end(&w);
 	for (int k = json_first(c->j, root); k != JSON_NONE; k = json_next(c->j, k))
 		if (json_value(c->j, k) != metadata)
@@ -280,6 +302,15 @@ patch_child(struct buf *out, enum child c, enum patch_part part, const struct gu
 }
 
 int
+patch_template(struct buf *out, const struct guard *g, const struct kept *kept, struct str rendered,
+    struct str seen, struct arena *a, struct err *e)
+{
+	struct cut cut = {.fixed = all_but_template, .kept = kept, .a = a, .e = e};
+
+	return diff_and_cut(&cut, out, g, rendered, seen);
+}
+
+int
 patch_anchor(struct buf *out, const struct guard *g, struct str rendered, struct str seen,
     bool adopt, struct arena *a, struct err *e)
 {
@@ -298,7 +329,79 @@ patch_guarded(
 	return cut_text(&cut, out, g, body) == -1 ? -1 : 0;
 }
 
+/* --- A template that is written back. */
+
+struct swap {
+	const struct json *from, *to;
+	struct arena *a;
+	struct err *e;
+};
+
+/*
+ * A merge patch leaves what it does not name. Recursion is bounded by JSON_DEPTH_MAX; a list is
+ * replaced as a whole.
+ */
+static int
+put_swapped(const struct swap *x, struct jw *w, int from, int to)
+{
+	struct str key;
+
+	if (json_type(x->from, from) != JSON_T_OBJECT || json_type(x->to, to) != JSON_T_OBJECT) {
+		jw_raw(w, json_raw(x->from, from));
+		return 0;
+	}
+	jw_object(w);
+	for (int k = json_first(x->from, from); k != JSON_NONE; k = json_next(x->from, k)) {
+		if (json_string(x->from, k, KEY_MAX, x->a, &key, x->e) == -1)
+			return -1;
+		jw_key_str(w, key);
+		if (put_swapped(x, w, json_value(x->from, k), json_get(x->to, to, key)) == -1)
+			return -1;
+	}
+	for (int k = json_first(x->to, to); k != JSON_NONE; k = json_next(x->to, k)) {
+		if (json_string(x->to, k, KEY_MAX, x->a, &key, x->e) == -1)
+			return -1;
+		if (json_get(x->from, from, key) != JSON_NONE)
+			continue;
+		jw_key_str(w, key);
+		jw_null(w);
+	}
+	jw_end(w);
+	return 0;
+}
+
+int
+patch_whole_template(struct buf *out, const struct guard *g, const struct json *from,
+    const struct json *j, int to, struct arena *a, struct err *e)
+{
+	struct swap x = {from, j, a, e};
+	struct jw w;
+
+	open_patch(&w, out, g);
+	jw_end(&w);
+	jw_key(&w, "spec");
+	jw_object(&w);
+	jw_key(&w, "template");
+	if (put_swapped(&x, &w, json_root(from), to) == -1)
+		return -1;
+	jw_end(&w);
+	jw_end(&w);
+	return out->full ? err_set(e, ERR_LIMIT, "a patch is longer than %u bytes", HTTP_BODY_MAX)
+	                 : 0;
+}
+
 /* --- Patches of our own making. */
+
+void
+patch_forget_template(struct buf *out, const struct guard *g)
+{
+	struct jw w;
+
+	open_patch(&w, out, g);
+	put_kept(&w, NULL);
+	jw_end(&w);
+	jw_end(&w);
+}
 
 void
 patch_anchor_data(struct buf *out, const struct guard *g, const char *key, const char *value)

@@ -17,6 +17,7 @@ static void (*const verbs[CHOICE_verb_COUNT])(struct step *s) = {
     [CHOICE_verb_ENSURE] = verb_ensure,
     [CHOICE_verb_TEMPLATE] = verb_template,
     [CHOICE_verb_TRY_TEMPLATE] = verb_template,
+    [CHOICE_verb_RESTORE_TEMPLATE] = verb_template,
     [CHOICE_verb_DELETE] = verb_delete,
     [CHOICE_verb_ORPHAN_STATEFULSET] = verb_orphan_statefulset,
     [CHOICE_verb_HOLD] = verb_hold,

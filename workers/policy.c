@@ -29,6 +29,8 @@ static const struct policy_row rows[] = {
     {"ensure runtime", CHOICE_verb_ENSURE, HEALED, 0, MAKES | NEED_ACTIVE},
     {"ensure statefulset", CHOICE_verb_ENSURE, C(STATEFULSET), 0, MAKES | NEED_ENV | NEED_ACTIVE},
     {"template", CHOICE_verb_TEMPLATE, 0, SHAPE_TARGET, MAKES | NEED_ENV | NEED_ACTIVE},
+    {"restore template", CHOICE_verb_RESTORE_TEMPLATE, 0, SHAPE_TARGET,
+	NEED_SPEC | NEED_LIVE | NEED_FINALIZER | NEED_ACTIVE},
     {"try template", CHOICE_verb_TRY_TEMPLATE, 0, SHAPE_TARGET, MAKES | NEED_ENV | NEED_ACTIVE},
     {"ensure instance", CHOICE_verb_ENSURE, C(INSTANCE), 0, MAKES | NEED_MEMBER | NEED_ACTIVE},
     {"delete runtime", CHOICE_verb_DELETE, RUNTIME, SHAPE_TARGET, NEED_DELETING | NEED_ACTIVE},

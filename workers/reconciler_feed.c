@@ -197,7 +197,8 @@ on_statefulset(struct feed *f, const struct ipc_msg *m, unsigned namespace, stru
 	struct plan_statefulset s = {.replicas = r->replicas,
 	    .ready = r->ready,
 	    .pod_inputs = r->pod_inputs,
-	    .storage_inputs = r->storage_inputs};
+	    .storage_inputs = r->storage_inputs,
+	    .last_good = r->last_good};
 	const char *breach = check_child(&c);
 	struct entry *e;
 	bool taken;

@@ -243,6 +243,7 @@ record_statefulset(
 	r->ready = to_u8(v.ready_replicas, UINT8_MAX);
 	r->pod_inputs = v.pod_inputs;
 	r->storage_inputs = v.storage_inputs;
+	r->last_good = v.last_good;
 	return 0;
 }
 

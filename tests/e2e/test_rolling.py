@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cluster import (Writer, apply, bgcluster, condition, connect, delete, get, kill, patch, primary, wait, wait_ready, worker_pid)
+from cluster import (IMAGE, Writer, apply, bgcluster, condition, connect, delete, get, kill, patch, primary, wait, wait_ready, worker_pid)
 
 
 def three(ns, **spec):
@@ -86,6 +86,53 @@ def test_bad_image_stops_at_the_first_replica_and_goes_back(ns):
         wait_ready("demo", ns)
         now = uids(ns)
         assert [name for name in before if before[name] != now[name]] == changed, "the others never ran anything else"
+    assert w.lost() == []
+
+
+def images(ns):
+    return {name: p["spec"]["containers"][0]["image"] for name, p in pods(ns).items()}
+
+
+def template_image(ns):
+    return get("sts", "demo", ns)["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def serving(ns):
+    return {i["metadata"]["name"] for i in get("bgi", ns=ns) if i["status"].get("state") in ("Running", "Streaming")}
+
+
+def lose(ns, name, *how):
+    """Deletes its pod and waits for the next one, which must serve as it did."""
+    old = uids(ns)[name]
+    delete("pod", name, ns, *how)
+    wait(f"another pod {name}", lambda: uids(ns).get(name, old) != old)
+    assert images(ns)[name] == IMAGE, f"{name} came back with the change"
+    wait(f"{name} to serve again", lambda: name in serving(ns) and get("bgc", "demo", ns)["status"]["readyInstances"] == 2)
+
+
+def test_who_is_lost_while_a_change_is_halted_comes_back_as_it_was(ns):
+    bad = "localhost/no-such-image:3"
+    three(ns)
+    leader, before = primary("demo", ns), uids(ns)
+    with Writer("demo", ns) as w:
+        patch("bgc", "demo", ns, {"spec": {"image": bad}})
+        wait("it to be said", lambda: condition("demo", ns, "Progressing").get("reason") == "ImagePullFailed")
+        assert condition("demo", ns, "Progressing")["status"] == "False"
+        failed = next(name for name, image in images(ns).items() if image == bad)
+        wait("the last good template to be written back", lambda: template_image(ns) == IMAGE, measured=True, seconds=60)
+        kept = uids(ns)[failed]
+        lose(ns, next(name for name in before if name not in (leader, failed)))
+        lose(ns, primary("demo", ns), "--force", "--grace-period=0")
+        w.wait_for_writes(5)
+        assert uids(ns)[failed] == kept and template_image(ns) == IMAGE, "who failed stays, for inspection, and nothing else is tried"
+        delete("pod", failed, ns)
+        wait("who deletes the failed pod to have it tried again", lambda: uids(ns).get(failed, kept) != kept and images(ns)[failed] == bad)
+        wait("the template to be good again", lambda: template_image(ns) == IMAGE)
+        healthy, again = {name: uid for name, uid in uids(ns).items() if name != failed}, uids(ns)[failed]
+        patch("bgc", "demo", ns, {"spec": {"image": IMAGE}})
+        wait_ready("demo", ns)
+        assert uids(ns)[failed] != again and set(images(ns).values()) == {IMAGE}
+        assert {name: uids(ns)[name] for name in healthy} == healthy, "the others are left alone"
     assert w.lost() == []
 
 

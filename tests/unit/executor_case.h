@@ -22,12 +22,19 @@
 #define CORE "/api/v1" NS
 #define OWN "/apis/bestgres.io/v1" NS
 #define APPS "/apis/apps/v1" NS
+#define SETS APPS "statefulsets"
 #define CR "GET " OWN "bgclusters/demo"
 #define WRITE "?fieldValidation=Strict&fieldManager=bestgres"
 #define UID_A "aaaaaaaa-0000-4000-8000-000000000001"  /* the cluster's */
 #define UID_B "bbbbbbbb-0000-4000-8000-000000000002"  /* of what it owns */
 #define UID_C "cccccccc-0000-4000-8000-000000000003"  /* somebody else's */
 #define ORIGIN "11111111-0000-4000-8000-000000000004" /* the anchor's */
+
+#define GUARD_55 "{\"metadata\":{\"uid\":\"" UID_B "\",\"resourceVersion\":\"55\""
+/* More of a spec: other pods than those of "". */
+#define OTHER_PODS                                                                                 \
+	",\"resources\":{\"requests\":{\"cpu\":\"1000\"}},\"scheduling\":{\"nodeSelector\":{"      \
+	"\"no\":\"such\"}},\"inheritedMetadata\":{\"labels\":{\"team\":\"x\"}}"
 
 struct fake_request {
 	char line[HTTP_PATH_MAX + 16]; /* "PATCH /api/..." */
@@ -384,6 +391,21 @@ static inline const char *
 anchor_json(const char *owner, const char *data)
 {
 	return owned("demo-data", ORIGIN, owner, "", fmt(",\"data\":{%s}", data));
+}
+
+/* What POST of child says for that spec; the step ends with a failure of the server. */
+static inline const char *
+rendered(uint8_t child, const char *post, const char *spec)
+{
+	const char *body;
+
+	take(CHOICE_verb_ENSURE, child, 0, NULL);
+	asks(CR);
+	answer(200, cluster_json(FINALIZED, spec));
+	body = keep(asks(post));
+	answer(500, status(500, "later"));
+	ends(RETRY, NONE, "a rendering for later");
+	return body;
 }
 
 static inline bool

@@ -112,7 +112,8 @@ done_answer(void)
 	const struct plan_sent *s = &step.sent;
 	struct plan_answer a = {.code = CHOICE_step_code_DONE, .anchor = (uint8_t)anchor};
 
-	if (s->verb == CHOICE_verb_ENSURE || s->verb == CHOICE_verb_TEMPLATE) {
+	if (s->verb == CHOICE_verb_ENSURE || s->verb == CHOICE_verb_TEMPLATE ||
+	    s->verb == CHOICE_verb_RESTORE_TEMPLATE) {
 		struct plan_object o = object(s->child, s->ordinal);
 
 		a.child_uid = o.uid;

@@ -65,7 +65,7 @@ static struct world {
 	struct uid told[ORDINALS]; /* which pod its operation is for */
 	bool restart_due[ORDINALS];
 	uint8_t replicas;
-	uint64_t pod_inputs, storage_inputs;
+	uint64_t pod_inputs, storage_inputs, last_good;
 	struct pod pods[ORDINALS];
 	struct pvc pvcs[ORDINALS];
 	struct job operating[ORDINALS], tasks[ORDINALS];
@@ -90,6 +90,7 @@ static struct world {
 	unsigned lists_from; /* in which order they come */
 
 	bool calm; /* no more faults, no more users */
+	unsigned restored, halted;
 	unsigned steps, deletes_of_data, rolled, dropped, waited, cloned;
 	unsigned ended[CHOICE_dbops_op_COUNT], repeated, cancelled, cleaned;
 	bool cuts;            /* replicas may fall behind too far */
@@ -233,7 +234,8 @@ give_child(enum child c, unsigned ordinal, bool listing)
 	struct plan_statefulset s = {.replicas = w.replicas,
 	    .ready = (uint8_t)ready_pods(),
 	    .pod_inputs = w.pod_inputs,
-	    .storage_inputs = w.storage_inputs};
+	    .storage_inputs = w.storage_inputs,
+	    .last_good = w.last_good};
 
 	object_of(c, ordinal)->due = behind;
 	if (!o->present) {

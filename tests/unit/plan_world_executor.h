@@ -61,8 +61,10 @@ render(enum child c, struct object *o, unsigned ordinal)
 			memset(&w.report[ordinal], 0, sizeof(w.report[ordinal]));
 			w.report[ordinal].hold = w.adopted;
 		}
-		if (c == CHILD_STATEFULSET)
+		if (c == CHILD_STATEFULSET) {
 			w.storage_inputs = w.hash[GROUP_STORAGE];
+			w.last_good = 0;
+		}
 	}
 	o->owner = w.cluster.uid;
 	o->inputs = wanted_inputs(c);
@@ -72,6 +74,57 @@ render(enum child c, struct object *o, unsigned ordinal)
 		w.replicas = replicas_wanted();
 	}
 	touch(o, true);
+}
+
+static unsigned
+ready_with(uint64_t inputs)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ORDINALS; i++)
+		n += w.pods[i].present && w.pods[i].ready && !w.pods[i].terminating &&
+		     inputs != 0 && w.pods[i].inputs == inputs;
+	return n;
+}
+
+/* One that may come up with the newest template does not, and others serve with the last good. */
+static bool
+is_halted(void)
+{
+	bool halted = false;
+
+	for (unsigned i = 0; i < w.instances; i++)
+		halted |= w.pods[i].present && !w.pods[i].ready && !w.pods[i].terminating &&
+		          !(w.fenced >> i & 1u) && w.pods[i].inputs == model_pod_inputs(w.hash);
+	return halted && !w.hibernated && w.last_good != model_pod_inputs(w.hash) &&
+	       ready_with(w.last_good) > 0;
+}
+
+static void
+write_template(void)
+{
+	uint64_t now = w.pod_inputs, wanted = model_pod_inputs(w.hash);
+
+	if (now == w.last_good && now != wanted && is_halted() && !w.cluster.due && !w.on_demand &&
+	    w.calm)
+		broken("while a rolling change is halted, its template is written again");
+	if (w.last_good != wanted && ready_with(now) > ready_with(w.last_good))
+		w.last_good = now;
+	w.pod_inputs = wanted;
+}
+
+/* As the executor finds it, whoever asks. */
+static struct plan_answer
+restore_template(struct object *o)
+{
+	if (w.last_good != 0 && w.pod_inputs == w.last_good)
+		return saw(o, CHILD_STATEFULSET);
+	if (w.pod_inputs != model_pod_inputs(w.hash) || ready_with(w.last_good) == 0)
+		return answer(CHOICE_step_code_CONFLICT);
+	w.pod_inputs = w.last_good;
+	w.restored++;
+	touch(o, true);
+	return saw(o, CHILD_STATEFULSET);
 }
 
 /* Pods that are lost come back from it. */
@@ -88,8 +141,10 @@ do_template(const struct plan_sent *s)
 		return answer(CHOICE_step_code_CONFLICT);
 	if (o->deleting)
 		return answer(CHOICE_step_code_RETRY);
+	if (s->verb == CHOICE_verb_RESTORE_TEMPLATE)
+		return restore_template(o);
 	if (s->verb == CHOICE_verb_TEMPLATE && w.pod_inputs != model_pod_inputs(w.hash)) {
-		w.pod_inputs = model_pod_inputs(w.hash);
+		write_template();
 		touch(o, true);
 	}
 	return saw(o, CHILD_STATEFULSET);
@@ -414,6 +469,7 @@ execute(const struct plan_step *p, uint64_t generation)
 		return do_ensure(s);
 	case CHOICE_verb_TEMPLATE:
 	case CHOICE_verb_TRY_TEMPLATE:
+	case CHOICE_verb_RESTORE_TEMPLATE:
 		return do_template(s);
 	case CHOICE_verb_ORPHAN_STATEFULSET:
 		if (w.child[CHILD_STATEFULSET].present &&
@@ -489,11 +545,13 @@ check_step(const struct plan_sent *s)
 	if ((s->verb == CHOICE_verb_DELETE || s->verb == CHOICE_verb_REPLACE_POD ||
 		s->verb == CHOICE_verb_SWITCHOVER || s->verb == CHOICE_verb_RESTART ||
 		s->verb == CHOICE_verb_TEMPLATE || s->verb == CHOICE_verb_REINIT ||
+		s->verb == CHOICE_verb_RESTORE_TEMPLATE ||
 		s->verb == CHOICE_verb_REPLACE_PVC || s->verb == CHOICE_verb_ORPHAN_STATEFULSET) &&
 	    uid_none(&s->target))
 		broken("a removal names no target");
 	if (w.plan.wanted.deleting &&
 	    (s->verb == CHOICE_verb_ENSURE || s->verb == CHOICE_verb_TEMPLATE ||
+		s->verb == CHOICE_verb_RESTORE_TEMPLATE ||
 		s->verb == CHOICE_verb_ADD_FINALIZER || s->verb == CHOICE_verb_RELEASE))
 		broken("something is made for a cluster that is being deleted");
 }

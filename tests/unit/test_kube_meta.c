@@ -163,7 +163,8 @@ test_statefulset(void)
 	struct statefulset_view s;
 
 	parse("{\"metadata\":{" ID ",\"generation\":2,\"annotations\":{\"bestgres.io/"
-	      "storage-inputs\":\"00000000000000aa\"}},"
+	      "storage-inputs\":\"00000000000000aa\",\"bestgres.io/"
+	      "last-good-inputs\":\"00000000000000bb\"}},"
 	      "\"spec\":{\"replicas\":3,\"template\":{\"metadata\":{\"annotations\":"
 	      "{\"bestgres.io/pod-inputs\":\"ffeeddccbbaa9988\"}}}},"
 	      "\"status\":{\"readyReplicas\":2,\"currentReplicas\":1,\"observedGeneration\":2,"
@@ -171,11 +172,12 @@ test_statefulset(void)
 	CHECK(decode_statefulset(&j, 0, &arena, &s, &err) == 0 && s.replicas == 3 &&
 		  s.ready_replicas == 2 && s.current_replicas == 1 && s.observed_generation == 2 &&
 		  s.pod_inputs == 0xffeeddccbbaa9988ULL && s.storage_inputs == 0xaa &&
-		  s.meta.generation == 2,
+		  s.last_good == 0xbb && s.meta.generation == 2,
 	    "a StatefulSet");
 	parse("{\"metadata\":{" ID "}}");
 	CHECK(decode_statefulset(&j, 0, &arena, &s, &err) == 0 && s.replicas == 1 &&
-		  s.ready_replicas == 0 && s.pod_inputs == 0 && s.storage_inputs == 0,
+		  s.ready_replicas == 0 && s.pod_inputs == 0 && s.storage_inputs == 0 &&
+		  s.last_good == 0,
 	    "an empty one: one replica, as the API says");
 	parse("{\"metadata\":{" ID "},\"status\":{\"readyReplicas\":\"2\"}}");
 	CHECK(decode_statefulset(&j, 0, &arena, &s, &err) == -1 && err.code == ERR_INVALID &&

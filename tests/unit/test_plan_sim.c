@@ -425,10 +425,11 @@ check_alive(void)
 		if (w.instance[i].present != (i < w.instances) ||
 		    w.pods[i].present != (i < replicas_wanted()))
 			broken("instances or pods are too few or too many");
-	if (w.replicas != replicas_wanted() || w.storage_inputs != w.hash[GROUP_STORAGE])
+	if (w.replicas != replicas_wanted() ||
+	    (w.storage_inputs != w.hash[GROUP_STORAGE] && !is_halted()))
 		broken("the StatefulSet is not as wanted");
 	/* Who is fenced keeps the others from being replaced. */
-	if (w.fenced == 0 && w.pod_inputs != model_pod_inputs(w.hash))
+	if (w.fenced == 0 && w.pod_inputs != (is_halted() ? w.last_good : model_pod_inputs(w.hash)))
 		broken("the template is not as wanted");
 	check_volumes();
 	if (!w.finalizer || w.status_generation != w.cluster.generation)
@@ -498,6 +499,56 @@ tick_until_quiet(int64_t ms)
 }
 
 /*
+ * While a rolling change is halted, who is lost comes back as it was: one of those that serve, then
+ * all of them at once, whatever life of ours it is. Then the change is corrected, and goes on.
+ */
+static void
+lose_halted(void)
+{
+	unsigned ready = ready_pods(), restored = w.restored;
+
+	w.halted++;
+	for (unsigned all = 0; all < 2; all++) {
+		for (unsigned i = (unsigned)rnd(ORDINALS), n = 0; n < ORDINALS; n++) {
+			struct pod *p = &w.pods[(i + n) % ORDINALS];
+
+			if (!p->present || !p->ready)
+				continue;
+			p->terminating = true;
+			if (!all)
+				break;
+		}
+		if (chance(50))
+			forget_everything();
+		tick_until_quiet(300000);
+		if (ready_pods() != ready)
+			broken("while a rolling change is halted, who is lost does not come back");
+		if (w.restored != restored)
+			broken("a template is written back again and again");
+	}
+	w.hash[GROUP_POD] = chance(50) ? 11 : 12;
+	touch(&w.cluster, true);
+	tick_until_quiet(1500000);
+	check_alive();
+}
+
+/* A bad image, if there is none yet. */
+static void
+halt(void)
+{
+	if (w.hash[GROUP_POD] != 13 && w.status_ready && w.instances > 1 && chance(30)) {
+		w.hash[GROUP_POD] = 13;
+		touch(&w.cluster, true);
+		tick_until_quiet(300000);
+		if (!is_halted())
+			broken("a bad image goes further than to one replica");
+		check_alive();
+	}
+	if (w.broken == NULL && is_halted())
+		lose_halted();
+}
+
+/*
  * All must come to rest in 25 minutes: the longest back-off is 10, the slowest sweep 12. Then a
  * minute, in which nothing may happen.
  */
@@ -530,6 +581,8 @@ settle(void)
 		check_alive();
 	else
 		check_gone();
+	if (w.broken == NULL && w.cluster.present && w.fenced == 0)
+		halt();
 	check_ops();
 }
 
@@ -587,7 +640,7 @@ main(int argc, char **argv)
 {
 	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
 	uint64_t last = first + (argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : RUNS) - 1;
-	unsigned bad = 0, rolled = 0, dropped = 0, waited = 0, cloned = 0;
+	unsigned bad = 0, rolled = 0, dropped = 0, waited = 0, cloned = 0, halted = 0;
 
 	traced = argc == 2;
 	for (uint64_t seed = first; seed <= last && bad < 5; seed++) {
@@ -596,6 +649,7 @@ main(int argc, char **argv)
 		dropped += w.dropped;
 		waited += w.waited;
 		cloned += w.cloned;
+		halted += w.halted;
 		count_ops();
 	}
 	CHECK(bad == 0, "every run comes to the wanted end and rests there");
@@ -604,6 +658,8 @@ main(int argc, char **argv)
 	CHECK(rolled > 20, "running pods were replaced in some");
 	CHECK(dropped > 5, "volumes of smaller clusters were dropped in some");
 	CHECK(cloned > 20, "replicas that could not follow were cloned anew in some");
+	if (!CHECK(halted > 50, "some ended with a rolling change that is halted"))
+		printf("# %u\n", halted);
 	CHECK(waited > 20, "some waited for a maintenance window");
 	check_counts();
 	return tap_done();

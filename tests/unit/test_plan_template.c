@@ -192,6 +192,18 @@ test_at_once(void)
 	    "nor before anything has run");
 }
 
+/* A new life: the StatefulSet's list is here before that of the instances. */
+static void
+test_unlisted(void)
+{
+	begin();
+	world.synced = false;
+	world.listed = ~(1u << KIND_BGINSTANCE);
+	for (unsigned i = 0; i < 3; i++)
+		c.instance[i].child.present = false;
+	is(steps(true, old, REASON_NONE), "", "who is not listed yet may well have run");
+}
+
 static void
 test_undone(void)
 {
@@ -247,13 +259,189 @@ test_answers(void)
 	    "is said before its window opens");
 }
 
+/* --- A rolling change that is halted. */
+
+static uint64_t newest;
+
+/* Another image was tried on demo-2: what steps there are while its pod does not serve. */
+static const char *
+wait_halted(enum choice_reason reason, int64_t ms)
+{
+	world.now.v += ms;
+	return steps(true, newest, reason);
+}
+
+static void
+try_image(void)
+{
+	begin();
+	set_window(true);
+	steps(true, old, REASON_NONE);
+	newest = model_pod_inputs(wanted.hash);
+	c.statefulset.last_good = old;
+	note_set(newest, 2);
+	world.now.v += 3000;
+}
+
+static void
+halt(void)
+{
+	try_image();
+	wait_halted(REASON_IMAGE_PULL_FAILED, 0);
+	wait_halted(REASON_IMAGE_PULL_FAILED, HALTED_MS);
+}
+
+static void
+test_written_back(void)
+{
+	try_image();
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 0), "", "a halt that has just begun may end");
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, HALTED_MS - 1), "", "for a while");
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 1), "restore-template; ",
+	    "then the last good template is written back");
+	CHECK(c.statefulset.pod_inputs == old, "and the answer is as good as a record");
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 3600000), "", "nothing more is written");
+	try_image();
+	is(wait_halted(REASON_NONE, 0), "", "who only takes its time");
+	is(wait_halted(REASON_NONE, HALTED_SLOW_MS - 1), "", "has more of it");
+	is(wait_halted(REASON_NONE, 1), "restore-template; ", "but not for ever");
+}
+
+static void
+test_not_written_back(void)
+{
+	try_image();
+	c.statefulset.last_good = 0;
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 3600000), "", "where nothing is kept");
+	try_image();
+	c.statefulset.last_good = 99;
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 3600000), "", "what nobody serves with");
+	try_image();
+	c.wanted.update = CHOICE_update_strategy_ON_DEMAND;
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 3600000), "", "with OnDemand");
+	try_image();
+	world.synced = false;
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 3600000), "", "before every list is complete");
+	try_image();
+	c.wanted.fenced = 4;
+	CHECK(strstr(wait_halted(REASON_NONE, 3600000), "template") == NULL,
+	    "who is fenced is not expected to serve");
+	try_image();
+	for (unsigned i = 0; i < 3; i++) {
+		reports[i].pod_inputs = newest;
+		says(i);
+	}
+	lose(1);
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 3600000), "",
+	    "nor once the change has come to all: what they ran before is past");
+}
+
+/* Of a pod that can not start there is no report: it is still that of the one before. */
+static void
+test_new_life_in_a_halt(void)
+{
+	halt();
+	reports[2].pod_inputs = old;
+	says(2);
+	c.instance[2].looked = false;
+	c.instance[2].replaced = (struct uid){{0}};
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 3000), "",
+	    "what is not known of a pod is looked at before the template is written");
+	lose(2);
+	c.instance[2].report.reason = REASON_POSTGRES_MISSING;
+	c.instance[2].looked = false;
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 0), "",
+	    "whatever the last word of the one before");
+}
+
+static void
+test_lost_in_a_halt(void)
+{
+	halt();
+	c.instance[2].look.until.v = PLAN_NEVER; /* of the others is told here */
+	lose(1);
+	is(steps(true, old, REASON_CRASH_LOOP), "",
+	    "what is seen to fail is no mend for another one that does");
+	lose(0);
+	is(steps(true, old, REASON_CRASH_LOOP), "", "nor when none is left");
+	CHECK(c.statefulset.pod_inputs == old, "they come back as they were");
+}
+
+/* demo-2 serves, in that pod. */
+static void
+comes_up(unsigned pod, uint64_t inputs)
+{
+	reports[2].pod_uid = uid(pod);
+	reports[2].pod_inputs = inputs;
+	says(2);
+	note_set(old, 3);
+}
+
+static void
+test_on_from_a_halt(void)
+{
+	halt();
+	comes_up(222, newest);
+	is(wait_halted(REASON_NONE, 3000), "template; replace-pod 1; ",
+	    "when it comes up after all, the next one follows, and only then the template");
+	halt();
+	comes_up(222, newest);
+	set_window(false);
+	is(wait_halted(REASON_NONE, 3000), "", "in a window");
+	halt();
+	change(8);
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 3000), "template; replace-pod 2; ",
+	    "a change that is corrected is tried at once");
+	halt();
+	wanted.hash[GROUP_POD] = 0;
+	for (uint64_t image = 0; model_pod_inputs(wanted.hash) != old; image++)
+		wanted.hash[GROUP_POD] = image;
+	wanted.generation++;
+	note_wanted();
+	is(wait_halted(REASON_IMAGE_PULL_FAILED, 3000), "replace-pod 2; ",
+	    "one that is taken back needs no template any more");
+	halt();
+	comes_up(223, old);
+	world.now.v += 3000;
+	is(steps(true, old, REASON_NONE), "template; replace-pod 2; ",
+	    "who deletes the pod that failed has it tried again");
+}
+
+/* Does a StatefulSet of other volumes wait? One that is made anew keeps nothing. */
+static bool
+is_remade(enum choice_reason reason)
+{
+	halt();
+	wanted.hash[GROUP_STORAGE]++;
+	wanted.generation++;
+	note_wanted();
+	wait_halted(reason, 60000);
+	c.statefulset.storage_inputs = wanted.hash[GROUP_STORAGE] - 1;
+	c.statefulset.last_good = c.statefulset.pod_inputs = old;
+	return strstr(wait_halted(reason, 60000), "orphan-statefulset") != NULL;
+}
+
+static void
+test_storage_in_a_halt(void)
+{
+	CHECK(!is_remade(REASON_IMAGE_PULL_FAILED), "other volumes wait for the end of a halt");
+	CHECK(is_remade(REASON_VOLUME_PENDING), "unless it is for want of them that it lasts");
+}
+
 int
 main(void)
 {
 	test_window();
 	test_lost_pod();
 	test_at_once();
+	test_unlisted();
 	test_undone();
 	test_answers();
+	test_written_back();
+	test_not_written_back();
+	test_new_life_in_a_halt();
+	test_lost_in_a_halt();
+	test_on_from_a_halt();
+	test_storage_in_a_halt();
 	return tap_done();
 }

@@ -8,23 +8,6 @@
 #define SERVICES CORE "services"
 #define CONFIGMAPS CORE "configmaps"
 #define SECRETS CORE "secrets"
-#define SETS APPS "statefulsets"
-#define GUARD_55 "{\"metadata\":{\"uid\":\"" UID_B "\",\"resourceVersion\":\"55\""
-
-/* What POST of child says for that spec; the step ends with a failure of the server. */
-static const char *
-rendered(uint8_t child, const char *post, const char *spec)
-{
-	const char *body;
-
-	take(CHOICE_verb_ENSURE, child, 0, NULL);
-	asks(CR);
-	answer(200, cluster_json(FINALIZED, spec));
-	body = keep(asks(post));
-	answer(500, status(500, "later"));
-	ends(RETRY, NONE, "a rendering for later");
-	return body;
-}
 
 /* --- Plain children. */
 
@@ -172,57 +155,6 @@ test_statefulset(void)
 	    "another size: the templates and what tells of them stay");
 	answer(200, owned("demo", UID_B, UID_A, "", ""));
 	ends(DONE, NONE, "so that the reconciler sees what is due");
-}
-
-#define OTHER_PODS                                                                                 \
-	",\"resources\":{\"requests\":{\"cpu\":\"1000\"}},\"scheduling\":{\"nodeSelector\":{"      \
-	"\"no\":\"such\"}},\"inheritedMetadata\":{\"labels\":{\"team\":\"x\"}}"
-
-static void
-test_statefulset_template(void)
-{
-	const char *body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE, OTHER_PODS);
-
-	take(CHOICE_verb_TEMPLATE, 0, 0, UID_B);
-	answer_cluster();
-	asks("GET " SETS "/demo");
-	answer(200, stored(body, UID_B, 55));
-	body = asks("PATCH " SETS "/demo" WRITE);
-	CHECK(has(body, "\"nodeSelector\":null") && has(body, "\"containers\":["),
-	    "what the spec no longer says is taken out");
-	CHECK(strncmp(body,
-		  GUARD_55 "},\"spec\":{\"template\":{\"metadata\":{\"labels\":{\"team\":null}",
-		  strlen(GUARD_55
-		      "},\"spec\":{\"template\":{\"metadata\":{\"labels\":{\"team\":null}")) == 0,
-	    "and nothing but the template is written");
-	answer(200, owned("demo", UID_B, UID_A, "", ""));
-	ends(DONE, NONE, "as pods are to be from now on");
-	body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE, "");
-	take(CHOICE_verb_TEMPLATE, 0, 0, UID_B);
-	answer_cluster();
-	asks("GET " SETS "/demo");
-	answer(200, stored(body, UID_B, 55));
-	ends(DONE, NONE, "it is so already: no write");
-	take(CHOICE_verb_TEMPLATE, 0, 0, UID_C);
-	answer_cluster();
-	asks("GET " SETS "/demo");
-	answer(200, stored(body, UID_B, 55));
-	ends(CONFLICT, NONE, "another StatefulSet than that it was planned for");
-	take(CHOICE_verb_TEMPLATE, 0, 0, UID_B);
-	answer_cluster();
-	asks("GET " SETS "/demo");
-	answer(404, status(404, "not found"));
-	ends(GONE, NONE, "it is not made here");
-	body = rendered(CHILD_STATEFULSET, "POST " SETS WRITE, OTHER_PODS);
-	take(CHOICE_verb_TRY_TEMPLATE, 0, 0, UID_B);
-	answer_cluster();
-	asks("GET " SETS "/demo");
-	answer(200, stored(body, UID_B, 55));
-	CHECK(has(asks("PATCH " SETS "/demo" WRITE "&dryRun=All"), "\"containers\":["),
-	    "it can be tried, and nothing is written");
-	answer(200, stored(body, UID_B, 56));
-	CHECK(fake.done.version == 55, "what is stored is as it was");
-	ends(DONE, NONE, "the API server would take it");
 }
 
 /* Pods that are lost come back from the stored template. */
@@ -526,7 +458,6 @@ main(void)
 	test_absent_and_back();
 	test_foreign();
 	test_statefulset();
-	test_statefulset_template();
 	test_statefulset_keeps_template();
 	test_anchor();
 	test_anchor_raced();

@@ -58,7 +58,8 @@ needs_target(uint8_t verb)
 	       verb == CHOICE_verb_UNREACHABLE || verb == CHOICE_verb_SWITCHOVER ||
 	       verb == CHOICE_verb_RESTART || verb == CHOICE_verb_REINIT ||
 	       verb == CHOICE_verb_DELETE_PVC || verb == CHOICE_verb_TEMPLATE ||
-	       verb == CHOICE_verb_TRY_TEMPLATE || verb == CHOICE_verb_DBOPS_TELL;
+	       verb == CHOICE_verb_TRY_TEMPLATE || verb == CHOICE_verb_RESTORE_TEMPLATE ||
+	       verb == CHOICE_verb_DBOPS_TELL;
 }
 
 struct state {
@@ -93,6 +94,7 @@ allowed(uint8_t verb, uint8_t child, const struct state *st)
 		return !st->deleting && st->ordinal >= 3;
 	case CHOICE_verb_TEMPLATE:
 	case CHOICE_verb_TRY_TEMPLATE:
+	case CHOICE_verb_RESTORE_TEMPLATE:
 		return !st->deleting && st->finalizer;
 	case CHOICE_verb_ENSURE:
 		return !st->deleting && st->finalizer &&
