@@ -445,11 +445,8 @@ on_event(const struct ctx *x)
 	struct plan_cluster *c = x->c;
 
 	succeed(&c->say);
-	if (x->sent->reason == REASON_READY) {
+	if (x->sent->reason == REASON_READY)
 		c->said.ready = true;
-		c->said.told = 0;
-		memset(c->events, 0, sizeof(c->events));
-	}
 	if (x->sent->reason == REASON_READY || x->sent->reason == REASON_PRIMARY_CHANGED)
 		c->said.primary = x->sent->ordinal;
 	else if (x->sent->reason == REASON_HIBERNATED)
@@ -762,12 +759,8 @@ plan_done(struct plan_cluster *c, const struct plan_sent *sent, const struct pla
 void
 plan_lost(struct plan_cluster *c, const struct plan_sent *sent)
 {
-	struct plan_answer done = {.code = CHOICE_step_code_DONE};
-	struct ctx x = {c, sent, &done, {0}};
+	struct ctx x = {c, sent, NULL, {0}};
 
 	if (c->present && uid_eq(&c->wanted.uid, &sent->uid))
 		look_again_if_unsure(&x);
-	/* It was written or not: better once than twice. */
-	if (sent->verb == CHOICE_verb_EVENT && c->present && uid_eq(&c->wanted.uid, &sent->uid))
-		on_event(&x);
 }

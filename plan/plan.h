@@ -3,8 +3,9 @@
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
  * of rules; children.c, storage.c, template.c, pods.c, roll.c, reinit.c, rest.c, delete.c, status.c
- * (with gist.c) and dbops.c (with dbops_run.c) are what its rows call; window.c, cron.c and zone.c
- * tell the time; note.c and dbops_note.c take in what the watcher saw, done.c what came of a step.
+ * (with gist.c), event.c and dbops.c (with dbops_run.c) are what its rows call; window.c, cron.c
+ * and zone.c tell the time; note.c and dbops_note.c take in what the watcher saw, done.c what came
+ * of a step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -157,12 +158,20 @@ struct plan_statefulset {
 	uint64_t pod_inputs, storage_inputs;
 };
 
+/* What the stored status of a BGCluster says, as far as Events tell of it. */
+struct plan_said {
+	bool ready;
+	uint8_t primary; /* ordinal + 1; 0 = none */
+	uint8_t reasons[CHOICE_condition_type_COUNT];
+};
+
 /* The user's object. */
 struct plan_wanted {
 	struct uid uid;
 	uint64_t generation, version;
 	uint64_t hash[GROUP_COUNT];
 	uint64_t status; /* model_status_hash of what is stored; 0 = empty */
+	struct plan_said said;
 	bool deleting, finalizer;
 	bool blocked; /* deleted but protected: it lives on, and deleting is false */
 	bool paused;
@@ -226,9 +235,11 @@ struct plan_cluster {
 	bool status_ready;
 	bool events[CHOICE_reason_COUNT]; /* failing reasons that an Event told of */
 	struct {
-		bool primed, ready, hibernated;
+		bool ready, hibernated;
+		bool leaderless; /* nobody was primary, and who was before is not known */
 		uint8_t primary; /* ordinal + 1 */
 		uint64_t told;   /* hash of the last warning's text */
+		bool kept;       /* foreign data that was there when this life began */
 	} said;                  /* what users were told last */
 };
 

@@ -252,6 +252,14 @@ unsigned status_list(const struct plan_cluster *c,
     bool (*is)(const struct plan_cluster *c, unsigned i), char *out, size_t size);
 bool status_failing(enum choice_reason r); /* a reason that someone must do something about */
 enum verdict rule_status(struct plan_at *a);
+
+/* --- event.c */
+/* STEP: an Event tells first what is new in a->out->status, which is due to be written. */
+enum verdict event_before_status(struct plan_at *a);
+/* The stored status is a->out->status. */
+void event_remember(struct plan_cluster *c, const struct plan_at *a);
+/* A BGCluster that this life had not seen: what its stored status says was told of. */
+void event_recall(struct plan_cluster *c);
 enum verdict rule_event(struct plan_at *a);
 
 /*

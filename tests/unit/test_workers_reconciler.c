@@ -320,7 +320,7 @@ test_edges(void)
 static void
 test_refusal_text(void)
 {
-	const struct msg_step_status *s = &sent[1].step_status;
+	const struct msg_step_status *s = &sent[2].step_status;
 
 	start();
 	list_nothing("blue");
@@ -328,14 +328,14 @@ test_refusal_text(void)
 	steps_pump(&steps, now);
 	done(sent[0].step.id, CHOICE_step_code_DENIED, "bgclusters is forbidden");
 	steps_pump(&steps, now);
-	CHECK(sent[1].type == IPC_STEP_STATUS && strcmp(s->phase, "RightsMissing") == 0 &&
-		  strcmp(s->conditions.at[0].text, "bgclusters is forbidden") == 0,
-	    "the executor's words come into the condition");
-	done(s->id, CHOICE_step_code_DONE, "");
+	CHECK(sent[1].type == IPC_STEP_EVENT && sent[1].step_event.reason == REASON_RIGHTS_MISSING,
+	    "the executor's words come into an Event");
+	done(sent[1].step_event.id, CHOICE_step_code_DONE, "");
 	steps_pump(&steps, now);
-	CHECK(sent[2].type == IPC_STEP_EVENT && sent[2].step_event.reason == REASON_RIGHTS_MISSING,
-	    "and into an Event");
-	done(sent[2].step_event.id, CHOICE_step_code_DONE, "");
+	CHECK(sent[2].type == IPC_STEP_STATUS && strcmp(s->phase, "RightsMissing") == 0 &&
+		  strcmp(s->conditions.at[0].text, "bgclusters is forbidden") == 0,
+	    "and into the condition");
+	done(s->id, CHOICE_step_code_DONE, "");
 	CHECK(steps_pump(&steps, now).v > now.v && sent_n == 3, "then it waits");
 	now = steps_pump(&steps, now);
 	steps_pump(&steps, now);
@@ -376,14 +376,19 @@ test_quarantine(void)
 	feed_quarantine(&feed, &q);
 	cluster("blue", "demo", 1);
 	steps_pump(&steps, now);
+	CHECK(sent_n == 1 && sent[0].type == IPC_STEP_EVENT &&
+		  sent[0].step_event.reason == REASON_QUARANTINED,
+	    "a quarantine that came before its object is told of");
+	done(sent[0].step_event.id, CHOICE_step_code_DONE, "");
+	steps_pump(&steps, now);
 	CHECK(
-	    sent_n == 1 && sent[0].type == IPC_STEP_STATUS && sent[0].step_status.conditions.n == 6,
-	    "a quarantine that came before its object holds");
+	    sent_n == 2 && sent[1].type == IPC_STEP_STATUS && sent[1].step_status.conditions.n == 6,
+	    "and holds");
 	cluster("blue", "other", 2);
 	q.uid = uid(2);
 	feed_quarantine(&feed, &q);
 	steps_pump(&steps, now);
-	CHECK(sent_n == 2 && sent[1].type == IPC_STEP_STATUS, "and one that comes after it");
+	CHECK(sent_n == 3 && sent[2].type == IPC_STEP_EVENT, "and so does one that comes after it");
 	table_free(&table);
 }
 
