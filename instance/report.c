@@ -68,7 +68,7 @@ make_running(const struct report_input *in, struct report *out)
 	out->role = v->primary ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA;
 	out->timeline = v->timeline;
 	if (!v->primary && v->cluster_known)
-		out->lag = lag_class(v->near ? 0 : v->lag, in->max_lag);
+		out->lag = lag_class(view_replay_lag(v), in->max_lag);
 	out->pending_restart = v->pending_restart;
 	out->restart_lowers = v->restart_lowers;
 	out->patroni_paused = v->paused;

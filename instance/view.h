@@ -53,6 +53,8 @@ int view_read_cluster(
 /* NULL: not among those of the last /cluster. */
 const struct view_member *view_find(const struct view *v, const char *name);
 void view_silent(struct view *v); /* nothing is known any more */
+/* How far what it has replayed is behind the leader; -1 = unknown. */
+int64_t view_replay_lag(const struct view *v);
 /* Does it stream, and what it has replayed is near enough to the leader? */
 bool view_serves_reads(const struct view *v, int64_t max_lag);
 

@@ -370,6 +370,12 @@ test_lag(void)
 		all = all && r.lag == rows[i].wanted;
 	}
 	CHECK(all, "lag classes at their bounds");
+	v.lag = 0;
+	v.received = 3 << 20;
+	v.replayed = 1 << 20;
+	in.max_lag = 1 << 20;
+	report_make(&in, &r);
+	CHECK(r.lag == CHOICE_lag_class_LARGE, "what was received and not replayed is lag");
 }
 
 static void
