@@ -25,6 +25,7 @@ reads_look(struct reads *r, const struct view *v, int64_t max_lag, bool accepts,
 
 	if (r->served.v == 0)
 		r->served = now;
+	r->told |= v->known && max_lag >= 0;
 	if (!up)
 		r->up.v = 0;
 	else if (r->up.v == 0)
@@ -37,7 +38,7 @@ reads_look(struct reads *r, const struct view *v, int64_t max_lag, bool accepts,
 	old = r->stale || now.v - r->served.v >= READS_DOWN_MS;
 	if (!up)
 		return old ? READS_NO : READS_AS_IS;
-	return !old && v->known && v->within && max_lag >= 0 && lost_ms(r, now) < READS_LOST_MS
-	           ? READS_AS_IS
-	           : READS_NO;
+	if (old || lost_ms(r, now) >= READS_LOST_MS)
+		return READS_NO;
+	return !r->told || (v->known && v->within && max_lag >= 0) ? READS_AS_IS : READS_NO;
 }

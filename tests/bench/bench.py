@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench.py [NAME...]: measures every number that the README promises, beside its target and, where a machine's speed matters,
+"""bench.py [--share S] [NAME...]: measures every number that the README promises, beside its target and, where a machine's speed matters,
 beside a floor measured in the same run. Names: size fuzz memory create idle kill signal scale changes outages disruptions. Prints a table at the end.
 It never fails because a number is missed: it says so.
 """
@@ -125,7 +125,7 @@ def raw_ready():
 def remove_raw():
     kubectl("-n", NS, "delete", "-f", str(RAW), "--wait=false")
     kubectl("-n", NS, "delete", "pods", "-l", "cluster-name=raw", "--force", "--grace-period=0", "--wait=false", check=False)
-    wait("the raw pods to go", lambda: not get("pods", ns=NS), 60)
+    wait("the raw pods to go", lambda: not get("pods", ns=NS, selector="cluster-name=raw"), 60)
     for kind in ("pvc", "configmap"):
         kubectl("-n", NS, "delete", kind, "-l", "cluster-name=raw", "--wait=true")
     kubectl("-n", NS, "delete", "pvc", "--all", "--wait=true")
@@ -145,7 +145,7 @@ def ours_ready():
 
 def remove_ours():
     delete("bgc", "demo", NS)
-    wait("it to go", lambda: get("bgc", "demo", NS) is None and not get("pods", ns=NS), 120)
+    wait("it to go", lambda: get("bgc", "demo", NS) is None and not get("pods", ns=NS, selector="cluster-name=demo"), 120)
 
 
 def is_ours(r):
@@ -314,7 +314,10 @@ BENCHES = {"size": bench_size, "fuzz": bench_fuzz, "memory": bench_memory, "crea
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="*", choices=[[], *BENCHES], help="default: all")
-    names = parser.parse_args().name or list(BENCHES)
+    parser.add_argument("--share", type=float, default=1, help="of the runs of outages and disruptions, which take an hour and more: 0.25 gives a first idea")
+    args = parser.parse_args()
+    names = args.name or list(BENCHES)
+    outages.scale(args.share)
     for n in names:
         print(f"{n}:", flush=True)
         try:

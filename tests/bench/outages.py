@@ -1,8 +1,9 @@
-"""How long writes are gone when a leader changes, ours beside the hand-written StatefulSet of raw-patroni.yaml with the same Patroni, image and times;
-rows lost over random disruptions; requests per change. Both in synchronous mode. For bench.py.
+"""How long writes are gone when a leader changes, ours beside the hand-written StatefulSet of raw-patroni.yaml with the same Patroni, image and times,
+at the same time; rows lost over random disruptions; requests per change. Both in synchronous mode. For bench.py.
 """
 import base64
 import collections
+import concurrent.futures
 import http.client
 import json
 import random
@@ -12,6 +13,11 @@ import time
 from cluster import Writer, apply, audit, audit_position, bgcluster, get, kill, kubectl, patch, pod_pids, pod_process, secret, wait, wait_ready, worker_pid
 
 SWITCHOVERS, DEATHS, ROLLS, DISRUPTIONS = 20, 10, 20, 100
+
+
+def scale(share):
+    global SWITCHOVERS, DEATHS, ROLLS, DISRUPTIONS
+    SWITCHOVERS, DEATHS, ROLLS, DISRUPTIONS = (max(1, round(n * share)) for n in (SWITCHOVERS, DEATHS, ROLLS, DISRUPTIONS))
 
 
 class Side:
@@ -134,14 +140,15 @@ def roll(side, writer):
 
 def bench_outages(row, ns, install, manifest, remove_raw, remove_ours):
     install([ns])
-    side, writer = raw_side(ns, manifest)
-    raw = measure(side, writer)
-    remove_raw()
-    side, writer = our_side(ns)
-    ours = measure(side, writer)
-    rolled = roll(side, Writer("demo", ns))
-    lost = writer.lost()
+    sides = raw_side(ns, manifest), our_side(ns)
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # what else the machine does, both suffer
+        raw, ours = pool.map(lambda s: measure(*s), sides)
+    side, writer = sides[1]
+    more = Writer("demo", ns)
+    rolled = roll(side, more)
+    lost = writer.lost() + more.lost()
     remove_ours()
+    remove_raw()
     for what, values in [*ours.items(), ("switchover of a rolling change", rolled)]:
         floor = max(raw[what.split(" of a rolling")[0]])
         row(f"writes gone, {what} (longest of {len(values)}, median {statistics.median(values):.2f} s)", f"{max(values):.2f} s", "<= floor + 0.5 s", f"raw Patroni {floor:.2f} s",

@@ -61,6 +61,24 @@ test_start(void)
 	CHECK(look(150) == READS_YES, "streaming it is fit");
 }
 
+/* Its agent may see the server before it has asked Patroni, and before it has its spec. */
+static void
+test_untold(void)
+{
+	begin();
+	accepts = true;
+	CHECK(look(0) == READS_AS_IS, "a server that is seen before Patroni was asked");
+	runs(false);
+	v.within = false;
+	CHECK(reads_look(&r, &v, -1, true, now) == READS_AS_IS, "nor is the allowed lag known");
+	CHECK(look(150) == READS_NO, "now both are, and it lags");
+	begin();
+	accepts = true;
+	CHECK(
+	    look(0) == READS_AS_IS && look(READS_LOST_MS - 1) == READS_AS_IS && look(1) == READS_NO,
+	    "who is never told gives it up");
+}
+
 static void
 test_lagging_start(void)
 {
@@ -169,6 +187,7 @@ int
 main(void)
 {
 	test_start();
+	test_untold();
 	test_lagging_start();
 	test_stale();
 	test_restart();
