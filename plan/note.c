@@ -158,6 +158,13 @@ plan_note_quarantine(struct plan_cluster *c, uint64_t generation)
 	c->quarantined = generation;
 }
 
+void
+plan_note_namespace_ends(struct plan_cluster *c)
+{
+	if (c->present)
+		c->namespace_ends = true;
+}
+
 bool
 plan_is_empty(const struct plan_cluster *c)
 {

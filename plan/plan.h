@@ -346,6 +346,9 @@ void plan_note_child_gone(
 void plan_note_statefulset(
     struct plan_cluster *c, const struct plan_statefulset *s, struct msec now);
 void plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_report *r);
+/* Another BGCluster of its namespace asks for that; found out that it is being deleted. */
+void plan_note_namespace_asked(struct plan_cluster *c, struct msec now);
+void plan_note_namespace_ends(struct plan_cluster *c);
 void plan_note_quarantine(struct plan_cluster *c, uint64_t generation);
 /* Nothing is known of this name: the caller may forget it. */
 bool plan_is_empty(const struct plan_cluster *c);
