@@ -194,12 +194,17 @@ on_tried(const struct ctx *x)
 	x->c->tried = x->sent->key;
 }
 
-/* What else there is of the StatefulSet was not compared. */
+/*
+ * What else there is of the StatefulSet was not compared. The record of this very write may have
+ * come before the answer: that is nobody else's, which the next pod would wait for.
+ */
 static void
 on_template(const struct ctx *x)
 {
 	struct plan_child *s = child_of(x);
-	uint8_t verify = s->verify;
+	bool ours = s->present && uid_eq(&s->uid, &x->answer->child_uid) &&
+	            x->answer->generation != 0 && s->generation == x->answer->generation;
+	uint8_t verify = ours && s->verify == PLAN_CHANGED ? PLAN_UNVERIFIED : s->verify;
 
 	learn(x);
 	s->verify = verify;

@@ -247,6 +247,31 @@ test_answers(void)
 	    "is said before its window opens");
 }
 
+/* The watch is faster than the answer, and the StatefulSet's controller is as well. */
+static void
+test_own_record(void)
+{
+	begin();
+	set_window(true);
+	while (next() && step.sent.verb != CHOICE_verb_TEMPLATE) {
+		struct plan_answer a = done_answer();
+
+		answer(&a);
+	}
+	struct plan_answer a = done_answer();
+	struct plan_object o = object(CHILD_STATEFULSET, 0);
+
+	o.generation = a.generation;
+	for (unsigned i = 0; i < 2; i++) {
+		o.version = a.version + i;
+		plan_note_child(&c, CHILD_STATEFULSET, 0, &o, false);
+		note_set(step.sent.key, 3);
+	}
+	answer(&a);
+	CHECK(next() && step.sent.verb == CHOICE_verb_REPLACE_POD,
+	    "the record of our own write is nothing to look into before a pod is replaced");
+}
+
 int
 main(void)
 {
@@ -255,5 +280,6 @@ main(void)
 	test_at_once();
 	test_undone();
 	test_answers();
+	test_own_record();
 	return tap_done();
 }
