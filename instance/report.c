@@ -364,6 +364,19 @@ report_urgent(const struct report *stored, const struct report *now)
 		   (now->lag == CHOICE_lag_class_NONE && now->timeline != 0));
 }
 
+void
+report_age(
+    struct report_age *age, const struct report *stored, const struct report *now, struct msec t)
+{
+	bool leads = starts_to_lead(stored, now);
+
+	if (!report_differs(stored, now))
+		age->since.v = 0;
+	else if (age->since.v == 0 || (leads && !age->leads))
+		age->since = t;
+	age->leads = leads;
+}
+
 int64_t
 report_damp_ms(const struct report *stored, const struct report *now)
 {

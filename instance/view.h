@@ -155,6 +155,13 @@ bool report_serves(const struct report *r);
 bool report_differs(const struct report *stored, const struct report *now);
 /* Must that be written at once? */
 bool report_urgent(const struct report *stored, const struct report *now);
+/* Since when it differs. Who comes to lead had lost its primary before: its time begins anew. */
+struct report_age {
+	struct msec since; /* 0 = it does not differ */
+	bool leads;
+};
+void report_age(
+    struct report_age *age, const struct report *stored, const struct report *now, struct msec t);
 /* When it has lasted so long. */
 int64_t report_damp_ms(const struct report *stored, const struct report *now);
 #define REPORT_DAMP_MS 5000
