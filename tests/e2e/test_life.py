@@ -2,7 +2,9 @@
 import signal
 import time
 
-from cluster import Writer, apply, bgcluster, condition, delete, get, kill, kubectl, patch, pod_pids, primary, sql, wait, wait_ready
+import pytest
+
+from cluster import Nemesis, Writer, apply, bgcluster, condition, delete, get, kill, kubectl, patch, pod_pids, primary, sql, wait, wait_ready
 
 
 def names(ns):
@@ -116,3 +118,25 @@ def test_a_replica_that_does_not_replay_takes_no_reads(ns):
         kill(startup, signal.SIGCONT)
     wait("it to take reads again", lambda: reads_from(ns) == others | {replica}, 60)
     wait("its lag to be gone", lambda: get("bgi", replica, ns)["status"]["lag"] == "None", 60)
+
+
+@pytest.mark.alone
+def test_each_new_primary_is_an_event_once_while_workers_are_killed(ns):
+    apply(bgcluster(instances=2), ns)
+    wait_ready("demo", ns)
+    uid, old, expected = get("bgc", "demo", ns)["metadata"]["uid"], primary("demo", ns), []
+
+    def said():
+        events = [e for e in get("events", ns=ns) if e["reason"] == "PrimaryChanged" and e["involvedObject"]["uid"] == uid]
+        return sorted(e["message"].split(";")[0] for e in events for _ in range(e.get("count", 1)))  # who it was a later life may not know
+
+    with Nemesis(7, 0.05, 0.6, supervisor=False):
+        for _ in range(4):
+            new = "demo-1" if old == "demo-0" else "demo-0"
+            switch_to(ns, new)
+            expected.append(f"{new} is primary now")
+            wait("its Event", lambda: said() == sorted(expected), 120)
+            wait_ready("demo", ns)
+            old = new
+    time.sleep(5)
+    assert said() == sorted(expected)
