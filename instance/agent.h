@@ -139,6 +139,7 @@ struct agent {
 	struct uid instance_uid;
 	uint64_t instance_version;
 	struct report stored, sent;
+	struct report_age age; /* of what stored does not say */
 	struct writer status;
 	struct operate_job operate;
 	struct task_job task;

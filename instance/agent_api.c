@@ -443,7 +443,7 @@ on_status_written(void *arg, const struct kube_reply *r)
 	if ((version = reply_version(r)) > a->instance_version)
 		a->instance_version = version; /* what the watch says of earlier states is old */
 	a->stored = a->sent;
-	a->status.differs_since.v = 0;
+	a->age.since.v = 0;
 	agent_look(a);
 }
 
@@ -485,16 +485,13 @@ look_at_status(struct agent *a)
 	if (!a->instance_known || w->busy)
 		return;
 	make_report(a, &r);
-	if (!report_differs(&a->stored, &r)) {
-		w->differs_since.v = 0;
+	report_age(&a->age, &a->stored, &r, a->now);
+	if (a->age.since.v == 0)
 		return;
-	}
-	if (w->differs_since.v == 0)
-		w->differs_since = a->now;
 	foreign = a->sent.pod_uid[0] != '\0' && !report_differs(&a->sent, &r);
 	if (a->now.v < w->next.v)
 		return;
-	if (a->now.v - w->differs_since.v < damp_ms(a, &r, foreign))
+	if (a->now.v - a->age.since.v < damp_ms(a, &r, foreign))
 		return;
 	w->wait_ms = foreign ? longer(w->wait_ms, FOREIGN_FIRST_MS, FOREIGN_MAX_MS) : 0;
 	w->next.v = a->now.v + w->wait_ms;

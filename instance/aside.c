@@ -21,6 +21,8 @@
 #define KEPT "data.kept-"
 #define KEPT_MAX 1000
 #define KEPT_TABLESPACES "tablespaces"
+/* It has all of them: what is at their places is not its. */
+#define KEPT_WHOLE "tablespaces.moved"
 #define TBLSPC_LINK 1024 /* the path of a link in pg_tblspc */
 
 static int
@@ -59,14 +61,16 @@ aside_is_left(const char *mount)
 int
 aside_move(const char *mount, const char *from, const char *to, struct err *e)
 {
-	char a[512], b[512];
+	char a[512], b[512], mark[512];
 	int fd;
 
-	if (join(a, mount, from, e) == -1 || join(b, mount, to, e) == -1)
+	if (join(a, mount, from, e) == -1 || join(b, mount, to, e) == -1 ||
+	    join(mark, a, KEPT_WHOLE, e) == -1)
 		return -1;
 	/* An empty directory in its place would give way without a word: there must be none. */
 	if (is_there(mount, to))
 		return err_set(e, ERR_RETRY, "%s is there already", b);
+	(void)unlink(mark); /* somebody has gone back to what was kept */
 	fd = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1 || rename(a, b) == -1 || fsync(fd) == -1) {
 		(void)err_set(e, ERR_RETRY, "rename %s to %s: %s", a, b, strerror(errno));
@@ -216,19 +220,48 @@ keep_tablespace(
 	return 0;
 }
 
-/* One that can not be moved (a mount, say) holds up nobody else; a clone into its place fails. */
+static void
+note_whole(const char *mount, const char *name)
+{
+	char kept[512], path[512];
+	int fd = -1, dir = -1;
+
+	if (join(kept, mount, name, NULL) == 0 && join(path, kept, KEPT_WHOLE, NULL) == 0) {
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		dir = open(kept, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (fd == -1 || dir == -1 || fsync(dir) == -1)
+		log_warn("aside", NULL, "write %s: %s", path, strerror(errno));
+	fd_close(&fd);
+	fd_close(&dir);
+}
+
+/*
+ * Once: later another one's may be at the same places. One that can not be moved (a mount, say)
+ * holds up nobody else; a clone into its place fails.
+ */
 static void
 keep_tablespaces(const char *mount, const char *name)
 {
 	char path[512], link[TBLSPC_LINK], target[512];
-	DIR *dir = open_tablespaces(path, mount, name);
+	DIR *dir;
+	bool any = false, whole = true;
 	struct err e;
 
-	while (dir != NULL && next_tablespace(dir, path, mount, link, target))
-		if (keep_tablespace(mount, name, strrchr(link, '/') + 1, target, &e) == -1)
-			log_warn("aside", NULL, "%s", e.text);
+	if (join(path, mount, name, NULL) == -1 || is_there(path, KEPT_WHOLE))
+		return;
+	dir = open_tablespaces(path, mount, name);
+	while (dir != NULL && next_tablespace(dir, path, mount, link, target)) {
+		any = true;
+		if (keep_tablespace(mount, name, strrchr(link, '/') + 1, target, &e) == 0)
+			continue;
+		log_warn("aside", NULL, "%s", e.text);
+		whole = false;
+	}
 	if (dir != NULL)
 		(void)closedir(dir);
+	if (any && whole)
+		note_whole(mount, name);
 }
 
 int

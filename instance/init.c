@@ -99,7 +99,10 @@ state_now(const struct init *i)
 	    .clone_stalls = i->keeper.clone.stalls,
 	    .clone_kills = i->keeper.clone.kills};
 
-	str_copy_text(s.text, sizeof(s.text), str_of(i->locked ? i->keeper.ended : i->lock_text));
+	str_copy_text(s.text, sizeof(s.text),
+	    str_of(!i->locked                   ? i->lock_text
+		   : i->keeper.waits[0] != '\0' ? i->keeper.waits
+						: i->keeper.ended));
 	memcpy(s.owned_variable, i->owned_variable, sizeof(s.owned_variable));
 	return s;
 }
@@ -140,7 +143,8 @@ take_lock(struct init *i)
 	switch (lock_try(LOCK_PATH, &i->lock_fd, &e)) {
 	case LOCK_HELD:
 		i->locked = true;
-		keeper_prepare(i); /* before the helpers hear of the lock and look at PGDATA */
+		(void)keeper_prepare(
+		    i); /* before the helpers hear of the lock and look at PGDATA */
 		log_info("locked", NULL, "this container has the volume's lock");
 		break;
 	case LOCK_BUSY:

@@ -38,6 +38,7 @@ struct keeper {
 	bool ran; /* once in this container: starts again without asking */
 	struct silence silence;
 	char ended[IPC_TEXT_MAX + 1]; /* how, last time */
+	char waits[IPC_TEXT_MAX + 1]; /* for what it is not started again yet */
 	uint32_t exits;
 	struct clone clone;
 	ino_t config; /* the configuration file it was started with or told to read */
@@ -102,7 +103,8 @@ void spawn_reset_signals(void); /* in a child, before exec */
 
 /* keeper.c */
 void keeper_setup(struct init *i);
-void keeper_prepare(struct init *i); /* the lock is ours, Patroni does not run */
+/* The lock is ours, Patroni does not run. False: it may not be started yet. */
+bool keeper_prepare(struct init *i);
 void keeper_try_start(struct init *i);
 void keeper_ended(struct init *i, int status);
 void keeper_configured(struct init *i, const struct msg_config_written *m);

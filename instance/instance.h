@@ -242,7 +242,7 @@ bool follow_is_certain(const struct follow_track *t, struct msec now);
 struct clone_seen {
 	bool runs;
 	bool streams;  /* pg_basebackup's second process is there: the first one gets files */
-	bool sleeps;   /* the first waits for somebody, not for the disk */
+	bool sleeps;   /* pg_basebackup's wait for somebody, not for the disk */
 	uint64_t work; /* another number once any but the second has run at all */
 	uint64_t wal;  /* once the second has written any WAL */
 	pid_t pids[2]; /* pg_basebackup's processes, the first one first; 0 = none */
@@ -275,6 +275,7 @@ unsigned procs_below(pid_t root, struct proc *out, unsigned max);
 pid_t procs_postmaster(const char *pgdata, pid_t root);
 /* What Patroni has started to fill an empty PGDATA. */
 void procs_clone(pid_t patroni, struct clone_seen *out);
+bool procs_rewinds(pid_t root); /* pg_rewind runs below it */
 /* Does postmaster.pid say that connections are accepted? A hint: a crash leaves the file behind. */
 bool procs_accepts(const char *pgdata);
 

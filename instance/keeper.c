@@ -15,7 +15,8 @@
 #define PRODUCTIVE_MS 30000 /* a life this long starts the back-off anew */
 #define DEAF_MS 2500        /* a poll's answer this soon after the start may be the last life's */
 #define ENV_MAX 1024
-#define WAL_AGAIN_S 5. /* between two looks at volumes that do not go together */
+#define WAL_AGAIN_S 5.   /* between two looks at volumes that do not go together */
+#define LEFT_AGAIN_S .05 /* and at processes that were killed */
 
 extern char **environ;
 
@@ -76,25 +77,44 @@ config_inode(void)
 }
 
 /*
+ * What a former Patroni has begun would go on beside the next one, in the same directory. What
+ * fills an empty one is killed; pg_rewind, after which the directory is of no use unless it ends by
+ * itself, is waited for. Killed, a process that waits for its disk ends when that answers.
+ */
+static bool
+is_anything_left(struct init *i, enum fresh look)
+{
+	bool fills = look == FRESH_EMPTY || look == FRESH_UNFINISHED;
+	bool left = fills ? init_kill_orphans(i) > 0 : procs_rewinds(getpid());
+	const char *text = "";
+
+	if (left)
+		text = fills
+		           ? "what fills the data directory is killed, and nothing is started "
+		             "before it has ended; if that stays, the volume hangs"
+		           : "pg_rewind goes on without its Patroni: nothing is started beside it";
+	if (left && i->keeper.waits[0] == '\0')
+		log_warn("patroni", NULL, "%s", text);
+	str_copy_text(i->keeper.waits, sizeof(i->keeper.waits), str_of(text));
+	return left;
+}
+
+/*
  * What a killed initdb or base backup left behind goes before anybody looks at it; what is left of
  * their processes first, since they remove what they began.
  */
-void
+bool
 keeper_prepare(struct init *i)
 {
 	struct err e = {0};
-	enum fresh look;
 
 	i->fresh = false;
+	if (is_anything_left(i, fresh_look(PGDATA_MOUNT, i->wal)))
+		return false;
 	if (aside_finish(PGDATA_MOUNT, i->wal, &e) == -1)
 		log_warn("renew", NULL, "%s", e.text);
-	look = fresh_look(PGDATA_MOUNT, i->wal);
-	/* One that has only begun would go on beside the next one, in the same directory. */
-	if (look == FRESH_EMPTY && init_kill_orphans(i) > 0)
-		look = fresh_look(PGDATA_MOUNT, i->wal);
-	switch (look) {
+	switch (fresh_look(PGDATA_MOUNT, i->wal)) {
 	case FRESH_UNFINISHED:
-		init_kill_orphans(i);
 		if (fresh_discard(PGDATA_MOUNT, i->wal, &e) == -1) {
 			log_error("fresh", NULL, "%s", e.text);
 			break;
@@ -111,6 +131,7 @@ keeper_prepare(struct init *i)
 	case FRESH_UNKNOWN:
 		break;
 	}
+	return true;
 }
 
 /*
@@ -149,13 +170,14 @@ keeper_try_start(struct init *i)
 {
 	char **env;
 	ino_t config;
+	bool prepared;
 	pid_t pid;
 
 	if (!may_start(i))
 		return;
-	keeper_prepare(i);
-	if (!are_together(i)) {
-		ev_timer_set(&i->keeper.again, WAL_AGAIN_S, 0.);
+	prepared = keeper_prepare(i);
+	if (!prepared || !are_together(i)) {
+		ev_timer_set(&i->keeper.again, prepared ? WAL_AGAIN_S : LEFT_AGAIN_S, 0.);
 		ev_timer_start(i->loop, &i->keeper.again);
 		return;
 	}

@@ -186,7 +186,10 @@ procs_clone(pid_t patroni, struct clone_seen *out)
 
 	*out = (struct clone_seen){.runs = n > 0, .work = HASH_INIT, .wal = HASH_INIT};
 	for (unsigned i = 0; i < n; i++)
-		backups += is_backup(&found[i]);
+		if (is_backup(&found[i])) {
+			out->sleeps = (backups == 0 || out->sleeps) && sleeps(found[i].pid);
+			backups++;
+		}
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t h;
 
@@ -201,11 +204,21 @@ procs_clone(pid_t patroni, struct clone_seen *out)
 		}
 		h = work_of(found[i].pid);
 		out->work = hash_bytes(out->work, &h, sizeof(h));
-		if (backups > 0) {
+		if (backups > 0)
 			out->pids[0] = found[i].pid;
-			out->sleeps = sleeps(found[i].pid);
-		}
 	}
+}
+
+bool
+procs_rewinds(pid_t root)
+{
+	static struct proc found[PROCS_MAX];
+	unsigned n = procs_below(root, found, PROCS_MAX);
+
+	for (unsigned i = 0; i < n; i++)
+		if (strcmp(found[i].comm, "pg_rewind") == 0)
+			return true;
+	return false;
 }
 
 /* As below(), but reading only the ancestors. */

@@ -68,7 +68,7 @@ make_running(const struct report_input *in, struct report *out)
 	out->role = v->primary ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_REPLICA;
 	out->timeline = v->timeline;
 	if (!v->primary && v->cluster_known)
-		out->lag = lag_class(v->near ? 0 : v->lag, in->max_lag);
+		out->lag = lag_class(view_replay_lag(v), in->max_lag);
 	out->pending_restart = v->pending_restart;
 	out->restart_lowers = v->restart_lowers;
 	out->patroni_paused = v->paused;
@@ -362,6 +362,19 @@ report_urgent(const struct report *stored, const struct report *now)
 	return now->config_generation != 0 && !(told && now->pending_restart) &&
 	       (now->role == CHOICE_instance_role_PRIMARY ||
 		   (now->lag == CHOICE_lag_class_NONE && now->timeline != 0));
+}
+
+void
+report_age(
+    struct report_age *age, const struct report *stored, const struct report *now, struct msec t)
+{
+	bool leads = starts_to_lead(stored, now);
+
+	if (!report_differs(stored, now))
+		age->since.v = 0;
+	else if (age->since.v == 0 || (leads && !age->leads))
+		age->since = t;
+	age->leads = leads;
 }
 
 int64_t

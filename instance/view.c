@@ -228,18 +228,24 @@ view_silent(struct view *v)
 }
 
 /* /cluster's lag is of what was received; who reads sees what was replayed of it. */
-static bool
-is_close(const struct view *v, int64_t max_lag)
+int64_t
+view_replay_lag(const struct view *v)
 {
 	uint64_t unreplayed = v->received > v->replayed ? v->received - v->replayed : 0;
 
-	return v->near ||
-	       (v->lag >= 0 && v->lag <= max_lag && unreplayed <= (uint64_t)(max_lag - v->lag));
+	if (v->near)
+		return 0;
+	if (v->lag < 0)
+		return -1;
+	return unreplayed <= (uint64_t)(INT64_MAX - v->lag) ? v->lag + (int64_t)unreplayed
+	                                                    : INT64_MAX;
 }
 
 bool
 view_serves_reads(const struct view *v, int64_t max_lag)
 {
-	return v->known && v->cluster_known && v->streaming && v->has_leader &&
-	       is_close(v, max_lag) && v->timeline != 0 && v->timeline == v->leader_timeline;
+	int64_t lag = view_replay_lag(v);
+
+	return v->known && v->cluster_known && v->streaming && v->has_leader && lag >= 0 &&
+	       lag <= max_lag && v->timeline != 0 && v->timeline == v->leader_timeline;
 }

@@ -53,6 +53,8 @@ int view_read_cluster(
 /* NULL: not among those of the last /cluster. */
 const struct view_member *view_find(const struct view *v, const char *name);
 void view_silent(struct view *v); /* nothing is known any more */
+/* How far what it has replayed is behind the leader; -1 = unknown. */
+int64_t view_replay_lag(const struct view *v);
 /* Does it stream, and what it has replayed is near enough to the leader? */
 bool view_serves_reads(const struct view *v, int64_t max_lag);
 
@@ -153,6 +155,13 @@ bool report_serves(const struct report *r);
 bool report_differs(const struct report *stored, const struct report *now);
 /* Must that be written at once? */
 bool report_urgent(const struct report *stored, const struct report *now);
+/* Since when it differs. Who comes to lead had lost its primary before: its time begins anew. */
+struct report_age {
+	struct msec since; /* 0 = it does not differ */
+	bool leads;
+};
+void report_age(
+    struct report_age *age, const struct report *stored, const struct report *now, struct msec t);
 /* When it has lasted so long. */
 int64_t report_damp_ms(const struct report *stored, const struct report *now);
 #define REPORT_DAMP_MS 5000

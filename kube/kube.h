@@ -160,9 +160,11 @@ int decode_windows(const struct json *j, int list, struct windows *out, struct e
 /* A string of exactly 16 lower-case hex digits, as our annotations carry hashes; -1 otherwise. */
 int decode_hex16(const struct json *j, int node, uint64_t *out);
 /*
- * What .status of a BGCluster says, in the hash that model_status_hash gives for what is wanted
- * (model.h); 0 = empty.
+ * What .status of a BGCluster says; a choice that is not known is UINT8_MAX. Its texts are a's. The
+ * hash is the one that model_status_hash gives for what is wanted (model.h); 0 = empty.
  */
+void decode_cluster_status(
+    const struct json *j, int object, struct arena *a, struct cluster_status *out);
 uint64_t decode_cluster_status_hash(const struct json *j, int object, struct arena *a);
 /*
  * A metav1.Status body: code, reason ("AlreadyExists"), message and the first cause's field,

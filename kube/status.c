@@ -86,21 +86,29 @@ status_conditions(const struct json *j, int list, struct arena *a, struct cluste
 	}
 }
 
-uint64_t
-decode_cluster_status_hash(const struct json *j, int object, struct arena *a)
+void
+decode_cluster_status(const struct json *j, int object, struct arena *a, struct cluster_status *s)
 {
 	int status = json_get(j, object, STR("status"));
 	int ready = json_get(j, status, STR("readyInstances"));
-	struct cluster_status s = {.n = 0};
 	int64_t v = 0;
 
+	*s = (struct cluster_status){.n = 0};
 	if (!json_absent(j, ready))
-		s.ready_instances = json_i64(j, ready, &v) == 0 && v >= 0 && v <= INT32_MAX
-		                        ? (unsigned)v
-		                        : UINT32_MAX;
-	s.primary = status_text(j, json_get(j, status, STR("primary")), a);
-	s.phase = status_text(j, json_get(j, status, STR("phase")), a);
-	json_i64(j, json_get(j, status, STR("observedGeneration")), &s.generation);
-	status_conditions(j, json_get(j, status, STR("conditions")), a, &s);
+		s->ready_instances = json_i64(j, ready, &v) == 0 && v >= 0 && v <= INT32_MAX
+		                         ? (unsigned)v
+		                         : UINT32_MAX;
+	s->primary = status_text(j, json_get(j, status, STR("primary")), a);
+	s->phase = status_text(j, json_get(j, status, STR("phase")), a);
+	json_i64(j, json_get(j, status, STR("observedGeneration")), &s->generation);
+	status_conditions(j, json_get(j, status, STR("conditions")), a, s);
+}
+
+uint64_t
+decode_cluster_status_hash(const struct json *j, int object, struct arena *a)
+{
+	struct cluster_status s;
+
+	decode_cluster_status(j, object, a, &s);
 	return model_status_hash(&s);
 }

@@ -67,9 +67,9 @@ static const struct rule {
     {ALIVE | SAY, rule_namespace_lost, "who loses pods asks whether the namespace is going"},
 
     {ALIVE | UNREADABLE | DELETING | QUARANTINED | PAUSED | SAY, rule_status,
-	"what was found is said, when it has changed"},
+	"what was found is said, when it has changed, first as an Event where it is news"},
     {ALIVE | UNREADABLE | QUARANTINED | PAUSED | SAY, rule_event,
-	"and what users must know, once, as an Event"},
+	"and so is foreign data that is kept, once, as an Event"},
     {ALIVE | SAY, rule_background, "with time to spare, what an earlier life left is compared"},
 };
 
@@ -115,68 +115,6 @@ run_rules(struct plan_at *a, enum situation s)
 	return false;
 }
 
-static void
-forget_events(struct plan_cluster *c, const enum choice_reason *reasons, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		if (!c->events[reasons[i]])
-			continue;
-		c->events[reasons[i]] = false;
-		c->said.told = 0;
-	}
-}
-
-/* A volume that is well again is news when it is not. */
-static void
-forget_storage_events(struct plan_cluster *c, const struct plan_status *s)
-{
-	static const enum choice_reason reasons[] = {REASON_DISK_ALMOST_FULL,
-	    REASON_EXPANSION_FAILED, REASON_EXPANSION_REFUSED, REASON_WAL_IN_PGDATA};
-
-	for (unsigned i = 0; i < s->n; i++)
-		if (s->at[i].type == CHOICE_condition_type_STORAGE_HEALTHY &&
-		    s->at[i].status == CHOICE_condition_status_TRUE)
-			forget_events(c, reasons, sizeof(reasons) / sizeof(reasons[0]));
-}
-
-/* And a replica that can not follow once more, after all of them did. */
-static void
-forget_replica_events(struct plan_cluster *c, bool ready)
-{
-	static const enum choice_reason reasons[] = {
-	    REASON_CANNOT_FOLLOW, REASON_FOREIGN_DATA, REASON_REINIT_FAILED, REASON_CLONE_STALLED};
-
-	if (ready)
-		forget_events(c, reasons, sizeof(reasons) / sizeof(reasons[0]));
-}
-
-/* The stored status is as it should be: from it, not from this life's past, comes what is news. */
-static void
-remember_said(struct plan_cluster *c, const struct plan_at *a)
-{
-	bool ready =
-	    a->out->status.n > 0 && a->out->status.at[0].status == CHOICE_condition_status_TRUE;
-
-	if (!c->said.primed) {
-		c->said.primed = true;
-		reinit_kept_told(c);
-		c->said.ready = ready;
-		c->said.hibernated =
-		    a->out->status.n > 0 && a->out->status.at[0].reason == REASON_HIBERNATED;
-		for (unsigned i = 0; i < a->out->status.n; i++)
-			if (status_failing(a->out->status.at[i].reason))
-				c->events[a->out->status.at[i].reason] = true;
-	}
-	if (!ready)
-		c->said.ready = false;
-	if (a->out->status.n > 0 && a->out->status.at[0].reason != REASON_HIBERNATED)
-		c->said.hibernated = false;
-	forget_storage_events(c, &a->out->status);
-	forget_replica_events(c, ready);
-	if (c->said.primary == 0)
-		c->said.primary = a->primary;
-}
-
 void
 plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *out)
 {
@@ -197,7 +135,7 @@ plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *
 	out->why = NULL;
 	window_look_again(&a);
 	if (a.said)
-		remember_said(c, &a);
+		event_remember(c, &a);
 }
 
 /* --- What rules are written with. */

@@ -194,12 +194,17 @@ on_tried(const struct ctx *x)
 	x->c->tried = x->sent->key;
 }
 
-/* What else there is of the StatefulSet was not compared. */
+/*
+ * What else there is of the StatefulSet was not compared. The record of this very write may have
+ * come before the answer: that is nobody else's, which the next pod would wait for.
+ */
 static void
 on_template(const struct ctx *x)
 {
 	struct plan_child *s = child_of(x);
-	uint8_t verify = s->verify;
+	bool ours = s->present && uid_eq(&s->uid, &x->answer->child_uid) &&
+	            x->answer->generation != 0 && s->generation == x->answer->generation;
+	uint8_t verify = ours && s->verify == PLAN_CHANGED ? PLAN_UNVERIFIED : s->verify;
 
 	learn(x);
 	s->verify = verify;
@@ -445,11 +450,8 @@ on_event(const struct ctx *x)
 	struct plan_cluster *c = x->c;
 
 	succeed(&c->say);
-	if (x->sent->reason == REASON_READY) {
+	if (x->sent->reason == REASON_READY)
 		c->said.ready = true;
-		c->said.told = 0;
-		memset(c->events, 0, sizeof(c->events));
-	}
 	if (x->sent->reason == REASON_READY || x->sent->reason == REASON_PRIMARY_CHANGED)
 		c->said.primary = x->sent->ordinal;
 	else if (x->sent->reason == REASON_HIBERNATED)
@@ -779,12 +781,8 @@ plan_done(struct plan_cluster *c, const struct plan_sent *sent, const struct pla
 void
 plan_lost(struct plan_cluster *c, const struct plan_sent *sent)
 {
-	struct plan_answer done = {.code = CHOICE_step_code_DONE};
-	struct ctx x = {c, sent, &done, {0}};
+	struct ctx x = {c, sent, NULL, {0}};
 
 	if (c->present && uid_eq(&c->wanted.uid, &sent->uid))
 		look_again_if_unsure(&x);
-	/* It was written or not: better once than twice. */
-	if (sent->verb == CHOICE_verb_EVENT && c->present && uid_eq(&c->wanted.uid, &sent->uid))
-		on_event(&x);
 }

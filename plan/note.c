@@ -130,8 +130,6 @@ plan_note_cluster(
 	}
 	if (!same || !c->present)
 		c->fresh = w->status == 0;
-	if (!same && c->fresh)
-		c->said.primed = true;
 	note_generation(c, w, !same);
 	each_try(c, forget_conflict);
 	if (w->hash[GROUP_STORAGE] != c->wanted.hash[GROUP_STORAGE])
@@ -140,6 +138,8 @@ plan_note_cluster(
 	if (w->deleting && (!c->wanted.deleting || c->wanted.paused))
 		c->rested_at = now;
 	c->wanted = *w;
+	if (!same)
+		event_recall(c);
 	forget_volumes(c, rule_instances(c));
 	if (c->statefulset.known)
 		plan_note_statefulset(c, &c->statefulset, now);
@@ -156,6 +156,13 @@ void
 plan_note_quarantine(struct plan_cluster *c, uint64_t generation)
 {
 	c->quarantined = generation;
+}
+
+void
+plan_note_namespace_ends(struct plan_cluster *c)
+{
+	if (c->present)
+		c->namespace_ends = true;
 }
 
 bool

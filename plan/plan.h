@@ -3,8 +3,9 @@
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
  * of rules; children.c, storage.c, template.c, pods.c, roll.c, reinit.c, rest.c, delete.c, status.c
- * (with gist.c) and dbops.c (with dbops_run.c) are what its rows call; window.c, cron.c and zone.c
- * tell the time; note.c and dbops_note.c take in what the watcher saw, done.c what came of a step.
+ * (with gist.c), event.c and dbops.c (with dbops_run.c) are what its rows call; window.c, cron.c
+ * and zone.c tell the time; note.c and dbops_note.c take in what the watcher saw, done.c what came
+ * of a step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -159,12 +160,20 @@ struct plan_statefulset {
 	uint64_t last_good; /* of the template that is kept to be written back; 0 = none */
 };
 
+/* What the stored status of a BGCluster says, as far as Events tell of it. */
+struct plan_said {
+	bool ready;
+	uint8_t primary; /* ordinal + 1; 0 = none */
+	uint8_t reasons[CHOICE_condition_type_COUNT];
+};
+
 /* The user's object. */
 struct plan_wanted {
 	struct uid uid;
 	uint64_t generation, version;
 	uint64_t hash[GROUP_COUNT];
 	uint64_t status; /* model_status_hash of what is stored; 0 = empty */
+	struct plan_said said;
 	bool deleting, finalizer;
 	bool blocked; /* deleted but protected: it lives on, and deleting is false */
 	bool paused;
@@ -229,9 +238,11 @@ struct plan_cluster {
 	bool status_ready;
 	bool events[CHOICE_reason_COUNT]; /* failing reasons that an Event told of */
 	struct {
-		bool primed, ready, hibernated;
+		bool ready, hibernated;
+		bool leaderless; /* nobody was primary, and who was before is not known */
 		uint8_t primary; /* ordinal + 1 */
 		uint64_t told;   /* hash of the last warning's text */
+		bool kept;       /* foreign data that was there when this life began */
 	} said;                  /* what users were told last */
 };
 
@@ -338,6 +349,9 @@ void plan_note_child_gone(
 void plan_note_statefulset(
     struct plan_cluster *c, const struct plan_statefulset *s, struct msec now);
 void plan_note_report(struct plan_cluster *c, unsigned ordinal, const struct plan_report *r);
+/* Another BGCluster of its namespace asks for that; found out that it is being deleted. */
+void plan_note_namespace_asked(struct plan_cluster *c, struct msec now);
+void plan_note_namespace_ends(struct plan_cluster *c);
 void plan_note_quarantine(struct plan_cluster *c, uint64_t generation);
 /* Nothing is known of this name: the caller may forget it. */
 bool plan_is_empty(const struct plan_cluster *c);

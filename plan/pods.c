@@ -109,6 +109,17 @@ has_run(const struct plan_cluster *c)
 	return false;
 }
 
+/* Of a cluster whose pods are not ready. */
+static struct msec
+ask_namespace_at(const struct plan_cluster *c)
+{
+	bool asked =
+	    c->namespace_at.v != 0 && c->namespace_at.v - NAMESPACE_MS >= c->unready_since.v;
+	int64_t first = c->unready_since.v + (has_run(c) ? 0 : NAMESPACE_MS);
+
+	return asked ? c->namespace_at : (struct msec){first};
+}
+
 /*
  * At once when running pods stop being ready, and then now and again: a namespace that is being
  * deleted takes its pods first, and our rights go right after them.
@@ -116,15 +127,22 @@ has_run(const struct plan_cluster *c)
 enum verdict
 rule_namespace_lost(struct plan_at *a)
 {
-	const struct plan_cluster *c = a->c;
-	int64_t first = c->unready_since.v + (has_run(c) ? 0 : NAMESPACE_MS);
-	bool asked =
-	    c->namespace_at.v != 0 && c->namespace_at.v - NAMESPACE_MS >= c->unready_since.v;
-
-	if (!is_unready(a) || rule_waits_until(a, asked ? c->namespace_at : (struct msec){first}) ||
-	    rule_waits(a, &c->self))
+	if (!is_unready(a) || rule_waits_until(a, ask_namespace_at(a->c)) ||
+	    rule_waits(a, &a->c->self))
 		return PASS;
 	return rule_step(a, CHOICE_verb_OBSERVE_NAMESPACE, CHILD_ANCHOR, 0, NULL);
+}
+
+/*
+ * Who is about to ask need not: hundreds that do would hold up what follows from the answer. One
+ * that is deleted asks again and again itself.
+ */
+void
+plan_note_namespace_asked(struct plan_cluster *c, struct msec now)
+{
+	if (c->present && !c->wanted.deleting && !c->wanted.blocked && c->unready_since.v != 0 &&
+	    ask_namespace_at(c).v < now.v + NAMESPACE_SHARED_MS)
+		c->namespace_at.v = now.v + NAMESPACE_MS;
 }
 
 /* --- The report of a pod that is no more. */

@@ -15,6 +15,7 @@
 #define RESTART_HEARD_MS 15000     /* from Patroni's loop to a report */
 #define REPLACED_MS 20000          /* so long a pod that we replace may take to be back */
 #define NAMESPACE_MS 10000         /* how often a cluster that loses pods asks for its namespace */
+#define NAMESPACE_SHARED_MS 500    /* within this one asks for all */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
 /* So long a rolling change is halted before the last good template is written back: */
 #define HALTED_MS 10000         /* by what does not pass by itself */
@@ -271,6 +272,14 @@ unsigned status_list(const struct plan_cluster *c,
     bool (*is)(const struct plan_cluster *c, unsigned i), char *out, size_t size);
 bool status_failing(enum choice_reason r); /* a reason that someone must do something about */
 enum verdict rule_status(struct plan_at *a);
+
+/* --- event.c */
+/* STEP: an Event tells first what is new in a->out->status, which is due to be written. */
+enum verdict event_before_status(struct plan_at *a);
+/* The stored status is a->out->status. */
+void event_remember(struct plan_cluster *c, const struct plan_at *a);
+/* A BGCluster that this life had not seen: what its stored status says was told of. */
+void event_recall(struct plan_cluster *c);
 enum verdict rule_event(struct plan_at *a);
 
 /*

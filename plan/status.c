@@ -1,7 +1,7 @@
 /*
- * What users are told of a BGCluster: conditions, phase, Events. For plan/cluster.c. Everything is
- * made from what was seen now; a message names the instance and says what to do. A status is
- * written only when it says something new, Events only when there is news.
+ * What users are told of a BGCluster: conditions and phase; for Events see event.c. For
+ * plan/cluster.c. Everything is made from what was seen now; a message names the instance and says
+ * what to do. A status is written only when it says something new.
  */
 #include "plan/rule.h"
 
@@ -729,66 +729,8 @@ rule_status(struct plan_at *a)
 	out->sent.gist = status_gist(a, &out->status);
 	if (rule_waits_until(a, status_due(a, ready)))
 		return PASS;
+	if (event_before_status(a) == STEP)
+		return STEP;
 	out->sent.ready = ready;
 	return rule_step(a, CHOICE_verb_STATUS, CHILD_ANCHOR, 0, NULL);
-}
-
-static enum verdict
-tell(struct plan_at *a, enum choice_event_type type, enum choice_reason reason, const char *text)
-{
-	a->out->event_type = (uint8_t)type;
-	a->out->sent.reason = (uint8_t)reason;
-	a->out->sent.key = hash_str(HASH_INIT, str_of(text));
-	str_copy_text(a->out->text, sizeof(a->out->text), str_of(text));
-	return rule_step(a, CHOICE_verb_EVENT, CHILD_ANCHOR, a->primary, NULL);
-}
-
-/*
- * The first condition that says what someone must do, and was not told of; they are sorted by
- * importance. After an edit a reason is news again, but not while it is the same old text: the edit
- * is still under way.
- */
-static const struct plan_condition *
-find_news(const struct plan_cluster *c, const struct plan_status *s)
-{
-	for (unsigned i = 0; i < s->n; i++) {
-		const struct plan_condition *k = &s->at[i];
-
-		if (status_failing(k->reason) && !c->events[k->reason] &&
-		    hash_str(HASH_INIT, str_of(k->text)) != c->said.told)
-			return k;
-	}
-	return NULL;
-}
-
-enum verdict
-rule_event(struct plan_at *a)
-{
-	const struct plan_cluster *c = a->c;
-	const struct plan_status *s = &a->out->status;
-	const struct plan_condition *news = find_news(c, s);
-	unsigned kept = reinit_kept(c);
-	char text[TEXT_MAX];
-
-	if (!a->said || !c->said.primed || rule_waits(a, &c->say))
-		return PASS;
-	if (news != NULL)
-		return tell(a, CHOICE_event_type_WARNING, news->reason, news->text);
-	if (kept != rule_instances(c)) {
-		snprintf(text, sizeof(text), "%s-%u: %s", c->name, kept,
-		    c->instance[kept].report_text != NULL ? c->instance[kept].report_text : "");
-		return tell(a, CHOICE_event_type_WARNING, REASON_FOREIGN_DATA, text);
-	}
-	if (s->at[0].reason == REASON_HIBERNATED && !c->said.hibernated)
-		return tell(a, CHOICE_event_type_NORMAL, REASON_HIBERNATED, s->at[0].text);
-	if (s->at[0].status == CHOICE_condition_status_TRUE && !c->said.ready) {
-		snprintf(text, sizeof(text), "%.150s %s is primary.", s->at[0].text, s->primary);
-		return tell(a, CHOICE_event_type_NORMAL, REASON_READY, text);
-	}
-	if (a->primary != 0 && c->said.primary != 0 && a->primary != c->said.primary) {
-		snprintf(text, sizeof(text), "%s is primary now; it was %s-%u.", s->primary,
-		    c->name, c->said.primary - 1u);
-		return tell(a, CHOICE_event_type_NORMAL, REASON_PRIMARY_CHANGED, text);
-	}
-	return PASS;
 }

@@ -382,8 +382,7 @@ verb_status(struct step *s)
 }
 
 /*
- * --- EVENT: said once, best effort. Not being allowed to, or a full quota, must not trouble a
- * cluster; nor is one said twice.
+ * --- EVENT: not being allowed to, or a full quota, must not trouble a cluster.
  */
 
 struct event_id
@@ -420,16 +419,36 @@ event_end(struct step *s, const struct kube_reply *r, enum kind k, const char *a
 static void
 on_event_posted(struct step *s, const struct kube_reply *r)
 {
-	if (r->outcome == KUBE_REPLIED && kube_reply_terminating(r))
+	if (r->outcome == KUBE_NOT_SENT ||
+	    (r->outcome == KUBE_REPLIED && kube_reply_terminating(r)))
 		step_fail(s, r);
+	else if (step_replied(r, 409)) /* a former life told it */
+		step_end_done(s);
 	else
 		event_end(s, r, KIND_BGCLUSTER, s->req.name);
+}
+
+/*
+ * An Event comes before the status that says the same: who comes after us tells it again until that
+ * is written. Not twice, since its name is made of the version that the status was read in.
+ */
+static struct event_id
+transition_id(const struct step *s)
+{
+	const struct object_meta *m = &s->cluster.meta;
+	struct event_id id = event_id(s, s->req.name);
+	uint64_t h = hash_bytes(HASH_INIT, &m->uid, sizeof(m->uid));
+
+	h = hash_u64(hash_u64(h, m->resource_version), s->event.reason);
+	h = hash_str(h, str_of(s->event.text));
+	snprintf(id.name, sizeof(id.name), "%s.%016llx", s->req.name, (unsigned long long)h);
+	return id;
 }
 
 void
 verb_event(struct step *s)
 {
-	struct event_id id = event_id(s, s->req.name);
+	struct event_id id = transition_id(s);
 	struct buf body;
 	struct err e;
 

@@ -60,6 +60,9 @@ struct entry *table_find_uid(struct table *t, const struct uid *uid);
 void table_grow_instances(struct entry *e, unsigned n);
 void table_dirty(struct table *t, struct entry *e);
 void table_dirty_all(struct table *t);
+/* Of all its BGClusters one asks whether it is going; that it is they need not ask themselves. */
+void table_namespace_asked(struct table *t, unsigned namespace, struct msec now);
+void table_namespace_ends(struct table *t, unsigned namespace);
 struct entry *table_pop_dirty(struct table *t);
 /* to the head of the queue: it could not be served */
 void table_put_back(struct table *t, struct entry *e);

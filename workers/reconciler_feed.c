@@ -40,6 +40,21 @@ check_cluster(const struct msg_rec_cluster *r)
 	return NULL;
 }
 
+static struct plan_said
+said_of(const struct msg_rec_cluster *r)
+{
+	struct plan_said said = {.primary = r->primary};
+
+	for (unsigned i = 0; i < r->said.n; i++) {
+		const struct ipc_condition *k = &r->said.at[i];
+
+		said.reasons[k->type] = k->reason;
+		if (k->type == CHOICE_condition_type_READY)
+			said.ready = k->status == CHOICE_condition_status_TRUE;
+	}
+	return said;
+}
+
 static const char *
 on_cluster(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct msec now)
 {
@@ -60,6 +75,7 @@ on_cluster(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct m
 		[GROUP_LIFE] = r->h_life,
 		[GROUP_REST] = r->h_rest},
 	    .status = r->status,
+	    .said = said_of(r),
 	    .deleting = r->deleting && !r->protected,
 	    .blocked = r->deleting && r->protected,
 	    .paused = r->paused,

@@ -191,6 +191,8 @@ send_step(struct steps *s, struct entry *e, const struct plan_step *p, struct ms
 	*f = (struct flight){id, e, p->sent, now};
 	s->flights_n++;
 	e->busy = true;
+	if (p->sent.verb == CHOICE_verb_OBSERVE_NAMESPACE && !e->plan.wanted.deleting)
+		table_namespace_asked(s->table, e->namespace, now);
 	log_flight(s, f, p->why);
 	return true;
 }
@@ -360,6 +362,22 @@ land(struct steps *s, struct flight *f)
 	s->flights_n--;
 }
 
+/* That a namespace is being deleted is learnt by one and told to all of it. */
+static char **
+take_answer(struct steps *s, struct flight *f, const struct plan_answer *answer, struct msec now)
+{
+	struct plan_cluster *c = &f->entry->plan;
+	bool ended = c->namespace_ends;
+	char **text;
+
+	poison_enter(s->table, f->entry);
+	text = plan_done(c, &f->sent, answer, now);
+	ipc_poison_leave();
+	if (!ended && c->namespace_ends)
+		table_namespace_ends(s->table, f->entry->namespace);
+	return text;
+}
+
 const char *
 steps_done(struct steps *s, const struct msg_step_done *d, struct msec now)
 {
@@ -373,9 +391,7 @@ steps_done(struct steps *s, const struct msg_step_done *d, struct msec now)
 			continue;
 		log_done(s, f, d, now);
 		if (f->entry != NULL) {
-			poison_enter(s->table, f->entry);
-			text = plan_done(&f->entry->plan, &f->sent, &answer, now);
-			ipc_poison_leave();
+			text = take_answer(s, f, &answer, now);
 			if (text != NULL)
 				table_keep_text(text, d->text);
 		}

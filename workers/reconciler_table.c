@@ -229,6 +229,24 @@ table_dirty_all(struct table *t)
 			table_dirty(t, t->slots[i]);
 }
 
+void
+table_namespace_ends(struct table *t, unsigned namespace)
+{
+	for (unsigned i = 0; i < t->size; i++)
+		if (t->slots[i] != NULL && t->slots[i]->namespace == namespace) {
+			plan_note_namespace_ends(&t->slots[i]->plan);
+			table_dirty(t, t->slots[i]);
+		}
+}
+
+void
+table_namespace_asked(struct table *t, unsigned namespace, struct msec now)
+{
+	for (unsigned i = 0; i < t->size; i++)
+		if (t->slots[i] != NULL && t->slots[i]->namespace == namespace)
+			plan_note_namespace_asked(&t->slots[i]->plan, now);
+}
+
 struct entry *
 table_pop_dirty(struct table *t)
 {

@@ -93,6 +93,26 @@ fill_cluster(const struct record_source *s, struct record *out, struct err *e)
 	return 0;
 }
 
+/* What was said of it last: Events tell what is new. */
+static void
+fill_said(const struct record_source *s, struct arena *a, struct msg_rec_cluster *r)
+{
+	struct cluster_status said;
+	int primary;
+
+	decode_cluster_status(s->j, s->object, a, &said);
+	r->status = model_status_hash(&said);
+	primary = model_ordinal(said.primary, s->meta->name);
+	r->primary = primary >= 0 && primary < INSTANCES_MAX ? (uint8_t)(primary + 1) : 0;
+	for (unsigned i = 0; i < said.n; i++) {
+		uint8_t status = said.conditions[i].status, reason = said.conditions[i].reason;
+
+		if (status < CHOICE_condition_status_COUNT && reason < CHOICE_reason_COUNT)
+			r->said.at[r->said.n++] = (struct ipc_condition){
+			    .type = said.conditions[i].type, .status = status, .reason = reason};
+	}
+}
+
 int
 record_cluster_invalid(
     const struct record_source *s, const char *why, struct record *out, struct err *e)
@@ -116,7 +136,7 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 		if (record_cluster_invalid(
 			s, text[0] != '\0' ? text : "the spec can not be read", out, e) != 0)
 			return -1;
-		out->rec_cluster.status = decode_cluster_status_hash(s->j, s->object, a);
+		fill_said(s, a, &out->rec_cluster);
 		return 0;
 	}
 	if (fill_cluster(s, out, e) != 0)
@@ -139,7 +159,7 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	r->hibernated = c.hibernated;
 	r->loop_wait = (uint16_t)c.loop_wait;
 	r->fenced = model_fenced(&c);
-	r->status = decode_cluster_status_hash(s->j, s->object, a);
+	fill_said(s, a, r);
 	return 0;
 }
 

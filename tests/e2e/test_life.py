@@ -1,7 +1,10 @@
-"""Growing, shrinking, pausing, and a deletion that has to wait."""
+"""Growing, shrinking, pausing, who takes reads, and a deletion that has to wait."""
+import signal
 import time
 
-from cluster import (Writer, apply, bgcluster, condition, delete, get, kubectl, patch, primary, sql, wait, wait_ready)
+import pytest
+
+from cluster import Nemesis, Writer, apply, bgcluster, condition, delete, get, kill, kubectl, patch, pod_pids, primary, sql, wait, wait_ready
 
 
 def names(ns):
@@ -87,3 +90,53 @@ def test_pause(ns):
     assert get("service", "demo-ro", ns)
     wait("the parameter", lambda: sql("demo", ns, "SHOW work_mem") == [("9MB",)], 30)
     assert not condition("demo", ns, "Paused")
+
+
+def reads_from(ns):
+    """The pods that Service demo-ro sends to."""
+    slices = get("endpointslices", ns=ns, selector="kubernetes.io/service-name=demo-ro")
+    return {e["targetRef"]["name"] for s in slices for e in s.get("endpoints") or [] if e["conditions"].get("ready")}
+
+
+def test_a_replica_that_does_not_replay_takes_no_reads(ns):
+    apply(bgcluster(instances=3, patroni={"maximumLagOnFailover": 1 << 20}), ns)
+    wait_ready("demo", ns)
+    replica = next(name for name in names(ns) if name != primary("demo", ns))
+    others = set(names(ns)) - {primary("demo", ns), replica}
+    wait("both replicas to take reads", lambda: reads_from(ns) == others | {replica}, 60)
+    startup = next(pid for pid, c in pod_pids(ns, replica).items() if "startup recovering" in c)
+    kill(startup, signal.SIGSTOP)
+    try:
+        sql("demo", ns, "CREATE TABLE much AS SELECT n, md5(n::text) FROM generate_series(1, 200000) n")
+        wait("it to take none", lambda: reads_from(ns) == others, 60)
+        status = wait("its lag to be said", lambda: (lambda s: s.get("lag") == "Large" and s)(get("bgi", replica, ns)["status"]), 60)
+        assert status["state"] == "Streaming", "it has received all of it"
+        assert get("pod", replica, ns)["metadata"]["labels"].get("bestgres.io/ro") != "ok"
+        time.sleep(10)
+        assert reads_from(ns) == others
+    finally:
+        kill(startup, signal.SIGCONT)
+    wait("it to take reads again", lambda: reads_from(ns) == others | {replica}, 60)
+    wait("its lag to be gone", lambda: get("bgi", replica, ns)["status"]["lag"] == "None", 60)
+
+
+@pytest.mark.alone
+def test_each_new_primary_is_an_event_once_while_workers_are_killed(ns):
+    apply(bgcluster(instances=2), ns)
+    wait_ready("demo", ns)
+    uid, old, expected = get("bgc", "demo", ns)["metadata"]["uid"], primary("demo", ns), []
+
+    def said():
+        events = [e for e in get("events", ns=ns) if e["reason"] == "PrimaryChanged" and e["involvedObject"]["uid"] == uid]
+        return sorted(e["message"].split(";")[0] for e in events for _ in range(e.get("count", 1)))  # who it was a later life may not know
+
+    with Nemesis(7, 0.05, 0.6, supervisor=False):
+        for _ in range(4):
+            new = "demo-1" if old == "demo-0" else "demo-0"
+            switch_to(ns, new)
+            expected.append(f"{new} is primary now")
+            wait("its Event", lambda: said() == sorted(expected), 120)
+            wait_ready("demo", ns)
+            old = new
+    time.sleep(5)
+    assert said() == sorted(expected)

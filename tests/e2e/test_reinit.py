@@ -155,7 +155,7 @@ def volume(ns, pod):
     return STATE / "pv" / get("pvc", f"pgdata-{pod}", ns)["spec"]["volumeName"]
 
 
-@pytest.mark.parametrize("victim", ["pod", "init", "agent", pytest.param("operator", marks=pytest.mark.alone), "init-at-once"])
+@pytest.mark.parametrize("victim", ["pod", "init", "agent", "patroni", pytest.param("operator", marks=pytest.mark.alone), "init-at-once"])
 def test_killed_in_the_middle_of_the_clone(ns, victim):
     apply(cluster(), ns)
     wait_ready("demo", ns)

@@ -198,6 +198,39 @@ test_kept_tablespaces(void)
 	(void)rmdir(outside);
 }
 
+/* Of two that are kept, the older one's tablespace was gone when it was put aside. */
+static void
+test_another_ones_tablespace(void)
+{
+	char older[ASIDE_NAME_SIZE], later[ASIDE_NAME_SIZE], row[ASIDE_NAME_SIZE + 32];
+
+	make_data();
+	make_tablespace("data/pg_tblspc/1", "space1");
+	CHECK(aside_move(dir, "space1", "gone", &e) == 0 &&
+		  aside_name(dir, NULL, 5, older, &e) == 0 &&
+		  aside_move(dir, "data", older, &e) == 0 && aside_finish(dir, NULL, &e) == 0,
+	    "one whose tablespace is not there");
+	make_data();
+	make_tablespace("data/pg_tblspc/2", "space1");
+	CHECK(aside_name(dir, NULL, 6, later, &e) == 0 && aside_move(dir, "data", later, &e) == 0 &&
+		  aside_finish(dir, NULL, &e) == 0,
+	    "a later one with another at its place");
+	(void)snprintf(row, sizeof(row), "%s/tablespaces/2/row", later);
+	CHECK(there(dir, row), "has what is its own");
+	(void)snprintf(row, sizeof(row), "%s/tablespaces", older);
+	CHECK(!there(dir, row), "and the older one takes nothing");
+	(void)snprintf(row, sizeof(row), "%s/tablespaces/2", later);
+	CHECK(aside_move(dir, row, "space1", &e) == 0 && aside_move(dir, later, "data", &e) == 0 &&
+		  aside_move(dir, "data", later, &e) == 0 && aside_finish(dir, NULL, &e) == 0 &&
+		  there(dir, row),
+	    "somebody went back to it: put aside again it takes its own again");
+	CHECK(aside_move(dir, older, ASIDE_UNFIT, &e) == 0 && aside_remove(dir, NULL, &e) == 0 &&
+		  aside_move(dir, later, ASIDE_UNFIT, &e) == 0 &&
+		  aside_remove(dir, NULL, &e) == 0 &&
+		  aside_move(dir, "gone", ASIDE_UNFIT, &e) == 0 && aside_remove(dir, NULL, &e) == 0,
+	    "that was all");
+}
+
 /* The WAL's volume is beside it here, as "wal". */
 static void
 test_wal(void)
@@ -273,6 +306,7 @@ main(void)
 	test_tablespace_in_use();
 	test_kept();
 	test_kept_tablespaces();
+	test_another_ones_tablespace();
 	test_trouble();
 	test_wal();
 	for (unsigned i = 0; i < 2; i++)

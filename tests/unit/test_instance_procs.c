@@ -125,6 +125,58 @@ poke(int fd)
 	(void)usleep(50000);
 }
 
+/* Its parent waits for the kernel until the byte comes: state D. */
+_Noreturn static void
+become_busy(int in)
+{
+	char byte;
+
+	(void)prctl(PR_SET_NAME, "pg_basebackup", 0, 0, 0);
+	if (read(in, &byte, 1) == 1 && vfork() == 0) {
+		(void)!read(in, &byte, 1);
+		_exit(0);
+	}
+	_exit(0);
+}
+
+static void
+test_second_is_busy(void)
+{
+	struct clone_seen seen;
+	int in[2], end[2];
+	pid_t pid;
+
+	if (pipe(in) == -1 || pipe(end) == -1)
+		die("pipe");
+	if ((pid = fork()) == 0) {
+		if (fork() == 0)
+			become_busy(in[0]);
+		work_on(end[0], -1);
+	}
+	(void)usleep(100000);
+	procs_clone(getpid(), &seen);
+	CHECK(seen.streams && seen.sleeps, "both wait for somebody");
+	poke(in[1]);
+	procs_clone(getpid(), &seen);
+	CHECK(seen.pids[0] == pid && !seen.sleeps,
+	    "nor is it said to sleep while its second process waits for the disk");
+	poke(in[1]);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+}
+
+static void
+test_rewind(void)
+{
+	pid_t pid = child_named("pg_rewind");
+
+	CHECK(procs_rewinds(getpid()), "pg_rewind runs");
+	CHECK(!procs_rewinds(pid), "not below another one");
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	CHECK(!procs_rewinds(getpid()), "until it has ended");
+}
+
 static void
 test_clone(void)
 {
@@ -179,5 +231,7 @@ main(void)
 	test_parse();
 	test_real();
 	test_clone();
+	test_second_is_busy();
+	test_rewind();
 	return tap_done();
 }

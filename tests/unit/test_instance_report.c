@@ -188,6 +188,33 @@ test_roles(void)
 	    "where something is missing a moment is waited, so that it is one write");
 }
 
+static void
+test_age(void)
+{
+	struct report_age age = {.leads = false};
+
+	begin();
+	runs(false);
+	v.streaming = true;
+	report_make(&in, &stored);
+	r = stored;
+	report_age(&age, &stored, &r, (struct msec){100});
+	CHECK(age.since.v == 0, "nothing differs");
+	v.streaming = false;
+	report_make(&in, &r);
+	report_age(&age, &stored, &r, (struct msec){200});
+	report_age(&age, &stored, &r, (struct msec){300});
+	CHECK(age.since.v == 200, "since its stream broke off");
+	runs(true);
+	report_make(&in, &r);
+	report_age(&age, &stored, &r, (struct msec){3000});
+	report_age(&age, &stored, &r, (struct msec){3500});
+	CHECK(age.since.v == 3000, "one that comes to lead has its time from then on");
+	stored = r;
+	report_age(&age, &stored, &r, (struct msec){4000});
+	CHECK(age.since.v == 0, "until that is written");
+}
+
 /* What the operator told this pod to do. */
 static void
 test_operation(void)
@@ -370,6 +397,12 @@ test_lag(void)
 		all = all && r.lag == rows[i].wanted;
 	}
 	CHECK(all, "lag classes at their bounds");
+	v.lag = 0;
+	v.received = 3 << 20;
+	v.replayed = 1 << 20;
+	in.max_lag = 1 << 20;
+	report_make(&in, &r);
+	CHECK(r.lag == CHOICE_lag_class_LARGE, "what was received and not replayed is lag");
 }
 
 static void
@@ -529,6 +562,7 @@ main(void)
 	test_operation();
 	test_rest();
 	test_disk();
+	test_age();
 	test_lag();
 	return tap_done();
 }

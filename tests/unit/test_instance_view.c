@@ -183,6 +183,12 @@ test_reads(void)
 	v.replayed = 200;
 	CHECK(view_serves_reads(&v, 110) && !view_serves_reads(&v, 109),
 	    "what was received and not replayed counts");
+	CHECK(view_replay_lag(&v) == 110, "as lag, too");
+	v.received = UINT64_MAX;
+	v.replayed = 1;
+	CHECK(view_replay_lag(&v) == INT64_MAX, "whatever Patroni says");
+	v.lag = -1;
+	CHECK(view_replay_lag(&v) == -1 && !view_serves_reads(&v, INT64_MAX), "unknown");
 	v.near = true;
 	v.timeline = 2;
 	CHECK(!view_serves_reads(&v, INT64_MAX), "not on another timeline than the leader's");

@@ -27,7 +27,7 @@ test_creation(void)
 	is(play(), "observe-namespace; ", "what is only progress is not written at once");
 	note_report(1, CHOICE_instance_role_REPLICA);
 	note_statefulset(2, 2);
-	is(play(), "status Ready; event Ready; ", "Ready is written at once, with one Event");
+	is(play(), "event Ready; status Ready; ", "Ready is written at once, with one Event");
 	world.now.v += 60000;
 	is(play(), "", "a minute later there is nothing to do");
 	CHECK(step.again.v > world.now.v + 60000, "nor soon");
@@ -46,7 +46,7 @@ test_creation_stops(void)
 	next();
 	a = (struct plan_answer){.code = CHOICE_step_code_FOREIGN};
 	answer(&a);
-	is(play(), "status NameTaken; event NameTaken; ", "a foreign anchor stops the creation");
+	is(play(), "event NameTaken; status NameTaken; ", "a foreign anchor stops the creation");
 	world.now.v += 8000;
 	CHECK(next() && step.sent.child == CHILD_ANCHOR, "it is tried again");
 	start(1);
@@ -185,7 +185,7 @@ test_healing(void)
 	o.version = ++versions;
 	plan_note_child(&c, CHILD_SERVICE_RO, 0, &o, false);
 	world.now.v += 5000;
-	is(play(), "observe-pod 0; observe-pod 1; status NameTaken; event NameTaken; ",
+	is(play(), "observe-pod 0; observe-pod 1; event NameTaken; status NameTaken; ",
 	    "what is not ours any more is left alone, and said");
 	CHECK(strstr(condition(CHOICE_condition_type_READY)->text, "Service demo-ro") != NULL,
 	    "the message names it");
@@ -193,7 +193,7 @@ test_healing(void)
 	o.version = ++versions;
 	plan_note_child(&c, CHILD_SERVICE_RO, 0, &o, false);
 	world.now.v += 5000;
-	CHECK(starts(play(), "ensure Service demo-ro; status Ready; "),
+	CHECK(starts(play(), "ensure Service demo-ro; event Ready; status Ready; "),
 	    "what an earlier cluster left is taken over");
 }
 
@@ -372,7 +372,7 @@ test_forced_finalizer(void)
 	note_wanted();
 	is(play(),
 	    RUNTIME_COMES
-	    "ensure BGInstance demo-0; ensure StatefulSet demo; status Ready; event Ready; ",
+	    "ensure BGInstance demo-0; ensure StatefulSet demo; event Ready; status Ready; ",
 	    "the next one of that name takes over what is there, and removes nothing");
 }
 

@@ -57,12 +57,13 @@ test_mistake_taken_back(void)
 	look(REASON_IMAGE_PULL_FAILED, false, model_pod_inputs(wanted.hash), 200);
 	world.now.v += 5000;
 	plan_next(&c, &world, &step);
-	while (step.sent.verb == CHOICE_verb_STATUS || step.sent.verb == CHOICE_verb_OBSERVE_POD) {
+	while (step.sent.verb == CHOICE_verb_STATUS || step.sent.verb == CHOICE_verb_EVENT ||
+	       step.sent.verb == CHOICE_verb_OBSERVE_POD) {
 		if (step.sent.verb == CHOICE_verb_STATUS)
 			CHECK(strcmp(step.status.phase, "ImagePullFailed") == 0 &&
 				  strncmp(step.status.at[0].text, "demo-0: ", 8) == 0,
 			    "the condition has the pod's reason and names it");
-		if (step.sent.verb == CHOICE_verb_STATUS)
+		if (step.sent.verb != CHOICE_verb_OBSERVE_POD)
 			answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
 		else
 			look(REASON_IMAGE_PULL_FAILED, false, model_pod_inputs(wanted.hash), 200);
@@ -171,7 +172,7 @@ test_refusals(void)
 	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
 	next();
 	answer(&(struct plan_answer){.code = CHOICE_step_code_INVALID, .text = true});
-	is(play(), "status SpecRefused; event SpecRefused; ",
+	is(play(), "event SpecRefused; status SpecRefused; ",
 	    "what the API server refuses is said");
 	world.now.v += 40000;
 	CHECK(!next(), "and not tried again for long");
@@ -256,6 +257,60 @@ test_quiet_restart(void)
 	    "each once");
 }
 
+/* A new life that finds demo-1 primary where the stored status has said. */
+static const char *
+play_new_life(struct plan_said said)
+{
+	serve(2);
+	forget();
+	for (unsigned child = CHILD_SERVICEACCOUNT; child < CHILD_COUNT; child++) {
+		struct plan_object o = object(child, 0);
+
+		for (unsigned i = 0; i < (child == CHILD_INSTANCE ? 2 : 1); i++)
+			plan_note_child(&c, child, i, &o, true);
+	}
+	wanted.status = 5;
+	wanted.said = said;
+	note_wanted();
+	note_statefulset(2, 2);
+	note_report(0, CHOICE_instance_role_REPLICA);
+	note_report(1, CHOICE_instance_role_PRIMARY);
+	play();
+	return strstr(script, "event") != NULL ? strstr(script, "event") : "status";
+}
+
+static void
+test_killed_while_telling(void)
+{
+	struct plan_said said = {.ready = true, .primary = 1};
+
+	is(play_new_life(said), "event PrimaryChanged; status Ready; ",
+	    "what the stored status does not say yet is told by the next life");
+	is(step.status.primary, "demo-1", "and then said");
+	is(play(), "", "once");
+	said.primary = 2;
+	is(play_new_life(said), "status", "what it says was told");
+	said = (struct plan_said){.reasons = {[CHOICE_condition_type_READY] = REASON_NO_PRIMARY}};
+	is(play_new_life(said), "event PrimaryChanged; event Ready; status Ready; ",
+	    "nor is a primary left out that came while none was said");
+	said.reasons[CHOICE_condition_type_READY] = REASON_BOOTSTRAPPING;
+	is(play_new_life(said), "event Ready; status Ready; ", "the first one is no change");
+
+	serve(2);
+	note_report(0, CHOICE_instance_role_REPLICA);
+	note_report(1, CHOICE_instance_role_PRIMARY);
+	world.now.v += 10000;
+	while (next() && step.sent.verb != CHOICE_verb_EVENT)
+		answer(&(struct plan_answer){.code = CHOICE_step_code_DONE,
+		    .present = true,
+		    .ready = true,
+		    .child_uid = uid(200u + step.sent.ordinal)});
+	plan_lost(&c, &step.sent);
+	CHECK(next() && step.sent.verb == CHOICE_verb_EVENT &&
+		  step.sent.reason == REASON_PRIMARY_CHANGED,
+	    "an Event whose executor died is told again");
+}
+
 static void
 test_primary_change(void)
 {
@@ -263,7 +318,7 @@ test_primary_change(void)
 	note_report(0, CHOICE_instance_role_REPLICA);
 	note_report(1, CHOICE_instance_role_PRIMARY);
 	world.now.v += 10000;
-	is(play(), "observe-pod 0; observe-pod 1; status Ready; event PrimaryChanged; ",
+	is(play(), "observe-pod 0; observe-pod 1; event PrimaryChanged; status Ready; ",
 	    "a new primary is told of once");
 }
 
@@ -312,7 +367,7 @@ test_left_alone(void)
 	wanted.instances = 0;
 	note_wanted();
 	world.now.v += 10000;
-	is(play(), "status SpecInvalid; event SpecInvalid; ",
+	is(play(), "event SpecInvalid; status SpecInvalid; ",
 	    "a spec that can not be read: nothing else is done");
 
 	serve(1);
@@ -347,6 +402,7 @@ main(void)
 	test_back_off();
 	test_quiet_restart();
 	test_primary_change();
+	test_killed_while_telling();
 	test_each_reason();
 	test_left_alone();
 	test_blind();

@@ -149,17 +149,17 @@ test_refused(void)
 	CHECK(until(CHOICE_verb_ORPHAN_STATEFULSET), "a refusal does not hold up new volumes");
 	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
 	remake();
+	CHECK(until(CHOICE_verb_EVENT) && step.sent.reason == REASON_EXPANSION_REFUSED &&
+		  step.event_type == CHOICE_event_type_WARNING,
+	    "an Event tells");
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
 	CHECK(until(CHOICE_verb_STATUS) && said()->reason == REASON_EXPANSION_REFUSED &&
 		  said()->status == CHOICE_condition_status_FALSE &&
 		  strcmp(said()->text, "demo-0: what the API server said") == 0,
-	    "it is said");
+	    "and it is said");
 	CHECK(condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_TRUE &&
 		  condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_AS_WANTED,
 	    "and nothing else is the worse for it");
-	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
-	CHECK(until(CHOICE_verb_EVENT) && step.sent.reason == REASON_EXPANSION_REFUSED &&
-		  step.event_type == CHOICE_event_type_WARNING,
-	    "by an Event too");
 	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
 	world.now.v += 30000;
 	is(play(), "", "it is not asked again soon,");
@@ -244,7 +244,7 @@ test_almost_full(void)
 	fill(0, CHOICE_disk_class_LOW);
 	fill(2, CHOICE_disk_class_LOW);
 	is(play(),
-	    "observe-pod 0; observe-pod 1; observe-pod 2; status Ready; event DiskAlmostFull; ",
+	    "observe-pod 0; observe-pod 1; observe-pod 2; event DiskAlmostFull; status Ready; ",
 	    "it is said, with one Event");
 	CHECK(said()->status == CHOICE_condition_status_FALSE &&
 		  strcmp(said()->text,
@@ -271,11 +271,11 @@ test_almost_full(void)
 	is(play(), "status Ready; ", "when there is room again, that is said");
 	CHECK(said()->status == CHOICE_condition_status_TRUE, "by the condition");
 	fill(2, CHOICE_disk_class_LOW);
-	is(play(), "status Ready; event DiskAlmostFull; ", "the next time is news");
+	is(play(), "event DiskAlmostFull; status Ready; ", "the next time is news");
 	fill(2, CHOICE_disk_class_NONE);
 	play();
 	fill(2, CHOICE_disk_class_LOW);
-	is(play(), "status Ready; event DiskAlmostFull; ", "even of the same instance");
+	is(play(), "event DiskAlmostFull; status Ready; ", "even of the same instance");
 }
 
 /* With spec.walStorage the volume is named, and the field that helps. */
@@ -307,7 +307,7 @@ test_wal_almost_full(void)
 		plan_note_report(&c, 1, &r);
 		world.now.v += 10000;
 	}
-	is(play(), "status Ready; event WALInPGDATA; ", "WAL that is not where it belongs");
+	is(play(), "event WALInPGDATA; status Ready; ", "WAL that is not where it belongs");
 	CHECK(said()->status == CHOICE_condition_status_FALSE &&
 		  strncmp(said()->text, "demo-1: The WAL is in PGDATA", 28) == 0,
 	    "is said, though all serve");

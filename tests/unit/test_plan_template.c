@@ -428,6 +428,31 @@ test_storage_in_a_halt(void)
 	CHECK(is_remade(REASON_VOLUME_PENDING), "unless it is for want of them that it lasts");
 }
 
+/* The watch is faster than the answer, and the StatefulSet's controller is as well. */
+static void
+test_own_record(void)
+{
+	begin();
+	set_window(true);
+	while (next() && step.sent.verb != CHOICE_verb_TEMPLATE) {
+		struct plan_answer a = done_answer();
+
+		answer(&a);
+	}
+	struct plan_answer a = done_answer();
+	struct plan_object o = object(CHILD_STATEFULSET, 0);
+
+	o.generation = a.generation;
+	for (unsigned i = 0; i < 2; i++) {
+		o.version = a.version + i;
+		plan_note_child(&c, CHILD_STATEFULSET, 0, &o, false);
+		note_set(step.sent.key, 3);
+	}
+	answer(&a);
+	CHECK(next() && step.sent.verb == CHOICE_verb_REPLACE_POD,
+	    "the record of our own write is nothing to look into before a pod is replaced");
+}
+
 int
 main(void)
 {
@@ -443,5 +468,6 @@ main(void)
 	test_lost_in_a_halt();
 	test_on_from_a_halt();
 	test_storage_in_a_halt();
+	test_own_record();
 	return tap_done();
 }

@@ -320,7 +320,7 @@ test_edges(void)
 static void
 test_refusal_text(void)
 {
-	const struct msg_step_status *s = &sent[1].step_status;
+	const struct msg_step_status *s = &sent[2].step_status;
 
 	start();
 	list_nothing("blue");
@@ -328,14 +328,14 @@ test_refusal_text(void)
 	steps_pump(&steps, now);
 	done(sent[0].step.id, CHOICE_step_code_DENIED, "bgclusters is forbidden");
 	steps_pump(&steps, now);
-	CHECK(sent[1].type == IPC_STEP_STATUS && strcmp(s->phase, "RightsMissing") == 0 &&
-		  strcmp(s->conditions.at[0].text, "bgclusters is forbidden") == 0,
-	    "the executor's words come into the condition");
-	done(s->id, CHOICE_step_code_DONE, "");
+	CHECK(sent[1].type == IPC_STEP_EVENT && sent[1].step_event.reason == REASON_RIGHTS_MISSING,
+	    "the executor's words come into an Event");
+	done(sent[1].step_event.id, CHOICE_step_code_DONE, "");
 	steps_pump(&steps, now);
-	CHECK(sent[2].type == IPC_STEP_EVENT && sent[2].step_event.reason == REASON_RIGHTS_MISSING,
-	    "and into an Event");
-	done(sent[2].step_event.id, CHOICE_step_code_DONE, "");
+	CHECK(sent[2].type == IPC_STEP_STATUS && strcmp(s->phase, "RightsMissing") == 0 &&
+		  strcmp(s->conditions.at[0].text, "bgclusters is forbidden") == 0,
+	    "and into the condition");
+	done(s->id, CHOICE_step_code_DONE, "");
 	CHECK(steps_pump(&steps, now).v > now.v && sent_n == 3, "then it waits");
 	now = steps_pump(&steps, now);
 	steps_pump(&steps, now);
@@ -376,14 +376,83 @@ test_quarantine(void)
 	feed_quarantine(&feed, &q);
 	cluster("blue", "demo", 1);
 	steps_pump(&steps, now);
+	CHECK(sent_n == 1 && sent[0].type == IPC_STEP_EVENT &&
+		  sent[0].step_event.reason == REASON_QUARANTINED,
+	    "a quarantine that came before its object is told of");
+	done(sent[0].step_event.id, CHOICE_step_code_DONE, "");
+	steps_pump(&steps, now);
 	CHECK(
-	    sent_n == 1 && sent[0].type == IPC_STEP_STATUS && sent[0].step_status.conditions.n == 6,
-	    "a quarantine that came before its object holds");
+	    sent_n == 2 && sent[1].type == IPC_STEP_STATUS && sent[1].step_status.conditions.n == 6,
+	    "and holds");
 	cluster("blue", "other", 2);
 	q.uid = uid(2);
 	feed_quarantine(&feed, &q);
 	steps_pump(&steps, now);
-	CHECK(sent_n == 2 && sent[1].type == IPC_STEP_STATUS, "and one that comes after it");
+	CHECK(sent_n == 3 && sent[2].type == IPC_STEP_EVENT, "and so does one that comes after it");
+	table_free(&table);
+}
+
+static void
+test_namespace_ends(void)
+{
+	unsigned released = 0;
+
+	start();
+	list_nothing("blue");
+	for (unsigned i = 0; i < 3; i++) {
+		char name[8];
+
+		(void)snprintf(name, sizeof(name), "c%u", i);
+		cluster("blue", name, 10 + i);
+		in.rec_cluster.version = ++version;
+		in.rec_cluster.finalizer = true;
+		in.rec_cluster.deleting = i == 0;
+		feed_take(&feed, &in, now);
+		entry("blue", name)->busy = i > 0; /* what they do does not matter here */
+	}
+	steps_pump(&steps, now);
+	CHECK(sent_n == 1 && sent[0].step.verb == CHOICE_verb_OBSERVE_NAMESPACE,
+	    "one that is deleted asks for its namespace");
+	for (unsigned i = 1; i < 3; i++)
+		entry("blue", i == 1 ? "c1" : "c2")->busy = false;
+	in.type = IPC_STEP_DONE;
+	in.step_done = (struct msg_step_done){
+	    .id = sent[0].step.id, .code = CHOICE_step_code_DONE, .terminating = true};
+	steps_done(&steps, &in.step_done, now);
+	steps_pump(&steps, now);
+	for (unsigned i = 1; i < sent_n; i++)
+		released += sent[i].step.verb == CHOICE_verb_REMOVE_FINALIZER;
+	CHECK(sent_n == 4 && released == 3, "what it learns holds for all of them at once");
+	table_free(&table);
+}
+
+/* Pods of many clusters are not ready. */
+static void
+test_namespace_asked_once(void)
+{
+	static const char *const names[] = {"c0", "c1", "c2"};
+	unsigned asked = 0;
+
+	start();
+	list_nothing("blue");
+	for (unsigned i = 0; i < 3; i++) {
+		struct plan_cluster *c;
+
+		cluster("blue", names[i], 10 + i);
+		c = &entry("blue", names[i])->plan;
+		c->unready_since = (struct msec){now.v + i * 100};
+	}
+	now.v += 20000;
+	for (unsigned i = 0; i < 3; i++)
+		plan_note_namespace_asked(
+		    &entry("blue", names[i])->plan, (struct msec){now.v - (i == 2 ? 3000 : 10000)});
+	for (unsigned i = 0; i < 3; i++)
+		asked += entry("blue", names[i])->plan.namespace_at.v == now.v;
+	CHECK(asked == 2 && entry("blue", "c2")->plan.namespace_at.v == now.v + 7000,
+	    "who is about to ask takes another one's question for its own");
+	plan_note_namespace_asked(&entry("blue", "c2")->plan, now);
+	CHECK(entry("blue", "c2")->plan.namespace_at.v == now.v + 7000,
+	    "who asked a moment ago keeps its time");
 	table_free(&table);
 }
 
@@ -691,6 +760,8 @@ main(void)
 	test_refusal_text();
 	test_impatience();
 	test_quarantine();
+	test_namespace_ends();
+	test_namespace_asked_once();
 	test_too_many();
 	test_table();
 	test_timers();

@@ -56,6 +56,7 @@ test_cluster(void)
 		  r->deletion_policy == CHOICE_deletion_policy_DELETE && r->invalid[0] == '\0' &&
 		  !r->deleting && !r->finalizer,
 	    "its numbers");
+	CHECK(r->status == 0 && r->primary == 0 && r->said.n == 0, "nothing was said of it");
 	uint64_t scale = r->h_scale, pod = r->h_pod;
 	make(KIND_BGCLUSTER, false,
 	    "{" META("demo", "") ",\"spec\":{\"image\":\"i\",\"instances\":4,\"storage\":{\"size\":"
@@ -82,6 +83,30 @@ test_cluster(void)
 		  "{\"metadata\":{\"namespace\":\"other\",\"name\":\"demo\",\"uid\":\"" UID
 		  "\",\"resourceVersion\":\"7\"}}") == -1,
 	    "an object of another namespace gives none");
+}
+
+static void
+test_said(void)
+{
+	const struct msg_rec_cluster *r = &record.rec_cluster;
+	CHECK(make(KIND_BGCLUSTER, false,
+		  "{" META("demo",
+		      "") "," SPEC ",\"status\":{\"primary\":\"demo-2\",\"phase\":\"NoPrimary\","
+			  "\"conditions\":[{\"type\":\"Healthy\",\"status\":\"Maybe\","
+			  "\"reason\":\"AsWanted\"},{\"type\":\"Ready\",\"status\":\"False\","
+			  "\"reason\":\"NoPrimary\"},{\"type\":\"Paused\",\"status\":"
+			  "\"True\",\"reason\":\"OfAnotherVersion\"}]}}") == 0 &&
+		  r->status != 0 && r->primary == 3,
+	    "what was said of it last");
+	CHECK(r->said.n == 1 && r->said.at[0].type == CHOICE_condition_type_READY &&
+		  r->said.at[0].status == CHOICE_condition_status_FALSE &&
+		  r->said.at[0].reason == REASON_NO_PRIMARY && r->said.at[0].text[0] == '\0',
+	    "as far as it can be read");
+	CHECK(make(KIND_BGCLUSTER, false,
+		  "{" META("demo", "") ",\"spec\":{\"instances\":\"many\"},\"status\":{\"primary\":"
+				       "\"demo-99999\",\"phase\":\"x\"}}") == 0 &&
+		  r->status != 0 && r->primary == 0,
+	    "of a spec that can not be read as well");
 }
 
 #define WITH_WINDOWS(windows)                                                                      \
@@ -367,6 +392,7 @@ main(void)
 	test_task();
 	test_operation();
 	test_cluster();
+	test_said();
 	test_windows();
 	test_children();
 	test_statefulset();
