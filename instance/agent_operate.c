@@ -128,6 +128,16 @@ another_leads(const struct agent *a)
 	return a->view.known && a->view.cluster_known && a->view.has_leader && !a->view.leads;
 }
 
+/* Patroni was asked, for all that is known, and its answer is lost or says nothing. */
+static void
+await_outcome(struct agent *a)
+{
+	int64_t ttl_s = a->spec != NULL ? a->spec->ttl : 0;
+
+	a->operate.begun = true;
+	a->operate.until.v = clock_boot().v + OUTCOME_MS + ttl_s * 1000;
+}
+
 /* --- Switchover and failover: who leads then. */
 
 static bool
@@ -137,16 +147,6 @@ was_handed_over(const struct agent *a)
 	    a->operate.candidate[0] != '\0' || a->operate.kind == CHOICE_operation_FAILOVER;
 
 	return named ? candidate_leads(a) : another_leads(a);
-}
-
-/* Patroni was asked, for all that is known, and its answer is lost or says nothing. */
-static void
-await_outcome(struct agent *a)
-{
-	int64_t ttl_s = a->spec != NULL ? a->spec->ttl : 0;
-
-	a->operate.begun = true;
-	a->operate.until.v = clock_boot().v + OUTCOME_MS + ttl_s * 1000;
 }
 
 static void
@@ -247,6 +247,43 @@ begin_switchover(struct agent *a)
 
 /* --- Restart, where a parameter waits for it; and always. */
 
+static bool
+shows_a_server(const struct agent *a)
+{
+	return a->view.running && a->view.started[0] != '\0' && a->polls >= a->operate.seen_at;
+}
+
+/* The note names the server that is to go. */
+static void
+put_note(const struct agent *a, char note[IPC_TEXT_MAX + 1])
+{
+	(void)snprintf(
+	    note, IPC_TEXT_MAX + 1, "restarting the server that started at %s", a->view.started);
+}
+
+static bool
+shows_another(const struct agent *a)
+{
+	char note[IPC_TEXT_MAX + 1];
+
+	put_note(a, note);
+	return shows_a_server(a) && (a->operate.kind == CHOICE_operation_RESTART
+					    ? strcmp(a->operate.server, a->view.started)
+					    : strcmp(note, a->operate.text)) != 0;
+}
+
+/* The server was stopped, or killed, and did not start: Patroni tries again by itself. */
+static void
+look_at_server(struct agent *a)
+{
+	if (shows_another(a))
+		succeed(a, "");
+	else if (a->now.v >= a->operate.until.v)
+		fail(a, "restart failed: %s; see the pod's log",
+		    a->view.known && a->view.running ? "the server could not be stopped"
+						     : "no server runs");
+}
+
 /* No answer, or Patroni is at it, or its server replays, or is another: what then runs decides. */
 static void
 on_restarted(struct agent *a, int status, struct str text)
@@ -260,15 +297,12 @@ on_restarted(struct agent *a, int status, struct str text)
 		a->operate.begun = false;
 		a->operate.next.v = clock_boot().v + AGAIN_MS;
 		a->operate.seen_at = next_poll(a);
+	} else if (says(text, "restart failed")) {
+		await_outcome(a);
+		a->operate.seen_at = next_poll(a);
 	} else {
 		finish(a, CHOICE_operation_phase_FAILED, text);
 	}
-}
-
-static bool
-shows_a_server(const struct agent *a)
-{
-	return a->view.running && a->view.started[0] != '\0' && a->polls >= a->operate.seen_at;
 }
 
 /*
@@ -284,7 +318,7 @@ begin_restart(struct agent *a)
 		return;
 	if (!a->view.pending_restart) {
 		succeed(a, "nothing waits for a restart");
-	} else if (job->server[0] != '\0' && strcmp(job->server, a->view.started) != 0) {
+	} else if (job->server[0] != '\0' && shows_another(a)) {
 		succeed(a, "");
 	} else {
 		(void)snprintf(job->server, sizeof(job->server), "%s", a->view.started);
@@ -292,23 +326,12 @@ begin_restart(struct agent *a)
 	}
 }
 
-/* The note names the server that is to go. */
-static void
-put_note(const struct agent *a, char note[IPC_TEXT_MAX + 1])
-{
-	(void)snprintf(
-	    note, IPC_TEXT_MAX + 1, "restarting the server that started at %s", a->view.started);
-}
-
 static void
 begin_restart_always(struct agent *a)
 {
-	char note[IPC_TEXT_MAX + 1];
-
 	if (!shows_a_server(a))
 		return; /* it comes up, or another is told by its operator */
-	put_note(a, note);
-	if (strcmp(note, a->operate.text) != 0) {
+	if (shows_another(a)) {
 		succeed(a, "");
 		return;
 	}
@@ -362,18 +385,20 @@ begin_failover(struct agent *a)
 
 static const struct {
 	void (*begin)(struct agent *);
+	void (*look)(struct agent *); /* while what was asked for becomes so by itself */
 	/*
 	 * In status, before it begins; else it may be begun again by whoever does not know of it.
 	 */
 	bool noted;
 	int64_t wait_ms; /* until it is begun; then it can not be done */
 } operations[CHOICE_operation_COUNT] = {
-    [CHOICE_operation_SWITCHOVER] = {begin_switchover, false, LEAD_WAIT_MS},
-    [CHOICE_operation_RESTART] = {begin_restart, false, SERVER_WAIT_MS},
-    [CHOICE_operation_RESTART_ALWAYS] = {begin_restart_always, true, SERVER_WAIT_MS},
-    [CHOICE_operation_RELOAD] = {begin_reload, false, SERVER_WAIT_MS},
-    [CHOICE_operation_FAILOVER] = {begin_failover, true, LEAD_WAIT_MS},
-    [CHOICE_operation_REINIT] = {NULL, true, 0},
+    [CHOICE_operation_SWITCHOVER] = {begin_switchover, look_at_outcome, false, LEAD_WAIT_MS},
+    [CHOICE_operation_RESTART] = {begin_restart, look_at_server, false, SERVER_WAIT_MS},
+    [CHOICE_operation_RESTART_ALWAYS] = {begin_restart_always, look_at_server, true,
+	SERVER_WAIT_MS},
+    [CHOICE_operation_RELOAD] = {begin_reload, NULL, false, SERVER_WAIT_MS},
+    [CHOICE_operation_FAILOVER] = {begin_failover, look_at_outcome, true, LEAD_WAIT_MS},
+    [CHOICE_operation_REINIT] = {NULL, NULL, true, 0},
 };
 
 bool
@@ -482,7 +507,7 @@ operate_look(struct agent *a)
 	if (operations[job->kind].begin == NULL)
 		fail(a, "this instance knows no such operation");
 	else if (job->until.v != 0)
-		look_at_outcome(a);
+		operations[job->kind].look(a);
 	else if (!job->begun && !is_overdue(a) && a->password_known && a->now.v >= job->next.v &&
 		 seen(a))
 		begin(a);

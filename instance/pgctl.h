@@ -14,6 +14,7 @@
 /* --- run.c: one child process; its output is collected. */
 struct run_result {
 	int status; /* exit status; -1: ended by a signal, could not start, or took too long */
+	int signal; /* that ended it; 0: none, or we did since it took too long */
 	bool timed_out;
 	/* NUL-terminated, valid during the callback; past RUN_OUTPUT_MAX out's end and err's
 	 * beginning are missing */

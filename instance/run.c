@@ -55,6 +55,7 @@ finish_if_over(struct run *r)
 	buf_put(&r->out_text, "", 1);
 	buf_put(&r->err_text, "", 1);
 	result.status = WIFEXITED(r->status) && !r->timed_out ? WEXITSTATUS(r->status) : -1;
+	result.signal = WIFSIGNALED(r->status) && !r->timed_out ? WTERMSIG(r->status) : 0;
 	result.timed_out = r->timed_out;
 	result.out = (struct str){r->out_text.p, r->out_text.len > 0 ? r->out_text.len - 1 : 0};
 	result.err = (struct str){r->err_text.p, r->err_text.len > 0 ? r->err_text.len - 1 : 0};

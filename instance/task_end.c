@@ -280,12 +280,9 @@ task_end(struct task *t, enum choice_task_phase phase, const char *fmt, ...)
 void
 task_end_failed(struct task *t, const struct run_result *r, const char *program)
 {
-	char text[IPC_TEXT_MAX + 1];
+	char text[TASK_FAILURE_MAX];
 
 	task_tail(r->err, t->state.output);
-	psql_complaint(r->err, text);
-	if (text[0] == '\0')
-		(void)snprintf(text, sizeof(text), "%s ended with status %d", program, r->status);
-	task_end(t, CHOICE_task_phase_FAILED, "%s%s",
-	    task_connection_lost(r->err) ? "interrupted: PostgreSQL ended: " : "", text);
+	task_failure(r, program, text);
+	task_end(t, CHOICE_task_phase_FAILED, "%s", text);
 }

@@ -77,8 +77,8 @@ task_tuples_removed(struct str s)
 }
 
 /* As libpq, pgbench and the server say it with LC_ALL=C. */
-bool
-task_connection_lost(struct str s)
+static bool
+connection_lost(struct str s)
 {
 	static const char *const words[] = {"server closed the connection",
 	    "connection to server was lost", "no connection to the server",
@@ -90,6 +90,24 @@ task_connection_lost(struct str s)
 		if (memmem(s.p, s.len, words[i], strlen(words[i])) != NULL)
 			return true;
 	return false;
+}
+
+void
+task_failure(const struct run_result *r, const char *program, char out[TASK_FAILURE_MAX])
+{
+	char text[IPC_TEXT_MAX + 1];
+
+	psql_complaint(r->err, text);
+	if (r->signal != 0)
+		(void)snprintf(out, TASK_FAILURE_MAX, "interrupted: %s was ended by signal %d",
+		    program, r->signal);
+	else if (connection_lost(r->err))
+		(void)snprintf(out, TASK_FAILURE_MAX, "interrupted: PostgreSQL ended: %s", text);
+	else if (text[0] != '\0')
+		(void)snprintf(out, TASK_FAILURE_MAX, "%s", text);
+	else
+		(void)snprintf(
+		    out, TASK_FAILURE_MAX, "%s ended with status %d", program, r->status);
 }
 
 void

@@ -16,6 +16,21 @@ find_condition(const struct bgdbops *seen, const char *type)
 	return NULL;
 }
 
+/* Why it failed stays where a write only tells more of that, such as what was cleaned up. */
+static const char *
+reason_of(const struct bgdbops *seen, const struct dbops_status *s, const struct condition *old)
+{
+	int before = old != NULL && s->phase == seen->phase
+	                 ? choice_find(VOCAB_dbops_reason, old->reason)
+	                 : CHOICE_dbops_reason_NONE;
+
+	if (s->reason != CHOICE_dbops_reason_NONE)
+		return choice_text(VOCAB_dbops_reason, s->reason);
+	if (before > CHOICE_dbops_reason_NONE)
+		return choice_text(VOCAB_dbops_reason, (unsigned)before);
+	return choice_text(VOCAB_dbops_phase, s->outcome);
+}
+
 static void
 put_condition(struct jw *w, const struct bgdbops *seen, const struct dbops_status *s,
     const char *type, bool is)
@@ -23,14 +38,11 @@ put_condition(struct jw *w, const struct bgdbops *seen, const struct dbops_statu
 	const struct condition *old = find_condition(seen, type);
 	const char *status = is ? "True" : "False";
 	bool same = old != NULL && str_is(old->status, status) && old->last_transition.len > 0;
-	const char *reason = choice_text(VOCAB_dbops_reason, s->reason);
 
-	if (reason == NULL || reason[0] == '\0')
-		reason = choice_text(VOCAB_dbops_phase, s->outcome);
 	jw_object(w);
 	jw_kv(w, "type", type);
 	jw_kv(w, "status", status);
-	jw_kv(w, "reason", reason);
+	jw_kv(w, "reason", reason_of(seen, s, old));
 	jw_kv_str(w, "message", s->message);
 	jw_kv_str(w, "lastTransitionTime", same ? old->last_transition : str_of(s->now));
 	jw_kv_int(w, "observedGeneration", (int64_t)seen->meta.generation);

@@ -174,11 +174,11 @@ def superuser_sql(cluster, ns, query, pod=None):
 
 class Writer:
     """Writes numbered rows through <cluster>-rw, reconnecting every 20 ms, and remembers every acknowledged one. follow: goes to another
-    address when the Service was made anew."""
+    address when the Service was made anew. pause: seconds between two rows."""
 
-    def __init__(self, cluster, ns, login=None, follow=False):
+    def __init__(self, cluster, ns, login=None, follow=False, pause=0.002):
         self.cluster, self.ns, self.acked, self.stopped = cluster, ns, [], threading.Event()
-        self.follow, self.looked = follow, time.monotonic()
+        self.follow, self.looked, self.pause = follow, time.monotonic(), pause
         self.host = service_ip(f"{cluster}-rw", ns)
         self.secret = login or secret(f"{cluster}-app", ns)
         self.gaps = []  # (when it ended, seconds)
@@ -210,7 +210,7 @@ class Writer:
                     self.gaps.append((now, now - last))
                 last = now
                 self.acked.append(self.n)
-                time.sleep(0.002)
+                time.sleep(self.pause)
             except psycopg2.Error:
                 self.errors += 1
                 conn = None

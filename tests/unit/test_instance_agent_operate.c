@@ -324,6 +324,40 @@ test_rests(void)
 }
 
 static void
+test_restart_failed(void)
+{
+	begin();
+	tell(CHOICE_operation_RESTART_ALWAYS, "");
+	look_after(0);
+	a.view.running = false;
+	answer(&a, 503, STR("restart failed"));
+	a.polls++;
+	look_after(60);
+	CHECK(runs() && posts == 1, "a server that did not start is Patroni's to start");
+	a.view.running = true;
+	(void)snprintf(a.view.started, sizeof(a.view.started), "one");
+	look_after(61);
+	CHECK(succeeded() && posts == 1, "and was restarted then");
+	begin();
+	tell(CHOICE_operation_RESTART_ALWAYS, "");
+	look_after(0);
+	answer(&a, 503, STR("restart failed"));
+	a.view.running = false;
+	a.polls++;
+	look_after(200);
+	CHECK(failed("restart failed: no server runs"), "but not for ever");
+	begin();
+	tell(CHOICE_operation_RESTART_ALWAYS, "");
+	look_after(0);
+	answer(&a, 503, STR("restart failed"));
+	a.polls++;
+	look_after(60);
+	CHECK(runs() && posts == 1, "one that did not stop is not stopped again");
+	look_after(200);
+	CHECK(failed("restart failed: the server could not be stopped"), "which is told");
+}
+
+static void
 test_reload(void)
 {
 	begin();
@@ -499,6 +533,7 @@ main(void)
 	test_restart();
 	test_restart_pending();
 	test_rests();
+	test_restart_failed();
 	test_reload();
 	test_switchover();
 	test_switchover_without_standby();

@@ -9,7 +9,7 @@
 
 static struct ev_loop *loop;
 static struct {
-	int status;
+	int status, signal;
 	bool timed_out;
 	size_t out_len, err_len, heard;
 	char out[64], err[64]; /* out's beginning, err's end */
@@ -29,6 +29,7 @@ on_done(void *arg, const struct run_result *r)
 
 	(void)arg;
 	seen.status = r->status;
+	seen.signal = r->signal;
 	seen.timed_out = r->timed_out;
 	seen.out_len = r->out.len;
 	seen.err_len = r->err.len;
@@ -100,7 +101,10 @@ test_ends(void)
 	ev_run(loop, 0);
 	CHECK(seen.status == -1 && !seen.timed_out, "stopped, with what it had started");
 	run("sleep 100", "", 100);
-	CHECK(seen.status == -1 && seen.timed_out, "it took too long");
+	CHECK(seen.status == -1 && seen.timed_out && seen.signal == 0, "it took too long");
+	run("kill -9 $$", "", 10000);
+	CHECK(seen.status == -1 && seen.signal == SIGKILL && !seen.timed_out,
+	    "somebody else has killed it");
 }
 
 /* A zombie does not run either. */

@@ -46,27 +46,48 @@ test_backend(void)
 	CHECK(b.pid == 4711 && b.started_us == 1795680000123456, "the first line does");
 }
 
-static void
-test_lost(void)
+static bool
+fails_with(int signal, const char *err, const char *wanted)
 {
-	CHECK(task_connection_lost(STR("psql:<stdin>:4: FATAL:  terminating connection due to "
-				       "administrator command\n")) &&
-		  task_connection_lost(STR("psql: error: connection to server on socket "
-					   "\"/run/postgresql/.s.PGSQL.5432\" failed: No such file "
-					   "or directory\n")) &&
-		  task_connection_lost(STR("FATAL:  the database system is starting up\n")) &&
-		  task_connection_lost(STR("pgbench: error: client 0 aborted in command 4 (SQL) of "
-					   "script 0; perhaps the backend died while "
-					   "processing\n")) &&
-		  task_connection_lost(STR("ERROR: query failed: no connection to the server\n")),
+	struct run_result r = {
+	    .status = signal != 0 ? -1 : 3, .signal = signal, .err = str_of(err)};
+	char text[TASK_FAILURE_MAX];
+
+	task_failure(&r, "psql", text);
+	return strcmp(text, wanted) == 0;
+}
+
+#define SOCKET "connection to server on socket \"/run/postgresql/.s.PGSQL.5432\" "
+#define LOST "interrupted: PostgreSQL ended: "
+
+static void
+test_failure(void)
+{
+	CHECK(fails_with(0,
+		  "psql:<stdin>:4: FATAL:  terminating connection due to administrator "
+		  "command\n",
+		  LOST "terminating connection due to administrator command") &&
+		  fails_with(0, "psql: error: " SOCKET "failed: No such file or directory\n",
+		      LOST SOCKET "failed: No such file or directory") &&
+		  fails_with(0, "FATAL:  the database system is starting up\n",
+		      LOST "the database system is starting up") &&
+		  fails_with(0,
+		      "pgbench: error: client 0 aborted in command 4 (SQL) of script 0; "
+		      "perhaps the backend died while processing\n",
+		      LOST "client 0 aborted in command 4 (SQL) of script 0; "
+			   "perhaps the backend died while processing") &&
+		  fails_with(0, "ERROR: query failed: no connection to the server\n",
+		      LOST "ERROR: query failed: no connection to the server"),
 	    "the server went away");
 	CHECK(
-	    !task_connection_lost(STR("psql: error: connection to server on socket "
-				      "\"/run/postgresql/.s.PGSQL.5432\" failed: FATAL:  database "
-				      "\"x\" does not exist\n")) &&
-		!task_connection_lost(STR("ERROR:  division by zero\n")) &&
-		!task_connection_lost(STR("")),
+	    fails_with(0, "psql: error: " SOCKET "failed: FATAL:  database \"x\" does not exist\n",
+		"database \"x\" does not exist") &&
+		fails_with(0, "ERROR:  division by zero\n", "division by zero") &&
+		fails_with(0, "", "psql ended with status 3"),
 	    "or it did not");
+	CHECK(fails_with(9, "", "interrupted: psql was ended by signal 9") &&
+		  fails_with(11, "progress: 2.0 s\n", "interrupted: psql was ended by signal 11"),
+	    "it was killed");
 }
 
 static void
@@ -188,7 +209,7 @@ main(void)
 	test_hex();
 	test_vacuum();
 	test_backend();
-	test_lost();
+	test_failure();
 	test_tail();
 	test_scripts();
 	test_pgbench();

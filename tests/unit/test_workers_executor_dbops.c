@@ -415,6 +415,10 @@ test_servers(void)
 	ends(DONE, NONE, "where it was");
 }
 
+#define WHY                                                                                        \
+	"\"conditions\":[{\"type\":\"Failed\",\"status\":\"True\",\"reason\":"                     \
+	"\"Interrupted\",\"message\":\"\",\"lastTransitionTime\":\"2026-11-24T00:00:00Z\"}]"
+
 /* Its spec was changed while it ran: what it claims is known all the same. */
 static void
 test_unreadable(void)
@@ -455,12 +459,15 @@ test_unreadable(void)
 	go();
 	asks(GET_OP);
 	answer(200, dbops(WITH_FINALIZER, bad,
-			"\"phase\":\"Failed\",\"attempt\":1,\"cleanup\":\"Due\"", 14));
+			"\"phase\":\"Failed\",\"attempt\":1,\"cleanup\":\"Due\"," WHY, 14));
 	asks(CR);
 	answer(200, keep(cluster_json(FINALIZED, "")));
 	asks(GET_I);
 	answer(200, instance("", ""));
-	CHECK(has(asks(STATUS), "\"cleanup\":\"Running\""), "what it left");
+	body = asks(STATUS);
+	CHECK(has(body, "\"cleanup\":\"Running\"") &&
+		  has(body, "\"type\":\"Failed\",\"status\":\"True\",\"reason\":\"Interrupted\""),
+	    "what it left; why it failed stays");
 	answer(200, dbops(WITH_FINALIZER, bad, "", 15));
 	CHECK(has(asks(TELL_I), "\"kind\":\"Cleanup\""), "is removed");
 	answer(200, instance("", ""));
