@@ -64,6 +64,10 @@ note_cluster(void)
 	w.hibernated = flags >> 6 & 1;
 	w.fenced = flags >> 7 & 1;
 	c.windows = flags & 16 ? &windows[flags >> 5 & 1] : NULL;
+	w.said.ready = flags & 8;
+	w.said.primary = (uint8_t)(flags >> 1 & 3);
+	w.said.reasons[CHOICE_condition_type_READY] =
+	    (uint8_t)(w.said.ready ? REASON_AS_WANTED : REASON_NO_PRIMARY);
 	plan_note_cluster(&c, &w, flags & 1, world.now);
 }
 
