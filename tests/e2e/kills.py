@@ -1,6 +1,5 @@
 """What is killed is killed in the middle: operations that are held up there by a session, a lock or a stopped process. For test_kills*.py."""
 import os
-import pathlib
 import signal
 import socket
 from collections import namedtuple

@@ -3,10 +3,8 @@ under "Exactly as often as promised". One BGCluster for each operation, all of t
 import contextlib
 import pathlib
 
-import pytest
-
-from cluster import Writer, apply, kill, kubectl, pod_pids, pod_process, primary, wait
-from kills import TASKS, Held, Run, cluster, fill, in_order, released, several
+from cluster import Writer, apply, cmdline, kill, kubectl, pod_pids, pod_process, primary, wait
+from kills import TASKS, Held, Run, cluster, fill, in_order, several
 from test_dbops import bgdbops
 
 ONCE = ("benchmark", "sql")
@@ -49,8 +47,10 @@ def backend(r):
 
 
 def kill_all(runs, find):
-    for r in runs:
-        kill(wait("whom to kill", lambda: find(r)))
+    pids = [wait("whom to kill", lambda: find(r)) for r in runs]
+    for pid in pids:
+        kill(pid)
+    wait("them to be gone", lambda: not any(b"".join(cmdline(pid)) for pid in pids), every=0.01)
 
 
 def process(who):
