@@ -77,6 +77,8 @@ void task_read_backend(struct str out, struct task_backend *b);
 int task_hex_decode(struct str hex, char *out, size_t size);
 /* Rows that a VACUUM VERBOSE says it has removed. */
 uint64_t task_tuples_removed(struct str stderr_text);
+/* Was it the server that went away, rather than what it was asked for that failed? */
+bool task_connection_lost(struct str stderr_text);
 #define TASK_FAILURE_MAX (IPC_TEXT_MAX + 64)
 /*
  * Why a program failed: "interrupted: ...", if the server went away or somebody killed it, rather

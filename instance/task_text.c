@@ -77,8 +77,8 @@ task_tuples_removed(struct str s)
 }
 
 /* As libpq, pgbench and the server say it with LC_ALL=C. */
-static bool
-connection_lost(struct str s)
+bool
+task_connection_lost(struct str s)
 {
 	static const char *const words[] = {"server closed the connection",
 	    "connection to server was lost", "no connection to the server",
@@ -101,7 +101,7 @@ task_failure(const struct run_result *r, const char *program, char out[TASK_FAIL
 	if (r->signal != 0)
 		(void)snprintf(out, TASK_FAILURE_MAX, "interrupted: %s was ended by signal %d",
 		    program, r->signal);
-	else if (connection_lost(r->err))
+	else if (task_connection_lost(r->err))
 		(void)snprintf(out, TASK_FAILURE_MAX, "interrupted: PostgreSQL ended: %s", text);
 	else if (text[0] != '\0')
 		(void)snprintf(out, TASK_FAILURE_MAX, "%s", text);
