@@ -166,10 +166,10 @@ enum verdict template_write(struct plan_at *a);
 enum verdict rule_restore(struct plan_at *a);
 void template_note_halt(struct plan_cluster *c, struct msec now);
 /*
- * An instance with the newest template does not serve, and who is lost comes back with the last
- * good one, or others serve with that: as long as it is there nothing goes on.
+ * An instance with the newest template does not serve, for all that is known, and who is lost comes
+ * back with the last good one, or others serve with that: as long as it is there nothing goes on.
  */
-bool template_is_halted(const struct plan_cluster *c);
+bool template_may_be_halted(const struct plan_cluster *c);
 
 /* --- reinit.c */
 enum verdict rule_reinit(struct plan_at *a);

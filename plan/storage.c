@@ -92,7 +92,7 @@ awaits_halt(const struct plan_cluster *c)
 		if (!status_serves(c, i) && c->instance[i].looked &&
 		    c->instance[i].pod_reason == REASON_VOLUME_PENDING)
 			return false;
-	return template_is_halted(c);
+	return template_may_be_halted(c);
 }
 
 enum verdict

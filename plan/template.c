@@ -149,16 +149,22 @@ serves_with_kept(const struct plan_cluster *c, unsigned i)
 }
 
 /* What is kept is written back only as long as it is seen to be good. */
-bool
-template_is_halted(const struct plan_cluster *c)
+static bool
+is_halted_by(const struct plan_cluster *c, bool (*is)(const struct plan_cluster *c, unsigned i))
 {
-	return is_any(c, halts) && (is_back(c) || is_any(c, serves_with_kept));
+	return is_any(c, is) && (is_back(c) || is_any(c, serves_with_kept));
+}
+
+bool
+template_may_be_halted(const struct plan_cluster *c)
+{
+	return is_halted_by(c, may_halt);
 }
 
 void
 template_note_halt(struct plan_cluster *c, struct msec now)
 {
-	if (!template_is_halted(c))
+	if (!is_halted_by(c, halts))
 		c->halted_since.v = 0;
 	else if (c->halted_since.v == 0)
 		c->halted_since = now;

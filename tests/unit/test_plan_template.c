@@ -409,7 +409,7 @@ test_on_from_a_halt(void)
 
 /* Does a StatefulSet of other volumes wait? One that is made anew keeps nothing. */
 static bool
-is_remade(enum choice_reason reason)
+is_remade(enum choice_reason reason, bool anew)
 {
 	halt();
 	wanted.hash[GROUP_STORAGE]++;
@@ -418,14 +418,22 @@ is_remade(enum choice_reason reason)
 	wait_halted(reason, 60000);
 	c.statefulset.storage_inputs = wanted.hash[GROUP_STORAGE] - 1;
 	c.statefulset.last_good = c.statefulset.pod_inputs = old;
+	if (anew) {
+		c.instance[2].looked = false;
+		c.instance[2].look.until.v = PLAN_NEVER;
+		c.instance[2].report.pod_inputs = old;
+	}
 	return strstr(wait_halted(reason, 60000), "orphan-statefulset") != NULL;
 }
 
 static void
 test_storage_in_a_halt(void)
 {
-	CHECK(!is_remade(REASON_IMAGE_PULL_FAILED), "other volumes wait for the end of a halt");
-	CHECK(is_remade(REASON_VOLUME_PENDING), "unless it is for want of them that it lasts");
+	CHECK(!is_remade(REASON_IMAGE_PULL_FAILED, false),
+	    "other volumes wait for the end of a halt");
+	CHECK(!is_remade(REASON_NONE, true), "and for a look at who may be the one that halts it");
+	CHECK(
+	    is_remade(REASON_VOLUME_PENDING, false), "unless it is for want of them that it lasts");
 }
 
 /* The watch is faster than the answer, and the StatefulSet's controller is as well. */
