@@ -97,8 +97,10 @@ def template_image(ns):
     return get("sts", "demo", ns)["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
-def serving(ns):
-    return {i["metadata"]["name"] for i in get("bgi", ns=ns) if i["status"].get("state") in ("Running", "Streaming")}
+def serves(ns, name):
+    """By the word of its present pod."""
+    status = get("bgi", name, ns)["status"]
+    return status["podUID"] == uids(ns)[name] and status.get("state") in ("Running", "Streaming")
 
 
 def lose(ns, name, *how):
@@ -107,7 +109,7 @@ def lose(ns, name, *how):
     delete("pod", name, ns, *how)
     wait(f"another pod {name}", lambda: uids(ns).get(name, old) != old)
     assert images(ns)[name] == IMAGE, f"{name} came back with the change"
-    wait(f"{name} to serve again", lambda: name in serving(ns) and get("bgc", "demo", ns)["status"]["readyInstances"] == 2)
+    wait(f"{name} to serve again", lambda: serves(ns, name) and get("bgc", "demo", ns)["status"]["readyInstances"] == 2)
 
 
 def test_who_is_lost_while_a_change_is_halted_comes_back_as_it_was(ns):
@@ -126,7 +128,7 @@ def test_who_is_lost_while_a_change_is_halted_comes_back_as_it_was(ns):
         w.wait_for_writes(5)
         assert uids(ns)[failed] == kept and template_image(ns) == IMAGE, "who failed stays, for inspection, and nothing else is tried"
         delete("pod", failed, ns)
-        wait("who deletes the failed pod to have it tried again", lambda: uids(ns).get(failed, kept) != kept and images(ns)[failed] == bad)
+        failed = wait("who deletes the failed pod to have it tried again", lambda: next((n for n, image in images(ns).items() if image == bad and uids(ns)[n] != kept), None))
         wait("the template to be good again", lambda: template_image(ns) == IMAGE)
         healthy, again = {name: uid for name, uid in uids(ns).items() if name != failed}, uids(ns)[failed]
         patch("bgc", "demo", ns, {"spec": {"image": IMAGE}})
