@@ -72,6 +72,9 @@ void task_sql_drop_benchmark(const struct task_name *n, struct buf *out);
 void task_sql_create_benchmark(const struct task_name *n, struct str owner, struct buf *out);
 
 /* --- task_text.c */
+/* A database's name as a connection string that names nothing else: dbname='...'. */
+#define TASK_DBNAME_SIZE (2 * 63 + sizeof("dbname=''"))
+void task_dbname(const char *database, char out[TASK_DBNAME_SIZE]);
 /* What TASK_BACKEND_SQL printed first; else b is as it was. */
 void task_read_backend(struct str out, struct task_backend *b);
 int task_hex_decode(struct str hex, char *out, size_t size);

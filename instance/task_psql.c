@@ -61,10 +61,11 @@ write_passfile(struct task *t, const struct task_command *c, struct err *e)
 	int r;
 
 	if (!c->as_owner)
-		return passfile_write(TASK_PASS_PATH, superuser->username, &superuser->password, e);
+		return passfile_write(
+		    TASK_PASS_PATH, SOCKET_DIR, superuser->username, &superuser->password, e);
 	if (secret_read_file(&password, APP_DIR "/password", 4096, e) == -1)
 		return -1;
-	r = passfile_write(SCRIPT_PASS_PATH, t->p->spec->m.owner, &password, e);
+	r = passfile_write(SCRIPT_PASS_PATH, SOCKET_DIR, t->p->spec->m.owner, &password, e);
 	secret_free(&password);
 	return r;
 }
@@ -101,7 +102,8 @@ static struct run *
 start(struct task *t, const struct task_command *c, void (*done)(void *, const struct run_result *),
     struct err *e)
 {
-	static char path[4200], dbname[96], application[96];
+	static char path[4200], dbname[TASK_DBNAME_SIZE + 16], application[96];
+	char quoted[TASK_DBNAME_SIZE];
 	char program[256];
 	const char *argv[ARGS_MAX];
 	struct buf options;
@@ -124,10 +126,14 @@ start(struct task *t, const struct task_command *c, void (*done)(void *, const s
 	const char *const env[] = {path, dbname, application,
 	    options.p != NULL ? options.p : "PGOPTIONS=",
 	    c->as_owner ? "PGPASSFILE=" SCRIPT_PASS_PATH : "PGPASSFILE=" TASK_PASS_PATH,
+	    "PGHOST=" SOCKET_DIR, "PGSERVICEFILE=/dev/null", "PGREQUIREAUTH=scram-sha-256",
 	    "PGCONNECT_TIMEOUT=10", "PGCLIENTENCODING=UTF8", "LC_ALL=C", "HOME=/tmp", NULL};
 
 	(void)snprintf(path, sizeof(path), "PATH=%s", t->p->path);
-	(void)snprintf(dbname, sizeof(dbname), "PGDATABASE=%s", c->database);
+	/* psql takes that variable as it is; the others have libpq read it as a connection string */
+	task_dbname(c->database, quoted);
+	(void)snprintf(dbname, sizeof(dbname), "PGDATABASE=%s",
+	    strcmp(c->program, "psql") == 0 ? c->database : quoted);
 	(void)snprintf(application, sizeof(application), "PGAPPNAME=%s",
 	    c->nameless ? "bestgres" : t->name.application);
 	(void)put_args(t, c, program, argv);

@@ -19,6 +19,22 @@ digit(char c)
 }
 
 void
+task_dbname(const char *database, char out[TASK_DBNAME_SIZE])
+{
+	size_t n = (size_t)snprintf(out, TASK_DBNAME_SIZE, "dbname='");
+
+	if (strlen(database) > 63)
+		die("task: a database's name is too long");
+	for (const char *p = database; *p != '\0'; p++) {
+		if (*p == '\'' || *p == '\\')
+			out[n++] = '\\';
+		out[n++] = *p;
+	}
+	out[n++] = '\'';
+	out[n] = '\0';
+}
+
+void
 task_read_backend(struct str out, struct task_backend *b)
 {
 	int pid;

@@ -16,6 +16,33 @@ test_hex(void)
 	    "half a byte, no digit, a NUL, too long");
 }
 
+static bool
+dbname_is(const char *database, const char *wanted)
+{
+	char out[TASK_DBNAME_SIZE];
+
+	task_dbname(database, out);
+	return strcmp(out, wanted) == 0;
+}
+
+/* pg_repack and pgbench have libpq expand the name: it must come out as a name whatever it is. */
+static void
+test_dbname(void)
+{
+	char name[64], wanted[TASK_DBNAME_SIZE];
+
+	CHECK(dbname_is("app", "dbname='app'"), "a name");
+	CHECK(dbname_is("hostaddr=10.0.0.1", "dbname='hostaddr=10.0.0.1'") &&
+		  dbname_is("postgresql://a/b", "dbname='postgresql://a/b'") &&
+		  dbname_is("x' host='a", "dbname='x\\' host=\\'a'") &&
+		  dbname_is("x\\' service=a", "dbname='x\\\\\\' service=a'"),
+	    "never a host");
+	memset(name, '\'', 63);
+	name[63] = '\0';
+	task_dbname(name, wanted);
+	CHECK(strlen(wanted) == TASK_DBNAME_SIZE - 1, "the longest one fits");
+}
+
 static void
 test_vacuum(void)
 {
@@ -186,6 +213,7 @@ int
 main(void)
 {
 	test_hex();
+	test_dbname();
 	test_vacuum();
 	test_backend();
 	test_lost();
