@@ -82,6 +82,11 @@ int task_hex_decode(struct str hex, char *out, size_t size);
 uint64_t task_tuples_removed(struct str stderr_text);
 /* Was it the server that went away, rather than what it was asked for that failed? */
 bool task_connection_lost(struct str stderr_text);
+/*
+ * What psql (VERBOSITY=terse) or, by_pgbench, pgbench says of a user's script, without what the
+ * script holds: no statement, no detail, no token that a syntax error names.
+ */
+void task_scrub(struct str stderr_text, bool by_pgbench, struct buf *out);
 /* The last whole lines, <= TASK_OUTPUT_MAX bytes, as the wire wants them. */
 void task_tail(struct str text, char out[TASK_OUTPUT_MAX + 1]);
 /*

@@ -108,6 +108,113 @@ task_connection_lost(struct str s)
 	return false;
 }
 
+/* The server's words are in English: only then is it known what of them is a script's. */
+static bool
+is_english(struct str line)
+{
+	static const char *const severity[] = {"ERROR:  ", "FATAL:  ", "PANIC:  ", "WARNING:  ",
+	    "NOTICE:  ", "INFO:  ", "LOG:  ", "DEBUG:  ", "error: "};
+
+	for (size_t i = 0; i < sizeof(severity) / sizeof(severity[0]); i++)
+		if (memmem(line.p, line.len, severity[i], strlen(severity[i])) != NULL)
+			return true;
+	return false;
+}
+
+/* Of a text that is shorter the beginning is there (run.c drops half of what has grown too long). */
+#define CUT_MIN (RUN_OUTPUT_MAX / 4)
+
+/* "psql:<stdin>:12: ": how long that is; 0 = the line begins otherwise. */
+static size_t
+psql_place(struct str line)
+{
+	static const char begins[] = "psql:<stdin>:";
+	size_t n = sizeof(begins) - 1;
+
+	if (!str_starts(line, begins))
+		return 0;
+	while (n < line.len && isdigit((unsigned char)line.p[n]))
+		n++;
+	return n + 1 < line.len && line.p[n] == ':' && line.p[n + 1] == ' ' ? n + 2 : 0;
+}
+
+static void
+put_scrubbed(struct str line, bool by_pgbench, struct buf *out)
+{
+	size_t place = psql_place(line);
+
+	if (by_pgbench) {
+		if (!str_starts(line, "pgbench: ") || str_starts(line, "pgbench: detail: "))
+			return;
+		if (memmem(line.p, line.len, "aborted in command", 18) != NULL &&
+		    memmem(line.p, line.len, "perhaps the backend died", 24) == NULL &&
+		    !is_english((struct str){line.p + 16, line.len - 16}))
+			return;
+	} else if (place > 0 && !is_english(line) &&
+	           !str_starts((struct str){line.p + place, line.len - place},
+		       "server closed the connection")) {
+		line.len = place;
+		buf_str(out, line);
+		buf_puts(out, "ERROR:  in the server's language, which may quote the script\n");
+		return;
+	}
+	buf_str(out, line);
+	buf_puts(out, "\n");
+}
+
+/* " at character 12", with which terse messages end; else nothing. */
+static struct str
+character_of(struct str s)
+{
+	static const char mark[] = "\" at character ";
+	size_t n;
+
+	while (s.len > 0 && isspace((unsigned char)s.p[s.len - 1]))
+		s.len--;
+	for (n = 0; n < s.len && isdigit((unsigned char)s.p[s.len - n - 1]);)
+		n++;
+	if (n == 0 || s.len < n + sizeof(mark) - 1 ||
+	    memcmp(s.p + s.len - n - (sizeof(mark) - 1), mark, sizeof(mark) - 1) != 0)
+		return STR("");
+	n += sizeof(mark) - 2;
+	return (struct str){s.p + s.len - n, n};
+}
+
+/*
+ * A token can be as long as the script, of many lines, when it is a string without an end: all that
+ * follows such words goes, the last ones that a program says.
+ */
+void
+task_scrub(struct str s, bool by_pgbench, struct buf *out)
+{
+	static const char near[] = "at or near \"";
+	const char *token = memmem(s.p, s.len, near, sizeof(near) - 1);
+	struct str tail = {s.p + s.len, 0};
+	bool placed = by_pgbench || s.len < CUT_MIN;
+
+	if (token != NULL) {
+		tail = (struct str){
+		    token + sizeof(near) - 1, (size_t)(s.p + s.len - token) - (sizeof(near) - 1)};
+		s.len = (size_t)(tail.p - s.p);
+	}
+	while (s.len > 0) {
+		const char *end = memchr(s.p, '\n', s.len);
+		struct str line = {s.p, end == NULL ? s.len : (size_t)(end - s.p)};
+		size_t used = end == NULL ? line.len : line.len + 1;
+
+		placed |= psql_place(line) > 0;
+		if (placed)
+			put_scrubbed(line, by_pgbench, out);
+		s = (struct str){s.p + used, s.len - used};
+	}
+	if (token == NULL || out->len < sizeof(near) || out->p[out->len - 2] != '"')
+		return;
+	out->len--; /* the line's end */
+	buf_puts(out, "...\"");
+	buf_str(out, character_of(tail));
+	buf_puts(out, "\n");
+}
+
 void
 task_tail(struct str s, char out[TASK_OUTPUT_MAX + 1])
 {

@@ -119,6 +119,70 @@ test_tail(void)
 }
 
 static bool
+scrubs(bool by_pgbench, const char *said, const char *wanted)
+{
+	struct buf out;
+	bool ok;
+
+	buf_init(&out, 2 * RUN_OUTPUT_MAX);
+	task_scrub(str_of(said), by_pgbench, &out);
+	ok = str_is(buf_view(&out), wanted);
+	buf_free(&out);
+	return ok;
+}
+
+/* What a script holds may be a password: nothing of it comes out. */
+static void
+test_scrub(void)
+{
+	static char text[40000];
+
+	CHECK(
+	    scrubs(true,
+		"pgbench (17.6)\npgbench: error: client 0 script 0 aborted in command 0 query 0: "
+		"ERROR:  role \"app\" may not\nLINE 1: ALTER ROLE app PASSWORD 'geheim'\n"
+		"                   ^\nDETAIL:  geheim\npgbench: detail: Query was: geheim\n"
+		"pgbench: error: Run was aborted; the above results are incomplete.\n",
+		"pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  role "
+		"\"app\" may not\npgbench: error: Run was aborted; the above results are "
+		"incomplete.\n"),
+	    "of pgbench its own lines, with the first of the server's message");
+	CHECK(scrubs(true,
+		  "pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  syntax "
+		  "error at or near \"geheim\"\nLINE 1: geheim\n",
+		  "pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  syntax "
+		  "error at or near \"...\"\n") &&
+		  scrubs(true,
+		      "pgbench: error: client 0 script 0 aborted in command 0 query 0: FEHLER:  "
+		      "Syntaxfehler bei »geheim«\n",
+		      ""),
+	    "no token, in whatever language");
+	CHECK(scrubs(false,
+		  "psql:<stdin>:1: NOTICE:  a\npsql:<stdin>:4: ERROR:  syntax error at or near "
+		  "\"geheim\" at character 26\n",
+		  "psql:<stdin>:1: NOTICE:  a\npsql:<stdin>:4: ERROR:  syntax error at or near "
+		  "\"...\" at character 26\n"),
+	    "of psql what it said, with the token's place");
+	CHECK(scrubs(false,
+		  "psql:<stdin>:9: ERROR:  unterminated quoted string at or near \"'geheim\nb\";\n"
+		  "c\" at character 7\n",
+		  "psql:<stdin>:9: ERROR:  unterminated quoted string at or near \"...\" at "
+		  "character 7\n"),
+	    "a token of several lines");
+	CHECK(scrubs(false, "psql:<stdin>:4: FEHLER:  Syntaxfehler bei »geheim« bei Zeichen 26\n",
+		  "psql:<stdin>:4: ERROR:  in the server's language, which may quote the "
+		  "script\n"),
+	    "a message that can not be read");
+	CHECK(scrubs(false, "ERROR:  a key is missing", "ERROR:  a key is missing\n") &&
+		  scrubs(false, "", "") &&
+		  scrubs(false, "psql:<stdin>:4: server closed the connection unexpectedly\n",
+		      "psql:<stdin>:4: server closed the connection unexpectedly\n"),
+	    "what is not of the script stays");
+	memset(text, 'x', sizeof(text) - 1);
+	CHECK(scrubs(false, text, ""), "where the beginning is missing nothing is told");
+}
+
+static bool
 refused(const char *script, const char *name)
 {
 	char buf[32];
@@ -218,6 +282,7 @@ main(void)
 	test_backend();
 	test_lost();
 	test_tail();
+	test_scrub();
 	test_scripts();
 	test_pgbench();
 	test_latencies();
