@@ -87,6 +87,15 @@ put_scope(const struct task_spec *s, struct buf *out)
 		      "WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't')");
 }
 
+/* reach(oid): those and, of a partitioned one, its partitions, which hold the data and its indexes. */
+static void
+put_reach(const struct task_spec *s, struct buf *out)
+{
+	put_scope(s, out);
+	buf_puts(out, ", reach(oid) AS (SELECT oid FROM scope UNION SELECT p.relid::oid FROM "
+		      "scope, LATERAL pg_partition_tree(scope.oid) p)");
+}
+
 static enum task_scope
 scope_of(const struct task_spec *s)
 {
@@ -116,7 +125,7 @@ put_targets(const struct task_spec *s, struct buf *out)
 	static const char *const targets[] = {
 	    [SCOPE_TABLES] = "SELECT DISTINCT oid FROM scope",
 	    [SCOPE_INDEXES] =
-		"SELECT DISTINCT i.indexrelid FROM scope JOIN pg_index i ON i.indrelid = scope.oid "
+		"SELECT DISTINCT i.indexrelid FROM reach JOIN pg_index i ON i.indrelid = reach.oid "
 		"JOIN pg_class x ON x.oid = i.indexrelid WHERE NOT i.indisvalid AND x.relkind = "
 		"'i' "
 		"AND x.relname !~ '_cc(new|old)[0-9]*$'",
@@ -130,7 +139,7 @@ put_targets(const struct task_spec *s, struct buf *out)
 	};
 	enum task_scope scope = scope_of(s);
 
-	put_scope(s, out);
+	put_reach(s, out);
 	if (scope == SCOPE_REPACK && s->tables_n > 0)
 		buf_puts(out,
 		    ", target(oid) AS (SELECT DISTINCT scope.oid FROM scope JOIN pg_class c "
@@ -301,13 +310,13 @@ task_sql_drop_indexes(const struct task_spec *s, struct buf *out)
 {
 	buf_puts(out, prologue);
 	buf_puts(out, "SET lock_timeout = '5s';\n");
-	put_scope(s, out);
+	put_reach(s, out);
 	buf_puts(out,
 	    " SELECT format('DROP INDEX IF EXISTS %I.%I', s.nspname, x.relname) FROM pg_index i "
 	    "JOIN "
 	    "pg_class x ON x.oid = i.indexrelid JOIN pg_namespace s ON s.oid = x.relnamespace "
 	    "WHERE NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$' AND i.indrelid IN "
-	    "(SELECT oid FROM scope UNION SELECT c.reltoastrelid FROM scope JOIN pg_class c "
+	    "(SELECT oid FROM reach UNION SELECT c.reltoastrelid FROM reach JOIN pg_class c "
 	    "USING (oid)) AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE "
 	    "p.relid = i.indrelid) \\gexec\n");
 }

@@ -138,6 +138,7 @@ test_targets(void)
 	    "all tables, none of the system's");
 	s.m.only_invalid = true;
 	task_sql_count(&s, &out);
+	CHECK(has("FROM reach JOIN pg_index i ON i.indrelid = reach.oid"), "of partitions too");
 	CHECK(has("NOT i.indisvalid") && has("x.relname !~ '_cc(new|old)[0-9]*$'"),
 	    "invalid ones, but not what an interrupted run has left");
 	begin(CHOICE_task_kind_REPACK);
@@ -153,6 +154,10 @@ test_targets(void)
 	CHECK(has("NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$'") &&
 		  has("pg_stat_progress_create_index") && has("SET lock_timeout"),
 	    "only what an interrupted reindex has left, and nobody builds");
+	CHECK(has("UNION SELECT p.relid::oid FROM scope, LATERAL pg_partition_tree(scope.oid) p)") &&
+		  has("i.indrelid IN (SELECT oid FROM reach UNION SELECT c.reltoastrelid FROM "
+		      "reach JOIN"),
+	    "of partitions too, and of what is TOAST of one");
 	task_sql_drop_repack(&s, &out);
 	CHECK(has("l.classid = 16185446"), "nothing of a table that a pg_repack works on");
 }
