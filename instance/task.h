@@ -178,12 +178,15 @@ struct task_command {
 	const char *const *more; /* arguments, NULL-terminated; may be NULL */
 	const char *database;
 	bool as_owner;     /* of the application; else the superuser */
-	bool own_settings; /* a user's script: search_path and messages as its role has them */
+	bool own_settings; /* a user's script: what is set for its role and database holds */
 	bool nameless;     /* not one of the task's own backends */
 	struct str input;
 	int timeout_ms; /* 0 = what is left of the task's */
 	void (*on_stderr)(void *arg, struct str text);
 };
+/* libpq's PGOPTIONS; left_ms of the task, 0 = no limit. */
+void task_options(
+    const struct task_command *c, unsigned major, int64_t left_ms, struct buf *out);
 /* Is the instance set up as far as a program needs it? */
 bool task_ready(const struct task *t);
 bool task_find_program(const struct task *t, const char *name, char out[256]);

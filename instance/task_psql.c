@@ -31,26 +31,36 @@ task_find_program(const struct task *t, const char *name, char out[256])
 }
 
 /*
- * A script of the owner keeps its role's settings but for the timeout; whatever the superuser says
- * has names mean pg_catalog's.
+ * What is set for a database or a role holds for whoever connects, and the database's owner can set
+ * it: none of that may change or end what we do. A script has its role's settings, but for what
+ * decides whom a superuser's runs as and what its names mean.
  */
-static void
-put_options(const struct task *t, const struct task_command *c, struct buf *out)
+void
+task_options(const struct task_command *c, unsigned major, int64_t left_ms, struct buf *out)
 {
-	int64_t left = task_left_ms(t);
+	static const struct {
+		unsigned since;
+		const char *setting;
+	} ours[] = {{0, "lock_timeout=0"}, {0, "idle_in_transaction_session_timeout=0"},
+	    {14, "idle_session_timeout=0"}, {17, "transaction_timeout=0"},
+	    {0, "default_transaction_read_only=off"}};
+	int64_t limit = c->nameless ? c->timeout_ms : left_ms;
 
-	buf_puts(out, "PGOPTIONS=");
-	if (t->p->chosen->major >= 14)
+	if (major >= 14)
 		buf_printf(out, "-c client_connection_check_interval=%d ", CHECK_CLIENT_MS);
-	/* Past the task's own end, which comes first unless we are gone. */
-	if (!c->nameless && (left != 0 || !c->own_settings))
-		buf_printf(
-		    out, "-c statement_timeout=%lld ", left == 0 ? 0LL : (long long)left + 2000);
-	/* The owner of the database can set another one for it, and so for the superuser. */
+	/* Past the program's own end, which comes first unless we are gone. */
+	if (limit != 0 || !c->own_settings)
+		buf_printf(out, "-c statement_timeout=%lld ",
+		    limit == 0 ? 0LL : (long long)limit + 2000);
 	if (!c->as_owner)
-		buf_puts(out, "-c search_path=pg_catalog ");
-	if (!c->own_settings && !c->as_owner)
-		buf_puts(out, "-c lc_messages=C");
+		buf_puts(out, "-c role=none -c search_path=pg_catalog ");
+	if (c->own_settings)
+		return;
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (major >= ours[i].since)
+			buf_printf(out, "-c %s ", ours[i].setting);
+	/* pgbench works in public; only a superuser may say the language */
+	buf_puts(out, c->as_owner ? "-c role=none -c search_path=public" : "-c lc_messages=C");
 }
 
 static int
@@ -120,11 +130,11 @@ start(struct task *t, const struct task_command *c, void (*done)(void *, const s
 	}
 	if (write_passfile(t, c, e) == -1)
 		return NULL;
-	buf_init(&options, 512);
-	put_options(t, c, &options);
-	buf_puts(&options, "");
+	buf_init(&options, 1024);
+	buf_puts(&options, "PGOPTIONS=");
+	task_options(c, t->p->chosen->major, task_left_ms(t), &options);
 	const char *const env[] = {path, dbname, application,
-	    options.p != NULL ? options.p : "PGOPTIONS=",
+	    options.p,
 	    c->as_owner ? "PGPASSFILE=" SCRIPT_PASS_PATH : "PGPASSFILE=" TASK_PASS_PATH,
 	    "PGHOST=" SOCKET_DIR, "PGSERVICEFILE=/dev/null", "PGREQUIREAUTH=scram-sha-256",
 	    "PGCONNECT_TIMEOUT=10", "PGCLIENTENCODING=UTF8", "LC_ALL=C", "HOME=/tmp", NULL};
