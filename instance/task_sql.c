@@ -32,11 +32,12 @@ task_sql_databases(const struct task_spec *s, struct buf *out)
 {
 	buf_puts(out, prologue);
 	if (s->databases_n == 0) {
-		buf_puts(out,
+		/* VACUUM in the templates too: their age counts for a wraparound as any other's */
+		buf_printf(out,
 		    "SELECT '+ ' || encode(convert_to(datname, 'UTF8'), 'hex') FROM pg_database "
-		    "WHERE datallowconn AND datconnlimit <> -2 AND NOT datistemplate AND datname "
-		    "!~ "
-		    "'^" TASK_BENCHMARK_PREFIX "' ORDER BY oid;\n");
+		    "WHERE datallowconn AND datconnlimit <> -2%s AND datname !~ "
+		    "'^" TASK_BENCHMARK_PREFIX "' ORDER BY oid;\n",
+		    s->m.kind == CHOICE_task_kind_VACUUM ? "" : " AND NOT datistemplate");
 		return;
 	}
 	buf_puts(out, "SELECT CASE WHEN d.oid IS NULL THEN '- ' || w.n ELSE '+ ' || "
@@ -63,6 +64,31 @@ put_table(struct buf *out, struct str name)
 }
 
 /*
+ * Of a whole database, as vacuumdb: VACUUM and ANALYZE take the system's catalogs too, for their
+ * age counts; but nobody can work while they are rewritten. ANALYZE of a partitioned table is one
+ * of its partitions too, and would reach out to the servers of those that are foreign tables.
+ */
+static void
+put_all(const struct task_spec *s, struct buf *out)
+{
+	bool analyze = s->m.kind == CHOICE_task_kind_ANALYZE;
+
+	buf_printf(out,
+	    "0, c.oid FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE "
+	    "c.relkind IN ('r', 'm'%s) AND c.relpersistence <> 't'",
+	    analyze ? ", 'p'" : "");
+	if (analyze)
+		buf_puts(out,
+		    " AND CASE WHEN EXISTS (SELECT FROM pg_partition_tree(pg_partition_root(c.oid)) "
+		    "p JOIN pg_class f ON f.oid = p.relid WHERE f.relkind = 'f') THEN c.relkind <> "
+		    "'p' ELSE NOT c.relispartition END");
+	else if (s->m.kind != CHOICE_task_kind_VACUUM || s->m.full)
+		buf_puts(out, " AND s.nspname !~ '^pg_' AND s.nspname NOT IN "
+			      "('information_schema', 'repack')");
+	buf_puts(out, ")");
+}
+
+/*
  * WITH scope(n, oid): the tables in this database that the task is about; n: which of the spec's.
  */
 static void
@@ -70,10 +96,7 @@ put_scope(const struct task_spec *s, struct buf *out)
 {
 	buf_puts(out, "WITH scope(n, oid) AS (SELECT ");
 	if (s->tables_n == 0) {
-		buf_puts(out,
-		    "0, c.oid FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE "
-		    "c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND s.nspname !~ '^pg_' "
-		    "AND s.nspname NOT IN ('information_schema', 'repack'))");
+		put_all(s, out);
 		return;
 	}
 	buf_puts(out, "w.n, c.oid FROM (VALUES ");
@@ -200,13 +223,16 @@ task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out)
 	    after);
 }
 
+/* A partitioned table is as large as its partitions. */
 void
 task_sql_size(uint32_t oid, struct buf *out)
 {
 	buf_printf(out,
-	    "SELECT 's ' || pg_total_relation_size(oid) || ' ' || pg_relation_size(oid) / "
-	    "current_setting('block_size')::bigint FROM pg_class WHERE oid = %u;\n",
-	    oid);
+	    "SELECT 's ' || sum(pg_total_relation_size(r)) || ' ' || (sum(pg_relation_size(r)) / "
+	    "current_setting('block_size')::bigint)::bigint FROM (SELECT oid AS r FROM pg_class "
+	    "WHERE oid = %u UNION SELECT relid FROM pg_partition_tree(%u)) t HAVING "
+	    "sum(pg_total_relation_size(r)) IS NOT NULL;\n",
+	    oid, oid);
 }
 
 static void

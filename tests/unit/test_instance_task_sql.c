@@ -130,6 +130,28 @@ test_statements(void)
 }
 
 static void
+test_whole(void)
+{
+	begin(CHOICE_task_kind_VACUUM);
+	s.m.freeze = true;
+	task_sql_databases(&s, &out);
+	CHECK(!has("datistemplate") && has("datallowconn"), "VACUUM goes to the templates too");
+	task_sql_count(&s, &out);
+	CHECK(!has("nspname !~"), "and to the system's catalogs, whose age counts");
+	s.m.full = true;
+	buf_reset(&out);
+	task_sql_count(&s, &out);
+	CHECK(has("nspname !~ '^pg_'"), "but does not rewrite those");
+	begin(CHOICE_task_kind_ANALYZE);
+	task_sql_count(&s, &out);
+	CHECK(!has("nspname !~") && has("IN ('r', 'm', 'p')") && has("NOT c.relispartition"),
+	    "ANALYZE takes partitioned tables, which are their partitions");
+	begin(CHOICE_task_kind_REINDEX);
+	task_sql_databases(&s, &out);
+	CHECK(has("NOT datistemplate"), "others leave the templates alone");
+}
+
+static void
 test_targets(void)
 {
 	begin(CHOICE_task_kind_REINDEX);
@@ -170,6 +192,7 @@ main(void)
 	test_terminate();
 	test_room();
 	test_statements();
+	test_whole();
 	test_targets();
 	buf_free(&out);
 	return tap_done();
