@@ -39,13 +39,14 @@ void task_sql_databases(const struct task_spec *s, struct buf *out);
 /* In a database. Lines "t N": table N of the spec is there; "n COUNT TABLES": of targets. */
 void task_sql_count(const struct task_spec *s, struct buf *out);
 /*
- * Line "x OID TOTAL_BYTES HEX_OF_QUOTED_NAME NAME": the next target after that one; none at the
- * end.
+ * Line "x OID BYTES WAL_BYTES HEX_OF_QUOTED_NAME NAME|OID OID ...": the next target after that
+ * one; and, from it on, those that are small enough to be done by one program. None at the end.
  */
+#define TASK_BATCH_MAX 200 /* what they all say fits RUN_OUTPUT_MAX */
 void task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out);
 /* The kind's statement on that target, then task_sql_size's line. */
 void task_sql_work(const struct task_spec *s, uint32_t oid, struct buf *out);
-/* Line "s TOTAL_BYTES PAGES". */
+/* Line "s OID TOTAL_BYTES PAGES". */
 void task_sql_size(uint32_t oid, struct buf *out);
 void task_sql_checkpoint(struct buf *out);
 /* Line "e": pg_repack's extension is in this database. */
@@ -78,8 +79,14 @@ void task_dbname(const char *database, char out[TASK_DBNAME_SIZE]);
 /* What TASK_BACKEND_SQL printed first; else b is as it was. */
 void task_read_backend(struct str out, struct task_backend *b);
 int task_hex_decode(struct str hex, char *out, size_t size);
-/* Rows that a VACUUM VERBOSE says it has removed. */
-uint64_t task_tuples_removed(struct str stderr_text);
+/* Rows that VACUUM VERBOSE says it has removed from tables; not those of their TOAST tables. */
+struct task_vacuumed {
+	char line[256]; /* the beginning of one that has not ended */
+	size_t n;
+	bool toast;
+	uint64_t tuples;
+};
+void task_vacuum_read(struct task_vacuumed *v, struct str stderr_text);
 /* Was it the server that went away, rather than what it was asked for that failed? */
 bool task_connection_lost(struct str stderr_text);
 /*
@@ -138,8 +145,11 @@ struct task {
 	uint64_t tables_seen;     /* bit per table of the spec: it is there */
 	uint64_t targets, target; /* how many in all; which one, from 1 */
 	bool unfit;               /* pg_repack must not be let at one of the spec's tables */
-	uint32_t oid;
+	uint32_t oid[TASK_BATCH_MAX]; /* of what is under way */
+	unsigned oid_n;
+	uint32_t size_of; /* whose size_before and pages_before are; 0 = nobody's */
 	uint64_t size_before, pages_before;
+	struct task_vacuumed vacuumed;
 	char target_name[400]; /* quoted */
 	char label[160];       /* for people */
 	struct arena arena;    /* of a script that arrives */

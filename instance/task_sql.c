@@ -188,6 +188,8 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 #define SHOWN "translate(format('%%s.%%s', s.nspname, c.relname), E'\\n\\r\\t', '   ')"
 #define OF_OID "FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE c.oid = "
 
+#define BATCH_BYTES (64 << 20)
+
 /* The largest of what c is made of: a partitioned table itself has no file. */
 #define LARGEST                                                                                    \
 	"greatest(pg_total_relation_size(c.oid), (SELECT max(pg_total_relation_size(p.relid)) "    \
@@ -206,6 +208,14 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 							   " THEN " BYTES_OF("max_slot_wal_keep_"  \
 									     "size") " END) END"
 
+/* Small ones are done by one program; one that is copied is looked at by itself. */
+static bool
+in_batches(const struct task_spec *s)
+{
+	return s->m.kind != CHOICE_task_kind_REPACK &&
+	       !(s->m.kind == CHOICE_task_kind_VACUUM && s->m.full);
+}
+
 /* A rewrite writes about as much WAL as it writes data. */
 void
 task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out)
@@ -213,14 +223,16 @@ task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out)
 	buf_puts(out, prologue);
 	put_targets(s, out);
 	buf_printf(out,
-	    "SELECT 'x ' || c.oid || ' ' || z.bytes || ' ' || least(z.bytes, " KEPT_WAL
+	    ", ahead AS MATERIALIZED (SELECT oid, " LARGEST
+	    " AS bytes FROM (SELECT oid FROM target WHERE oid > %u ORDER BY oid LIMIT %d) c), "
+	    "told AS (SELECT oid, bytes, sum(bytes) OVER (ORDER BY oid) AS sum FROM ahead) "
+	    "SELECT 'x ' || c.oid || ' ' || a.bytes || ' ' || least(a.bytes, " KEPT_WAL
 	    ") || ' ' || encode(convert_to(format('%%I.%%I', s.nspname, c.relname), 'UTF8'), "
-	    "'hex') || ' ' "
-	    "|| " SHOWN
-	    " FROM target JOIN pg_class c ON c.oid = target.oid JOIN pg_namespace s ON s.oid "
-	    "= c.relnamespace, LATERAL (SELECT " LARGEST
-	    " AS bytes) z WHERE c.oid > %u ORDER BY c.oid LIMIT 1;\n",
-	    after);
+	    "'hex') || ' ' || " SHOWN
+	    ", (SELECT string_agg(oid::text, ' ' ORDER BY oid) FROM told WHERE sum <= %d) FROM "
+	    "ahead a JOIN pg_class c ON c.oid = a.oid JOIN pg_namespace s ON s.oid = "
+	    "c.relnamespace ORDER BY c.oid LIMIT 1;\n",
+	    after, in_batches(s) ? TASK_BATCH_MAX : 1, BATCH_BYTES);
 }
 
 /* A partitioned table is as large as its partitions. */
@@ -228,11 +240,11 @@ void
 task_sql_size(uint32_t oid, struct buf *out)
 {
 	buf_printf(out,
-	    "SELECT 's ' || sum(pg_total_relation_size(r)) || ' ' || (sum(pg_relation_size(r)) / "
+	    "SELECT 's %u ' || sum(pg_total_relation_size(r)) || ' ' || (sum(pg_relation_size(r)) / "
 	    "current_setting('block_size')::bigint)::bigint FROM (SELECT oid AS r FROM pg_class "
 	    "WHERE oid = %u UNION SELECT relid FROM pg_partition_tree(%u)) t HAVING "
 	    "sum(pg_total_relation_size(r)) IS NOT NULL;\n",
-	    oid, oid);
+	    oid, oid, oid);
 }
 
 static void

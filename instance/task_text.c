@@ -60,36 +60,51 @@ task_hex_decode(struct str hex, char *out, size_t size)
 	return 0;
 }
 
-/* The digits after each mark, or those before it. */
+/* The number between those words; 0: there is none. */
 static uint64_t
-sum_after(struct str s, const char *mark, const char *end)
+between(const char *line, const char *mark, const char *end)
 {
-	uint64_t sum = 0, n;
-	size_t len = strlen(mark);
+	const char *at = strstr(line, mark);
+	struct str digits = {at, 0};
+	uint64_t n;
 
-	for (const char *at = s.p;
-	     (at = memmem(at, (size_t)(s.p + s.len - at), mark, len)) != NULL;) {
-		struct str digits = {at + len, 0};
-		size_t left = (size_t)(s.p + s.len - digits.p);
-
-		while (digits.len < left && isdigit((unsigned char)digits.p[digits.len]))
-			digits.len++;
-		at = digits.p;
-		if (left - digits.len < strlen(end) ||
-		    memcmp(digits.p + digits.len, end, strlen(end)) != 0 ||
-		    str_to_u64(digits, &n) == -1 || n > (uint64_t)INT64_MAX - sum)
-			continue;
-		sum += n;
-	}
-	return sum;
+	if (at == NULL)
+		return 0;
+	digits.p += strlen(mark);
+	digits.len = strspn(digits.p, "0123456789");
+	if (!str_starts(str_of(digits.p + digits.len), end) || str_to_u64(digits, &n) == -1)
+		return 0;
+	return n;
 }
 
-uint64_t
-task_tuples_removed(struct str s)
+/* "tuples: 5 removed" from version 15 on, "found 5 removable" before and of VACUUM FULL. */
+static void
+read_vacuum_line(struct task_vacuumed *v)
 {
-	uint64_t lazy = sum_after(s, "tuples: ", " removed"); /* from version 14 on */
+	uint64_t n;
 
-	return lazy != 0 ? lazy : sum_after(s, ": found ", " removable");
+	if (strstr(v->line, "vacuuming \"") != NULL)
+		v->toast = strstr(v->line, "pg_toast.pg_toast_") != NULL;
+	n = between(v->line, "tuples: ", " removed");
+	if (n == 0)
+		n = between(v->line, ": found ", " removable");
+	if (!v->toast && n <= (uint64_t)INT64_MAX - v->tuples)
+		v->tuples += n;
+}
+
+void
+task_vacuum_read(struct task_vacuumed *v, struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.p[i] != '\n') {
+			if (v->n < sizeof(v->line) - 1)
+				v->line[v->n++] = s.p[i];
+			continue;
+		}
+		v->line[v->n] = '\0';
+		read_vacuum_line(v);
+		v->n = 0;
+	}
 }
 
 /* As libpq, pgbench and the server say it with LC_ALL=C. */

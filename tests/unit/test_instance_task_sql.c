@@ -99,13 +99,19 @@ test_room(void)
 {
 	begin(CHOICE_task_kind_VACUUM);
 	task_sql_next(&s, 7, &out);
-	CHECK(has("SELECT 'x ' || c.oid || ' ' || z.bytes || ' ' || least(z.bytes, CASE WHEN "),
+	CHECK(has("SELECT 'x ' || c.oid || ' ' || a.bytes || ' ' || least(a.bytes, CASE WHEN "),
 	    "what is rewritten needs room, and the WAL of it");
 	CHECK(has("(SELECT max(pg_total_relation_size(p.relid)) FROM pg_partition_tree(c.oid) p)"),
 	    "a partitioned table that of its largest partition");
 	CHECK(has("current_setting('archive_mode') = 'off'") &&
 		  has("pg_size_bytes(current_setting('max_wal_size', true))"),
 	    "WAL no more than is kept");
+	CHECK(has("WHERE oid > 7 ORDER BY oid LIMIT 200") && has("WHERE sum <= 67108864"),
+	    "small tables are done many at a time");
+	s.m.full = true;
+	buf_reset(&out);
+	task_sql_next(&s, 7, &out);
+	CHECK(has("WHERE oid > 7 ORDER BY oid LIMIT 1)"), "but one at a time what needs room");
 }
 
 static void

@@ -43,20 +43,38 @@ test_dbname(void)
 	CHECK(strlen(wanted) == TASK_DBNAME_SIZE - 1, "the longest one fits");
 }
 
+static bool
+removed(const char *text, size_t at_once, uint64_t wanted)
+{
+	struct task_vacuumed v = {0};
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i += at_once)
+		task_vacuum_read(
+		    &v, (struct str){text + i, len - i < at_once ? len - i : at_once});
+	return v.tuples == wanted;
+}
+
 static void
 test_vacuum(void)
 {
-	CHECK(task_tuples_removed(STR("INFO:  vacuuming \"app.public.x\"\n"
-				      "pages: 0 removed, 45 remain\n"
-				      "tuples: 10000 removed, 5 remain, 0 are dead\n"
-				      "tuples: 7 removed, 0 remain\n")) == 10007,
-	    "of a table and its TOAST table");
-	CHECK(task_tuples_removed(STR("INFO:  \"public.x\": found 12 removable, 3 nonremovable row "
-				      "versions in 1 pages\n")) == 12,
+	static const char now[] =
+	    "psql:<stdin>:5: INFO:  vacuuming \"app.public.x\"\n"
+	    "psql:<stdin>:5: INFO:  finished vacuuming \"app.public.x\": index scans: 0\n"
+	    "pages: 0 removed, 45 remain\ntuples: 10000 removed, 5 remain, 0 are dead\n"
+	    "INFO:  vacuuming \"app.pg_toast.pg_toast_16385\"\n"
+	    "INFO:  finished vacuuming \"app.pg_toast.pg_toast_16385\": index scans: 0\n"
+	    "tuples: 7 removed, 0 remain\n"
+	    "INFO:  aggressively vacuuming \"app.public.y\"\ntuples: 3 removed, 0 remain\n";
+
+	CHECK(removed(now, 1, 10003) && removed(now, 4096, 10003),
+	    "of the tables, not of their TOAST tables, in whatever pieces it comes");
+	CHECK(removed("INFO:  vacuuming \"public.x\"\nINFO:  \"public.x\": found 12 removable, 3 "
+		      "nonremovable row versions in 1 pages\n",
+		  7, 12),
 	    "VACUUM FULL's words");
-	CHECK(task_tuples_removed(STR("tuples: x removed\ntuples: 99999999999999999999 removed\n"
-				      "tuples: 5")) == 0 &&
-		  task_tuples_removed(STR("")) == 0,
+	CHECK(removed("tuples: x removed\ntuples: 99999999999999999999 removed\ntuples: 5", 5, 0) &&
+		  removed("", 1, 0),
 	    "no number");
 }
 
