@@ -108,8 +108,8 @@ task_vacuum_read(struct task_vacuumed *v, struct str s)
 }
 
 /* As libpq, pgbench and the server say it with LC_ALL=C. */
-bool
-task_connection_lost(struct str s)
+static bool
+says_lost(struct str s)
 {
 	static const char *const words[] = {"server closed the connection",
 	    "connection to server was lost", "no connection to the server",
@@ -120,6 +120,41 @@ task_connection_lost(struct str s)
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (memmem(s.p, s.len, words[i], strlen(words[i])) != NULL)
 			return true;
+	return false;
+}
+
+/* What of a line is a program's own, or the server's last word; the rest can be a script's. */
+static struct str
+own_part(struct str line, bool *is_error)
+{
+	static const char *const said[] = {"ERROR:  ", "WARNING:  ", "NOTICE:  ", "INFO:  "};
+	const char *at;
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		if ((at = memmem(line.p, line.len, said[i], strlen(said[i]))) != NULL) {
+			*is_error |= i == 0;
+			line.len = (size_t)(at - line.p);
+		}
+	return line;
+}
+
+bool
+task_connection_lost(struct str s)
+{
+	static const char *const begins[] = {"psql:", "pgbench:", "FATAL: ", "ERROR: "};
+	bool more = false; /* of a message of several lines */
+
+	while (s.len > 0) {
+		const char *end = memchr(s.p, '\n', s.len);
+		struct str line = {s.p, end == NULL ? s.len : (size_t)(end - s.p)};
+		size_t used = end == NULL ? line.len : line.len + 1;
+
+		for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
+			more &= !str_starts(line, begins[i]);
+		if (!more && says_lost(own_part(line, &more)))
+			return true;
+		s = (struct str){s.p + used, s.len - used};
+	}
 	return false;
 }
 

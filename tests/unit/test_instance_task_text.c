@@ -112,6 +112,13 @@ test_lost(void)
 		!task_connection_lost(STR("ERROR:  division by zero\n")) &&
 		!task_connection_lost(STR("")),
 	    "or it did not");
+	CHECK(!task_connection_lost(STR("psql:<stdin>:1: ERROR:  the database system is mine\n")) &&
+		  !task_connection_lost(
+		      STR("psql:<stdin>:1: ERROR:  a\nserver closed the connection\n")) &&
+		  !task_connection_lost(STR("psql:<stdin>:1: NOTICE:  the database system is\n")) &&
+		  task_connection_lost(STR("psql:<stdin>:1: ERROR:  a\npsql:<stdin>:2: server closed "
+					   "the connection unexpectedly\n")),
+	    "a script's own words are none");
 }
 
 static void
