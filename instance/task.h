@@ -34,9 +34,13 @@ struct task_name {
 	char benchmark[64];   /* its database */
 };
 void task_name_make(struct task_name *n, const struct uid *id);
-/* Lines "- N": database N of the spec is not there; "+ HEX": one to work in. */
+/* Lines "- N": database N of the spec is not there; "! N": takes no connections; "+ HEX": one to
+ * work in. */
 void task_sql_databases(const struct task_spec *s, struct buf *out);
-/* In a database. Lines "t N": table N of the spec is there; "n COUNT TABLES": of targets. */
+/*
+ * In a database. Lines "t N +": table N of the spec is there; "t N KIND": what is there is none;
+ * "e COUNT": indexes that REINDEX CONCURRENTLY passes over; "n COUNT TABLES": of targets.
+ */
 void task_sql_count(const struct task_spec *s, struct buf *out);
 /*
  * Line "x OID BYTES WAL_BYTES HEX_OF_QUOTED_NAME NAME|OID OID ...": the next target after that
@@ -143,6 +147,8 @@ struct task {
 	char databases[TASK_ALL_DATABASES_MAX][64];
 	unsigned databases_n, at;
 	uint64_t tables_seen;     /* bit per table of the spec: it is there */
+	char tables_kind[TASK_TABLES_MAX]; /* what has its name instead; 0 = nothing */
+	uint64_t exclusions;      /* indexes that are passed over */
 	uint64_t targets, target; /* how many in all; which one, from 1 */
 	bool unfit;               /* pg_repack must not be let at one of the spec's tables */
 	uint32_t oid[TASK_BATCH_MAX]; /* of what is under way */
@@ -208,8 +214,9 @@ void task_sql(struct task *t, const char *database, const struct buf *sql,
 void task_look(struct task *t); /* asks for progress, beside run */
 /*
  * Lists where to work into t->databases; 0, -1 when the answer is none, -2 - N: database N is
- * missing.
+ * missing, TASK_CLOSED - N: takes no connections.
  */
+#define TASK_CLOSED (-2 - TASK_DATABASES_MAX)
 int task_read_databases(struct task *t, struct str out);
 
 /* What each kind begins with. */

@@ -40,15 +40,15 @@ task_sql_databases(const struct task_spec *s, struct buf *out)
 		    s->m.kind == CHOICE_task_kind_VACUUM ? "" : " AND NOT datistemplate");
 		return;
 	}
-	buf_puts(out, "SELECT CASE WHEN d.oid IS NULL THEN '- ' || w.n ELSE '+ ' || "
-		      "encode(convert_to(w.name, 'UTF8'), 'hex') END FROM (VALUES ");
+	buf_puts(out, "SELECT CASE WHEN d.oid IS NULL THEN '- ' || w.n WHEN NOT d.datallowconn "
+		      "THEN '! ' || w.n ELSE '+ ' || encode(convert_to(w.name, 'UTF8'), 'hex') END FROM (VALUES ");
 	for (unsigned i = 0; i < s->databases_n; i++) {
 		buf_printf(out, "%s(%u, ", i > 0 ? ", " : "", i);
 		put_name(out, str_of(s->databases[i]));
 		buf_puts(out, ")");
 	}
-	buf_puts(out, ") AS w(n, name) LEFT JOIN pg_database d ON d.datname::text = w.name AND "
-		      "d.datallowconn ORDER BY w.n;\n");
+	buf_puts(out, ") AS w(n, name) LEFT JOIN pg_database d ON d.datname::text = w.name ORDER "
+		      "BY w.n;\n");
 }
 
 /* "schema.table", split at the first dot; without one in public. */
@@ -88,26 +88,37 @@ put_all(const struct task_spec *s, struct buf *out)
 	buf_puts(out, ")");
 }
 
-/*
- * WITH scope(n, oid): the tables in this database that the task is about; n: which of the spec's.
- */
+/* named(n, oid, kind): what has the name of a table of the spec; kind 'T': temporary. */
 static void
-put_scope(const struct task_spec *s, struct buf *out)
+put_named(const struct task_spec *s, struct buf *out)
 {
-	buf_puts(out, "WITH scope(n, oid) AS (SELECT ");
-	if (s->tables_n == 0) {
-		put_all(s, out);
-		return;
-	}
-	buf_puts(out, "w.n, c.oid FROM (VALUES ");
+	buf_puts(out, "named(n, oid, kind) AS (SELECT w.n, c.oid, CASE WHEN c.relpersistence = "
+		      "'t' THEN 'T' ELSE c.relkind END FROM (VALUES ");
 	for (unsigned i = 0; i < s->tables_n; i++) {
 		buf_printf(out, "%s(%u, ", i > 0 ? ", " : "", i);
 		put_table(out, str_of(s->tables[i]));
 		buf_puts(out, ")");
 	}
 	buf_puts(out, ") AS w(n, schema, name) JOIN pg_namespace s ON s.nspname::text = w.schema "
-		      "JOIN pg_class c ON c.relnamespace = s.oid AND c.relname::text = w.name "
-		      "WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't')");
+		      "JOIN pg_class c ON c.relnamespace = s.oid AND c.relname::text = w.name), ");
+}
+
+/*
+ * WITH scope(n, oid): the tables in this database that the task is about; n: which of the spec's.
+ */
+static void
+put_scope(const struct task_spec *s, struct buf *out)
+{
+	buf_puts(out, "WITH ");
+	if (s->tables_n > 0)
+		put_named(s, out);
+	buf_puts(out, "scope(n, oid) AS (SELECT ");
+	if (s->tables_n == 0) {
+		put_all(s, out);
+		return;
+	}
+	buf_puts(out, "n, oid FROM named WHERE kind IN ('r', 'p'");
+	buf_puts(out, s->m.kind == CHOICE_task_kind_REPACK ? "))" : ", 'm'))");
 }
 
 /* reach(oid): those and, of a partitioned one, its partitions, which hold the data and its indexes. */
@@ -140,7 +151,8 @@ scope_of(const struct task_spec *s)
 /*
  * target(oid): what the statement is said for. An invalid index of that name is itself what an
  * interrupted REINDEX CONCURRENTLY left: to rebuild it would keep it (PostgreSQL documentation,
- * REINDEX). Without names pg_repack takes what it can: it needs a key.
+ * REINDEX). Without names pg_repack takes what it can: it needs a key. It knows no partitioned
+ * tables.
  */
 static void
 put_targets(const struct task_spec *s, struct buf *out)
@@ -153,8 +165,8 @@ put_targets(const struct task_spec *s, struct buf *out)
 		"'i' "
 		"AND x.relname !~ '_cc(new|old)[0-9]*$'",
 	    [SCOPE_REPACK] =
-		"SELECT DISTINCT scope.oid FROM scope JOIN pg_index i ON i.indrelid = scope.oid "
-		"JOIN pg_class c ON c.oid = scope.oid WHERE c.relkind = 'r' AND " HARMLESS
+		"SELECT DISTINCT reach.oid FROM reach JOIN pg_index i ON i.indrelid = reach.oid "
+		"JOIN pg_class c ON c.oid = reach.oid WHERE c.relkind = 'r' AND " HARMLESS
 		" AND (i.indisprimary OR "
 		"(i.indisunique AND i.indisvalid AND i.indpred IS NULL AND 0 <> ALL (i.indkey) AND "
 		"NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND "
@@ -165,10 +177,11 @@ put_targets(const struct task_spec *s, struct buf *out)
 	put_reach(s, out);
 	if (scope == SCOPE_REPACK && s->tables_n > 0)
 		buf_puts(out,
-		    ", target(oid) AS (SELECT DISTINCT scope.oid FROM scope JOIN pg_class c "
-		    "ON c.oid = scope.oid WHERE " HARMLESS ") ");
+		    ", target(oid) AS (SELECT reach.oid FROM reach JOIN pg_class c ON c.oid = "
+		    "reach.oid WHERE c.relkind = 'r' AND " HARMLESS ") ");
 	else
-		buf_printf(out, ", target(oid) AS (%s) ", targets[scope]);
+		buf_printf(out, ", target(oid) AS (%s%s) ", targets[scope],
+		    scope == SCOPE_INDEXES && s->m.concurrently ? " AND NOT i.indisexclusion" : "");
 }
 
 void
@@ -177,11 +190,19 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 	buf_puts(out, prologue);
 	if (s->tables_n > 0) {
 		put_scope(s, out);
-		buf_puts(out, " SELECT 't ' || n FROM scope;\n");
+		buf_puts(out, " SELECT 't ' || n || ' ' || CASE WHEN oid IN (SELECT oid FROM "
+			      "scope) THEN '+' ELSE kind::text END FROM named;\n");
+	}
+	if (s->m.kind == CHOICE_task_kind_REINDEX && s->m.concurrently) {
+		put_reach(s, out);
+		buf_printf(out,
+		    " SELECT 'e ' || count(*) FROM reach JOIN pg_index i ON i.indrelid = "
+		    "reach.oid WHERE i.indisexclusion%s;\n",
+		    s->m.only_invalid ? " AND NOT i.indisvalid" : "");
 	}
 	put_targets(s, out);
-	buf_puts(out, "SELECT 'n ' || count(*) || ' ' || (SELECT count(*) FROM scope) FROM "
-		      "target;\n");
+	buf_puts(out, "SELECT 'n ' || count(*) || ' ' || (SELECT count(*) FROM reach JOIN pg_class "
+		      "c USING (oid) WHERE c.relkind = 'r') FROM target;\n");
 }
 
 /* What people read: one line, whatever stands in a name. */

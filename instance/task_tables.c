@@ -18,14 +18,17 @@ static void next(struct task *t);
 int
 task_read_databases(struct task *t, struct str out)
 {
+	int trouble = 0;
+
 	t->databases_n = 0;
 	for (const char *line = out.p; *line != '\0';) {
 		const char *end = strchrnul(line, '\n');
 		struct str hex = {line + 2, end - line > 2 ? (size_t)(end - line) - 2 : 0};
 
-		if (line[0] == '-')
-			return -2 - (int)strtol(line + 2, NULL, 10);
-		if (line[0] == '+' && t->databases_n < TASK_ALL_DATABASES_MAX &&
+		if (line[0] == '-' || line[0] == '!')
+			trouble = (line[0] == '-' ? -2 : TASK_CLOSED) -
+			          (int)(strtoul(line + 1, NULL, 10) % TASK_DATABASES_MAX);
+		else if (line[0] == '+' && t->databases_n < TASK_ALL_DATABASES_MAX &&
 		    task_hex_decode(hex, t->databases[t->databases_n], sizeof(t->databases[0])) ==
 			0)
 			t->databases_n++;
@@ -33,7 +36,7 @@ task_read_databases(struct task *t, struct str out)
 			return -1;
 		line = *end == '\0' ? end : end + 1;
 	}
-	return t->databases_n > 0 ? 0 : -1;
+	return trouble == 0 && t->databases_n == 0 ? -1 : trouble;
 }
 
 static void
@@ -46,7 +49,10 @@ listed(struct task *t, const struct run_result *r)
 		return;
 	}
 	found = task_read_databases(t, r->out);
-	if (found <= -2 && (unsigned)(-2 - found) < t->now.databases_n)
+	if (found <= TASK_CLOSED && (unsigned)(TASK_CLOSED - found) < t->now.databases_n)
+		task_end(t, CHOICE_task_phase_FAILED, "database \"%s\" takes no connections",
+		    t->now.databases[TASK_CLOSED - found]);
+	else if (found <= -2 && (unsigned)(-2 - found) < t->now.databases_n)
 		task_end(t, CHOICE_task_phase_FAILED, "database \"%s\" does not exist",
 		    t->now.databases[-2 - found]);
 	else if (found != 0)
@@ -70,12 +76,45 @@ task_tables_begin(struct task *t)
 
 /* --- How much; are all named tables there? */
 
+/* NULL: there is nothing of that name. */
+static const char *
+kind_of(char relkind)
+{
+	switch (relkind) {
+	case '\0':
+		return NULL;
+	case 'v':
+		return "a view";
+	case 'm':
+		return "a materialized view, which pg_repack can not rewrite";
+	case 'f':
+		return "a foreign table";
+	case 'T':
+		return "temporary";
+	default:
+		return "no table";
+	}
+}
+
 static void
 all_counted(struct task *t)
 {
+	if (t->databases_n == 0) {
+		task_end(t, CHOICE_task_phase_FAILED,
+		    "extension pg_repack is in no database: CREATE EXTENSION pg_repack in one, as "
+		    "superuser");
+		return;
+	}
 	for (unsigned i = 0; i < t->now.tables_n; i++) {
+		const char *kind = kind_of(t->tables_kind[i]);
+
 		if (t->tables_seen & (UINT64_C(1) << i))
 			continue;
+		if (kind != NULL) {
+			task_end(t, CHOICE_task_phase_FAILED, "\"%s\" is %s", t->now.tables[i],
+			    kind);
+			return;
+		}
 		task_end(t, CHOICE_task_phase_FAILED, "table \"%s\" does not exist in %s%s%s",
 		    t->now.tables[i], t->databases_n == 1 ? "database \"" : "any of the databases",
 		    t->databases_n == 1 ? t->databases[0] : "", t->databases_n == 1 ? "\"" : "");
@@ -96,14 +135,20 @@ static void
 counted(struct task *t, const struct run_result *r)
 {
 	unsigned long long n, all;
+	char kind;
 
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
 		return;
 	}
 	for (const char *line = r->out.p; line != NULL && *line != '\0';) {
-		if (sscanf(line, "t %9llu", &n) == 1 && n < TASK_TABLES_MAX)
-			t->tables_seen |= UINT64_C(1) << n;
+		if (sscanf(line, "t %9llu %c", &n, &kind) == 2 && n < TASK_TABLES_MAX) {
+			if (kind == '+')
+				t->tables_seen |= UINT64_C(1) << n;
+			else
+				t->tables_kind[n] = kind;
+		} else if (sscanf(line, "e %9llu", &n) == 1)
+			t->exclusions += n;
 		else if (sscanf(line, "n %18llu %18llu", &n, &all) == 2) {
 			t->targets += n;
 			t->unfit |= t->now.m.kind == CHOICE_task_kind_REPACK &&
@@ -123,6 +168,13 @@ extension_seen(struct task *t, const struct run_result *r)
 
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
+		return;
+	}
+	if (r->out.p[0] != 'e' && t->now.databases_n == 0) { /* as pg_repack --all does */
+		t->databases_n--;
+		memmove(t->databases[t->at], t->databases[t->at + 1],
+		    (t->databases_n - t->at) * sizeof(t->databases[0]));
+		count(t);
 		return;
 	}
 	if (r->out.p[0] != 'e') {
@@ -402,8 +454,14 @@ next(struct task *t)
 	struct buf sql;
 
 	if (t->at == t->databases_n) {
-		task_end(t, CHOICE_task_phase_SUCCEEDED, "%s",
-		    t->target == 0 ? "there was nothing to do" : "");
+		if (t->exclusions > 0)
+			task_end(t, CHOICE_task_phase_SUCCEEDED,
+			    "%" PRIu64 " indexes of exclusion constraints were left as they are: "
+			    "REINDEX CONCURRENTLY can not rebuild those, concurrently: false does",
+			    t->exclusions);
+		else
+			task_end(t, CHOICE_task_phase_SUCCEEDED, "%s",
+			    t->target == 0 ? "there was nothing to do" : "");
 		return;
 	}
 	buf_init(&sql, SQL_MAX);

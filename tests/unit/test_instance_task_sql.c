@@ -175,8 +175,22 @@ test_targets(void)
 	buf_reset(&out);
 	add_table("t");
 	task_sql_count(&s, &out);
-	CHECK(!has("i.indisprimary") && has("SELECT 't ' || n FROM scope"),
-	    "a named table is its to refuse");
+	CHECK(!has("i.indisprimary") && has("kind IN ('r', 'p'))") &&
+		  has("SELECT reach.oid FROM reach JOIN pg_class c ON c.oid = reach.oid WHERE "
+		      "c.relkind = 'r'"),
+	    "a named table is its to refuse; of a partitioned one its partitions are meant");
+	CHECK(has("SELECT 't ' || n || ' ' || CASE WHEN oid IN (SELECT oid FROM scope) THEN '+' "
+		  "ELSE kind::text END FROM named"),
+	    "what has the name but is no table is told");
+	begin(CHOICE_task_kind_REINDEX);
+	s.m.concurrently = true;
+	task_sql_count(&s, &out);
+	CHECK(has("SELECT 'e ' || count(*)") && has("i.indisexclusion;"),
+	    "what can not be rebuilt concurrently is counted");
+	begin(CHOICE_task_kind_VACUUM);
+	(void)snprintf(s.databases[s.databases_n++], sizeof(s.databases[0]), "template0");
+	task_sql_databases(&s, &out);
+	CHECK(has("WHEN NOT d.datallowconn THEN '! ' || w.n"), "a database may take no connections");
 	begin(CHOICE_task_kind_CLEANUP);
 	task_sql_drop_indexes(&s, &out);
 	CHECK(has("NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$'") &&
