@@ -106,8 +106,8 @@ removed(struct str text, size_t at_once)
 	struct task_vacuumed v = {0};
 
 	for (size_t i = 0; i < text.len; i += at_once)
-		task_vacuum_read(&v,
-		    (struct str){text.p + i, text.len - i < at_once ? text.len - i : at_once});
+		task_vacuum_read(
+		    &v, (struct str){text.p + i, text.len - i < at_once ? text.len - i : at_once});
 	MUST(v.n < sizeof(v.line));
 	return v.tuples;
 }

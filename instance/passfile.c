@@ -66,8 +66,7 @@ passfile_write(const char *path, const char *host, const char *user, const struc
 	if (snprintf(temp, sizeof(temp), "%s.new", path) >= (int)sizeof(temp) ||
 	    strlen(user) > USER_MAX)
 		die("passfile %s: a name is too long", path);
-	make_lines(
-	    &lines, str_of(host), str_of(user), (struct str){password->p, password->len});
+	make_lines(&lines, str_of(host), str_of(user), (struct str){password->p, password->len});
 	(void)unlink(temp);
 	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	r = fd == -1 ? -1 : fd_write_all(fd, lines.p, lines.len);

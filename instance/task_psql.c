@@ -50,8 +50,8 @@ task_options(const struct task_command *c, unsigned major, int64_t left_ms, stru
 		buf_printf(out, "-c client_connection_check_interval=%d ", CHECK_CLIENT_MS);
 	/* Past the program's own end, which comes first unless we are gone. */
 	if (limit != 0 || !c->own_settings)
-		buf_printf(out, "-c statement_timeout=%lld ",
-		    limit == 0 ? 0LL : (long long)limit + 2000);
+		buf_printf(
+		    out, "-c statement_timeout=%lld ", limit == 0 ? 0LL : (long long)limit + 2000);
 	if (!c->as_owner)
 		buf_puts(out, "-c role=none -c search_path=pg_catalog ");
 	if (c->own_settings)
@@ -133,14 +133,13 @@ start(struct task *t, const struct task_command *c, void (*done)(void *, const s
 	buf_init(&options, 1024);
 	buf_puts(&options, "PGOPTIONS=");
 	task_options(c, t->p->chosen->major, task_left_ms(t), &options);
-	const char *const env[] = {path, dbname, application,
-	    options.p,
+	const char *const env[] = {path, dbname, application, options.p,
 	    c->as_owner ? "PGPASSFILE=" SCRIPT_PASS_PATH : "PGPASSFILE=" TASK_PASS_PATH,
 	    "PGHOST=" SOCKET_DIR, "PGSERVICEFILE=/dev/null", "PGREQUIREAUTH=scram-sha-256",
 	    "PGCONNECT_TIMEOUT=10", "PGCLIENTENCODING=UTF8", "LC_ALL=C", "HOME=/tmp", NULL};
 
 	(void)snprintf(path, sizeof(path), "PATH=%s", t->p->path);
-	/* psql takes that variable as it is; the others have libpq read it as a connection string */
+	/* psql takes it as it is; the others have libpq read it as a connection string */
 	task_dbname(c->database, quoted);
 	(void)snprintf(dbname, sizeof(dbname), "PGDATABASE=%s",
 	    strcmp(c->program, "psql") == 0 ? c->database : quoted);

@@ -41,7 +41,8 @@ task_sql_databases(const struct task_spec *s, struct buf *out)
 		return;
 	}
 	buf_puts(out, "SELECT CASE WHEN d.oid IS NULL THEN '- ' || w.n WHEN NOT d.datallowconn "
-		      "THEN '! ' || w.n ELSE '+ ' || encode(convert_to(w.name, 'UTF8'), 'hex') END FROM (VALUES ");
+		      "THEN '! ' || w.n ELSE '+ ' || encode(convert_to(w.name, 'UTF8'), 'hex') END "
+		      "FROM (VALUES ");
 	for (unsigned i = 0; i < s->databases_n; i++) {
 		buf_printf(out, "%s(%u, ", i > 0 ? ", " : "", i);
 		put_name(out, str_of(s->databases[i]));
@@ -79,7 +80,8 @@ put_all(const struct task_spec *s, struct buf *out)
 	    analyze ? ", 'p'" : "");
 	if (analyze)
 		buf_puts(out,
-		    " AND CASE WHEN EXISTS (SELECT FROM pg_partition_tree(pg_partition_root(c.oid)) "
+		    " AND CASE WHEN EXISTS (SELECT FROM "
+		    "pg_partition_tree(pg_partition_root(c.oid)) "
 		    "p JOIN pg_class f ON f.oid = p.relid WHERE f.relkind = 'f') THEN c.relkind <> "
 		    "'p' ELSE NOT c.relispartition END");
 	else if (s->m.kind != CHOICE_task_kind_VACUUM || s->m.full)
@@ -121,7 +123,7 @@ put_scope(const struct task_spec *s, struct buf *out)
 	buf_puts(out, s->m.kind == CHOICE_task_kind_REPACK ? "))" : ", 'm'))");
 }
 
-/* reach(oid): those and, of a partitioned one, its partitions, which hold the data and its indexes. */
+/* reach(oid): those and, of a partitioned one, its partitions, which hold data and indexes. */
 static void
 put_reach(const struct task_spec *s, struct buf *out)
 {
@@ -261,7 +263,8 @@ void
 task_sql_size(uint32_t oid, struct buf *out)
 {
 	buf_printf(out,
-	    "SELECT 's %u ' || sum(pg_total_relation_size(r)) || ' ' || (sum(pg_relation_size(r)) / "
+	    "SELECT 's %u ' || sum(pg_total_relation_size(r)) || ' ' || (sum(pg_relation_size(r)) "
+	    "/ "
 	    "current_setting('block_size')::bigint)::bigint FROM (SELECT oid AS r FROM pg_class "
 	    "WHERE oid = %u UNION SELECT relid FROM pg_partition_tree(%u)) t HAVING "
 	    "sum(pg_total_relation_size(r)) IS NOT NULL;\n",

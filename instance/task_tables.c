@@ -29,8 +29,8 @@ task_read_databases(struct task *t, struct str out)
 			trouble = (line[0] == '-' ? -2 : TASK_CLOSED) -
 			          (int)(strtoul(line + 1, NULL, 10) % TASK_DATABASES_MAX);
 		else if (line[0] == '+' && t->databases_n < TASK_ALL_DATABASES_MAX &&
-		    task_hex_decode(hex, t->databases[t->databases_n], sizeof(t->databases[0])) ==
-			0)
+			 task_hex_decode(
+			     hex, t->databases[t->databases_n], sizeof(t->databases[0])) == 0)
 			t->databases_n++;
 		else
 			return -1;
@@ -111,8 +111,8 @@ all_counted(struct task *t)
 		if (t->tables_seen & (UINT64_C(1) << i))
 			continue;
 		if (kind != NULL) {
-			task_end(t, CHOICE_task_phase_FAILED, "\"%s\" is %s", t->now.tables[i],
-			    kind);
+			task_end(t, CHOICE_task_phase_FAILED, "relation \"%s\" is %s",
+			    t->now.tables[i], kind);
 			return;
 		}
 		task_end(t, CHOICE_task_phase_FAILED, "table \"%s\" does not exist in %s%s%s",
@@ -405,8 +405,8 @@ read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal)
 	}
 	*bytes = total;
 	*wal = written;
-	str_copy_text(t->label, sizeof(t->label),
-	    (struct str){out.p + name, (size_t)(bar - out.p - name)});
+	str_copy_text(
+	    t->label, sizeof(t->label), (struct str){out.p + name, (size_t)(bar - out.p - name)});
 	return true;
 }
 
@@ -456,9 +456,9 @@ next(struct task *t)
 	if (t->at == t->databases_n) {
 		if (t->exclusions > 0)
 			task_end(t, CHOICE_task_phase_SUCCEEDED,
-			    "%" PRIu64 " indexes of exclusion constraints were left as they are: "
-			    "REINDEX CONCURRENTLY can not rebuild those, concurrently: false does",
-			    t->exclusions);
+			    "%llu indexes of exclusion constraints were left as they are: REINDEX "
+			    "CONCURRENTLY can not rebuild those, concurrently: false does",
+			    (unsigned long long)t->exclusions);
 		else
 			task_end(t, CHOICE_task_phase_SUCCEEDED, "%s",
 			    t->target == 0 ? "there was nothing to do" : "");

@@ -171,7 +171,7 @@ is_english(struct str line)
 	return false;
 }
 
-/* Of a text that is shorter the beginning is there (run.c drops half of what has grown too long). */
+/* Of a shorter text the beginning is there: run.c drops half of what has grown too long. */
 #define CUT_MIN (RUN_OUTPUT_MAX / 4)
 
 /* "psql:<stdin>:12: ": how long that is; 0 = the line begins otherwise. */
@@ -201,7 +201,7 @@ put_scrubbed(struct str line, bool by_pgbench, struct buf *out)
 		    !is_english((struct str){line.p + 16, line.len - 16}))
 			return;
 	} else if (place > 0 && !is_english(line) &&
-	           !str_starts((struct str){line.p + place, line.len - place},
+		   !str_starts((struct str){line.p + place, line.len - place},
 		       "server closed the connection")) {
 		line.len = place;
 		buf_str(out, line);

@@ -45,11 +45,11 @@ main(void)
 		  SOCKET_DIR ":5432:*:postgres:secret\nlocalhost:5432:*:postgres:secret\n"),
 	    "for our socket alone, which libpq may know as localhost");
 	CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600, "for us alone");
-	CHECK(writes("fd00::1", "o:w\\n", "a:b\\c:",
-		  "fd00\\:\\:1:5432:*:o\\:w\\\\n:a\\:b\\\\c\\:\n"),
+	CHECK(
+	    writes("fd00::1", "o:w\\n", "a:b\\c:", "fd00\\:\\:1:5432:*:o\\:w\\\\n:a\\:b\\\\c\\:\n"),
 	    "colons and backslashes are escaped; the old file is replaced");
-	CHECK(symlink("/nowhere/else", temp) == 0 && writes("10.0.0.1", "u", "", "10.0.0.1:5432:*:u:\n") &&
-		  access(temp, F_OK) == -1,
+	CHECK(symlink("/nowhere/else", temp) == 0 &&
+		  writes("10.0.0.1", "u", "", "10.0.0.1:5432:*:u:\n") && access(temp, F_OK) == -1,
 	    "whatever lies in the way of the new one is not followed");
 	(void)unlink(path);
 	(void)rmdir(dir);

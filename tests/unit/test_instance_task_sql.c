@@ -190,15 +190,17 @@ test_targets(void)
 	begin(CHOICE_task_kind_VACUUM);
 	(void)snprintf(s.databases[s.databases_n++], sizeof(s.databases[0]), "template0");
 	task_sql_databases(&s, &out);
-	CHECK(has("WHEN NOT d.datallowconn THEN '! ' || w.n"), "a database may take no connections");
+	CHECK(
+	    has("WHEN NOT d.datallowconn THEN '! ' || w.n"), "a database may take no connections");
 	begin(CHOICE_task_kind_CLEANUP);
 	task_sql_drop_indexes(&s, &out);
 	CHECK(has("NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$'") &&
 		  has("pg_stat_progress_create_index") && has("SET lock_timeout"),
 	    "only what an interrupted reindex has left, and nobody builds");
-	CHECK(has("UNION SELECT p.relid::oid FROM scope, LATERAL pg_partition_tree(scope.oid) p)") &&
-		  has("i.indrelid IN (SELECT oid FROM reach UNION SELECT c.reltoastrelid FROM "
-		      "reach JOIN"),
+	CHECK(
+	    has("UNION SELECT p.relid::oid FROM scope, LATERAL pg_partition_tree(scope.oid) p)") &&
+		has("i.indrelid IN (SELECT oid FROM reach UNION SELECT c.reltoastrelid FROM "
+		    "reach JOIN"),
 	    "of partitions too, and of what is TOAST of one");
 	task_sql_drop_repack(&s, &out);
 	CHECK(has("l.classid = 16185446"), "nothing of a table that a pg_repack works on");

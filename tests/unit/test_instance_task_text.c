@@ -50,8 +50,7 @@ removed(const char *text, size_t at_once, uint64_t wanted)
 	size_t len = strlen(text);
 
 	for (size_t i = 0; i < len; i += at_once)
-		task_vacuum_read(
-		    &v, (struct str){text + i, len - i < at_once ? len - i : at_once});
+		task_vacuum_read(&v, (struct str){text + i, len - i < at_once ? len - i : at_once});
 	return v.tuples == wanted;
 }
 
@@ -112,12 +111,13 @@ test_lost(void)
 		!task_connection_lost(STR("ERROR:  division by zero\n")) &&
 		!task_connection_lost(STR("")),
 	    "or it did not");
-	CHECK(!task_connection_lost(STR("psql:<stdin>:1: ERROR:  the database system is mine\n")) &&
-		  !task_connection_lost(
-		      STR("psql:<stdin>:1: ERROR:  a\nserver closed the connection\n")) &&
-		  !task_connection_lost(STR("psql:<stdin>:1: NOTICE:  the database system is\n")) &&
-		  task_connection_lost(STR("psql:<stdin>:1: ERROR:  a\npsql:<stdin>:2: server closed "
-					   "the connection unexpectedly\n")),
+	CHECK(
+	    !task_connection_lost(STR("psql:<stdin>:1: ERROR:  the database system is mine\n")) &&
+		!task_connection_lost(
+		    STR("psql:<stdin>:1: ERROR:  a\nserver closed the connection\n")) &&
+		!task_connection_lost(STR("psql:<stdin>:1: NOTICE:  the database system is\n")) &&
+		task_connection_lost(STR("psql:<stdin>:1: ERROR:  a\npsql:<stdin>:2: server closed "
+					 "the connection unexpectedly\n")),
 	    "a script's own words are none");
 }
 
@@ -162,15 +162,14 @@ test_scrub(void)
 {
 	static char text[40000];
 
-	CHECK(
-	    scrubs(true,
-		"pgbench (17.6)\npgbench: error: client 0 script 0 aborted in command 0 query 0: "
-		"ERROR:  role \"app\" may not\nLINE 1: ALTER ROLE app PASSWORD 'geheim'\n"
-		"                   ^\nDETAIL:  geheim\npgbench: detail: Query was: geheim\n"
-		"pgbench: error: Run was aborted; the above results are incomplete.\n",
-		"pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  role "
-		"\"app\" may not\npgbench: error: Run was aborted; the above results are "
-		"incomplete.\n"),
+	CHECK(scrubs(true,
+		  "pgbench (17.6)\npgbench: error: client 0 script 0 aborted in command 0 query 0: "
+		  "ERROR:  role \"app\" may not\nLINE 1: ALTER ROLE app PASSWORD 'geheim'\n"
+		  "                   ^\nDETAIL:  geheim\npgbench: detail: Query was: geheim\n"
+		  "pgbench: error: Run was aborted; the above results are incomplete.\n",
+		  "pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  role "
+		  "\"app\" may not\npgbench: error: Run was aborted; the above results are "
+		  "incomplete.\n"),
 	    "of pgbench its own lines, with the first of the server's message");
 	CHECK(scrubs(true,
 		  "pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  syntax "
