@@ -105,6 +105,8 @@ void task_tail(struct str text, char out[TASK_OUTPUT_MAX + 1]);
  * name, in buf.
  */
 const char *task_pgbench_refused(struct str script, char name[32]);
+/* Does a statement, or a line of a body, begin with COMMIT, ROLLBACK or ABORT? (END ends bodies, too.) */
+bool task_script_may_commit(struct str script);
 bool task_script_needs_restrict(struct str script); /* could psql find a meta-command in it? */
 /* "progress: 5.0 s, ...": the seconds; -1 = no such line in it. The last one counts. */
 int64_t task_pgbench_progress(struct str text);
@@ -218,6 +220,11 @@ void task_look(struct task *t); /* asks for progress, beside run */
  */
 #define TASK_CLOSED (-2 - TASK_DATABASES_MAX)
 int task_read_databases(struct task *t, struct str out);
+
+/* task_script.c: psql's arguments; single: all of it in one transaction, which is checked. */
+unsigned task_script_commands(bool single, const char *restrict_command, const char *more[24]);
+/* Had that transaction ended before its check? */
+bool task_script_ended_itself(struct str stderr_text);
 
 /* What each kind begins with. */
 void task_tables_begin(struct task *t);

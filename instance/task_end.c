@@ -305,6 +305,10 @@ task_end_failed(struct task *t, const struct run_result *r, const char *program)
 	tell(t, r->err, text);
 	if (text[0] == '\0')
 		(void)snprintf(text, sizeof(text), "%s ended with status %d", program, r->status);
-	task_end(t, CHOICE_task_phase_FAILED, "%s%s",
-	    task_connection_lost(r->err) ? "interrupted: PostgreSQL ended: " : "", text);
+	task_end(t, CHOICE_task_phase_FAILED, "%s%s%s",
+	    task_connection_lost(r->err) ? "interrupted: PostgreSQL ended: " : "",
+	    t->now.m.single_transaction && task_script_may_commit(buf_view(&t->now.script))
+		? "part of it may stay, since the script has COMMIT or ROLLBACK in it: "
+		: "",
+	    text);
 }

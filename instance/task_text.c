@@ -329,6 +329,31 @@ task_pgbench_refused(struct str script, char name[32])
 	return NULL;
 }
 
+/* Where a script failed nobody can be asked any more whether it had come to one. */
+bool
+task_script_may_commit(struct str s)
+{
+	static const char *const words[] = {"commit", "rollback", "abort"};
+	bool begins = true;
+
+	for (size_t i = 0; i < s.len; i++) {
+		size_t n = 0;
+
+		if (isspace((unsigned char)s.p[i]) || s.p[i] == ';') {
+			begins |= s.p[i] == ';' || s.p[i] == '\n';
+			continue;
+		}
+		while (i + n < s.len && isalpha((unsigned char)s.p[i + n]))
+			n++;
+		for (size_t k = 0; begins && k < sizeof(words) / sizeof(words[0]); k++)
+			if (n == strlen(words[k]) && strncasecmp(s.p + i, words[k], n) == 0)
+				return true;
+		begins = false;
+		i += n > 0 ? n - 1 : 0;
+	}
+	return false;
+}
+
 bool
 task_script_needs_restrict(struct str script)
 {

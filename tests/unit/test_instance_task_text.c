@@ -229,6 +229,12 @@ test_scripts(void)
 		  refused("SELECT '\\n';", "n") && refused("\\\nshell x", "") &&
 		  refused("\\", "") && refused("\\set_shell", "set_shell"),
 	    "and whatever else could be one");
+	CHECK(task_script_may_commit(STR("INSERT INTO x VALUES (1);\n  Commit;\n")) &&
+		  task_script_may_commit(STR("SELECT 1; ROLLBACK")) &&
+		  task_script_may_commit(STR("abort;")) && !task_script_may_commit(STR("END;")) &&
+		  !task_script_may_commit(STR("SELECT a AS commit FROM rollback_1;\ncommits\n")) &&
+		  !task_script_may_commit(STR("")),
+	    "what ends a transaction");
 	CHECK(task_script_needs_restrict(STR("SELECT '\\';")) &&
 		  !task_script_needs_restrict(STR("SELECT 1;")),
 	    "a backslash may be a meta-command for psql");
