@@ -394,9 +394,9 @@ task_sql_drop_repack(const struct task_spec *s, struct buf *out)
 {
 	buf_puts(out, prologue);
 	buf_puts(out, "SET lock_timeout = '5s';\n");
-	put_scope(s, out);
+	put_reach(s, out);
 	buf_puts(out,
-	    ", mine AS (SELECT c.oid, s.nspname, c.relname FROM (SELECT DISTINCT oid FROM scope) t "
+	    ", mine AS (SELECT c.oid, s.nspname, c.relname FROM reach "
 	    "JOIN pg_class c USING (oid) JOIN pg_namespace s ON s.oid = c.relnamespace WHERE "
 	    "EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_repack') AND NOT EXISTS "
 	    "(SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = 16185446 AND "

@@ -203,6 +203,7 @@ test_targets(void)
 		    "reach JOIN"),
 	    "of partitions too, and of what is TOAST of one");
 	task_sql_drop_repack(&s, &out);
+	CHECK(has("c.relname FROM reach JOIN pg_class c USING (oid)"), "of partitions, too");
 	CHECK(has("l.classid = 16185446"), "nothing of a table that a pg_repack works on");
 }
 
