@@ -230,6 +230,20 @@ character_of(struct str s)
 	return (struct str){s.p + s.len - n, n};
 }
 
+/* What the parser could not take: where its first quote has just begun; NULL = nothing. */
+static const char *
+token_in(struct str s)
+{
+	static const char *const before[] = {"at or near \"", "unrecognized role option \""};
+	const char *first = NULL, *at;
+
+	for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++)
+		if ((at = memmem(s.p, s.len, before[i], strlen(before[i]))) != NULL &&
+		    (first == NULL || at + strlen(before[i]) < first))
+			first = at + strlen(before[i]);
+	return first;
+}
+
 /*
  * A token can be as long as the script, of many lines, when it is a string without an end: all that
  * follows such words goes, the last ones that a program says.
@@ -237,15 +251,13 @@ character_of(struct str s)
 void
 task_scrub(struct str s, bool by_pgbench, struct buf *out)
 {
-	static const char near[] = "at or near \"";
-	const char *token = memmem(s.p, s.len, near, sizeof(near) - 1);
+	const char *token = token_in(s);
 	struct str tail = {s.p + s.len, 0};
 	bool placed = by_pgbench || s.len < CUT_MIN;
 
 	if (token != NULL) {
-		tail = (struct str){
-		    token + sizeof(near) - 1, (size_t)(s.p + s.len - token) - (sizeof(near) - 1)};
-		s.len = (size_t)(tail.p - s.p);
+		tail = (struct str){token, (size_t)(s.p + s.len - token)};
+		s.len = (size_t)(token - s.p);
 	}
 	while (s.len > 0) {
 		const char *end = memchr(s.p, '\n', s.len);
@@ -257,7 +269,7 @@ task_scrub(struct str s, bool by_pgbench, struct buf *out)
 			put_scrubbed(line, by_pgbench, out);
 		s = (struct str){s.p + used, s.len - used};
 	}
-	if (token == NULL || out->len < sizeof(near) || out->p[out->len - 2] != '"')
+	if (token == NULL || out->len < 2 || out->p[out->len - 2] != '"')
 		return;
 	out->len--; /* the line's end */
 	buf_puts(out, "...\"");

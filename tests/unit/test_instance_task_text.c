@@ -188,6 +188,10 @@ test_scrub(void)
 		  "\"...\" at character 26\n"),
 	    "of psql what it said, with the token's place");
 	CHECK(scrubs(false,
+		  "psql:<stdin>:1: ERROR:  unrecognized role option \"geheim\" at character 28\n",
+		  "psql:<stdin>:1: ERROR:  unrecognized role option \"...\" at character 28\n"),
+	    "an option that is none is one, too");
+	CHECK(scrubs(false,
 		  "psql:<stdin>:9: ERROR:  unterminated quoted string at or near \"'geheim\nb\";\n"
 		  "c\" at character 7\n",
 		  "psql:<stdin>:9: ERROR:  unterminated quoted string at or near \"...\" at "
