@@ -31,7 +31,7 @@ write_passfile(const struct pgctl *p, struct err *e)
 {
 	const struct credential *c = &p->credentials.superuser;
 
-	return passfile_write(PSQL_PASS_PATH, c->username, &c->password, e);
+	return passfile_write(PSQL_PASS_PATH, SOCKET_DIR, c->username, &c->password, e);
 }
 
 /*

@@ -40,7 +40,8 @@ psql(struct pgctl *p, const struct credential *as, const char *options, struct s
 	const struct run_spec s = {.argv = argv, .env = env, .input = input, .timeout_ms = ASK_MS};
 	struct err e;
 
-	if (passfile_write(FOLLOW_PASS_PATH, as->username, &as->password, &e) == -1) {
+	if (passfile_write(FOLLOW_PASS_PATH, p->follow.host, as->username, &as->password, &e) ==
+	    -1) {
 		log_warn("follow", NULL, "%s", e.text);
 		answer(p, CHOICE_follow_UNKNOWN);
 		return;

@@ -35,9 +35,9 @@ struct run *run_start(struct ev_loop *loop, const struct run_spec *s,
 void run_stop(struct run *r); /* kills it and what it started; done follows */
 
 /* --- passfile.c */
-/* For libpq's PGPASSFILE: this user's password, for every host and database. */
-int passfile_write(
-    const char *path, const char *user, const struct secret *password, struct err *e);
+/* For libpq's PGPASSFILE: this user's password, for that host (an address, or SOCKET_DIR) alone. */
+int passfile_write(const char *path, const char *host, const char *user,
+    const struct secret *password, struct err *e);
 
 /* --- spec.c */
 struct spec {

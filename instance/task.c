@@ -204,7 +204,8 @@ start(struct task *t)
 	t->running = true;
 	t->ending = t->measured = t->sweep_lives = t->unfit = false;
 	t->databases_n = t->at = 0;
-	t->targets = t->target = t->tables_seen = 0;
+	t->targets = t->target = t->tables_seen = t->exclusions = 0;
+	memset(t->tables_kind, 0, sizeof(t->tables_kind));
 	t->backend.pid = 0;
 	t->state = (struct msg_task_state){
 	    .id = m->id, .attempt = m->attempt, .phase = CHOICE_task_phase_RUNNING};

@@ -34,18 +34,23 @@ struct task_name {
 	char benchmark[64];   /* its database */
 };
 void task_name_make(struct task_name *n, const struct uid *id);
-/* Lines "- N": database N of the spec is not there; "+ HEX": one to work in. */
+/* Lines "- N": database N of the spec is not there; "! N": takes no connections; "+ HEX": one to
+ * work in. */
 void task_sql_databases(const struct task_spec *s, struct buf *out);
-/* In a database. Lines "t N": table N of the spec is there; "n COUNT TABLES": of targets. */
+/*
+ * In a database. Lines "t N +": table N of the spec is there; "t N KIND": what is there is none;
+ * "e COUNT": indexes that REINDEX CONCURRENTLY passes over; "n COUNT TABLES": of targets.
+ */
 void task_sql_count(const struct task_spec *s, struct buf *out);
 /*
- * Line "x OID TOTAL_BYTES HEX_OF_QUOTED_NAME NAME": the next target after that one; none at the
- * end.
+ * Line "x OID BYTES WAL_BYTES HEX_OF_QUOTED_NAME NAME|OID OID ...": the next target after that
+ * one; and, from it on, those that are small enough to be done by one program. None at the end.
  */
+#define TASK_BATCH_MAX 200 /* what they all say fits RUN_OUTPUT_MAX */
 void task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out);
 /* The kind's statement on that target, then task_sql_size's line. */
 void task_sql_work(const struct task_spec *s, uint32_t oid, struct buf *out);
-/* Line "s TOTAL_BYTES PAGES". */
+/* Line "s OID TOTAL_BYTES PAGES". */
 void task_sql_size(uint32_t oid, struct buf *out);
 void task_sql_checkpoint(struct buf *out);
 /* Line "e": pg_repack's extension is in this database. */
@@ -72,19 +77,34 @@ void task_sql_drop_benchmark(const struct task_name *n, struct buf *out);
 void task_sql_create_benchmark(const struct task_name *n, struct str owner, struct buf *out);
 
 /* --- task_text.c */
+/* A database's name as a connection string that names nothing else: dbname='...'. */
+#define TASK_DBNAME_SIZE (2 * 63 + sizeof("dbname=''"))
+void task_dbname(const char *database, char out[TASK_DBNAME_SIZE]);
 /* What TASK_BACKEND_SQL printed first; else b is as it was. */
 void task_read_backend(struct str out, struct task_backend *b);
 int task_hex_decode(struct str hex, char *out, size_t size);
-/* Rows that a VACUUM VERBOSE says it has removed. */
-uint64_t task_tuples_removed(struct str stderr_text);
+/* Rows that VACUUM VERBOSE says it has removed from tables; not those of their TOAST tables. */
+struct task_vacuumed {
+	char line[256]; /* the beginning of one that has not ended */
+	size_t n;
+	bool toast;
+	uint64_t tuples;
+};
+void task_vacuum_read(struct task_vacuumed *v, struct str stderr_text);
 /* Was it the server that went away, rather than what it was asked for that failed? */
 bool task_connection_lost(struct str stderr_text);
-#define TASK_FAILURE_MAX (IPC_TEXT_MAX + 64)
+#define TASK_FAILURE_MAX (2 * IPC_TEXT_MAX)
 /*
- * Why a program failed: "interrupted: ...", if the server went away or somebody killed it, rather
- * than that it could not do what it was asked for.
+ * Why a program failed, of which psql_complaint() is told: "interrupted: ...", if the server went
+ * away or somebody killed it, rather than that it could not do what it was asked for.
  */
-void task_failure(const struct run_result *r, const char *program, char out[TASK_FAILURE_MAX]);
+void task_failure(const struct run_result *r, const char *program, const char *complaint,
+    char out[TASK_FAILURE_MAX]);
+/*
+ * What psql (VERBOSITY=terse) or, by_pgbench, pgbench says of a user's script, without what the
+ * script holds: no statement, no detail, no token that a syntax error names.
+ */
+void task_scrub(struct str stderr_text, bool by_pgbench, struct buf *out);
 /* The last whole lines, <= TASK_OUTPUT_MAX bytes, as the wire wants them. */
 void task_tail(struct str text, char out[TASK_OUTPUT_MAX + 1]);
 /*
@@ -92,6 +112,8 @@ void task_tail(struct str text, char out[TASK_OUTPUT_MAX + 1]);
  * name, in buf.
  */
 const char *task_pgbench_refused(struct str script, char name[32]);
+/* Does a statement or a line begin with COMMIT, ROLLBACK or ABORT? END ends bodies, too. */
+bool task_script_may_commit(struct str script);
 bool task_script_needs_restrict(struct str script); /* could psql find a meta-command in it? */
 /* "progress: 5.0 s, ...": the seconds; -1 = no such line in it. The last one counts. */
 int64_t task_pgbench_progress(struct str text);
@@ -134,10 +156,15 @@ struct task {
 	char databases[TASK_ALL_DATABASES_MAX][64];
 	unsigned databases_n, at;
 	uint64_t tables_seen;     /* bit per table of the spec: it is there */
+	char tables_kind[TASK_TABLES_MAX]; /* what has its name instead; 0 = nothing */
+	uint64_t exclusions;      /* indexes that are passed over */
 	uint64_t targets, target; /* how many in all; which one, from 1 */
 	bool unfit;               /* pg_repack must not be let at one of the spec's tables */
-	uint32_t oid;
+	uint32_t oid[TASK_BATCH_MAX]; /* of what is under way */
+	unsigned oid_n;
+	uint32_t size_of; /* whose size_before and pages_before are; 0 = nobody's */
 	uint64_t size_before, pages_before;
+	struct task_vacuumed vacuumed;
 	char target_name[400]; /* quoted */
 	char label[160];       /* for people */
 	struct arena arena;    /* of a script that arrives */
@@ -176,12 +203,15 @@ struct task_command {
 	const char *const *more; /* arguments, NULL-terminated; may be NULL */
 	const char *database;
 	bool as_owner;     /* of the application; else the superuser */
-	bool own_settings; /* a user's script: search_path and messages as its role has them */
+	bool own_settings; /* a user's script: what is set for its role and database holds */
 	bool nameless;     /* not one of the task's own backends */
 	struct str input;
 	int timeout_ms; /* 0 = what is left of the task's */
 	void (*on_stderr)(void *arg, struct str text);
 };
+/* libpq's PGOPTIONS; left_ms of the task, 0 = no limit. */
+void task_options(
+    const struct task_command *c, unsigned major, int64_t left_ms, struct buf *out);
 /* Is the instance set up as far as a program needs it? */
 bool task_ready(const struct task *t);
 bool task_find_program(const struct task *t, const char *name, char out[256]);
@@ -193,9 +223,15 @@ void task_sql(struct task *t, const char *database, const struct buf *sql,
 void task_look(struct task *t); /* asks for progress, beside run */
 /*
  * Lists where to work into t->databases; 0, -1 when the answer is none, -2 - N: database N is
- * missing.
+ * missing, TASK_CLOSED - N: takes no connections.
  */
+#define TASK_CLOSED (-2 - TASK_DATABASES_MAX)
 int task_read_databases(struct task *t, struct str out);
+
+/* task_script.c: psql's arguments; single: all of it in one transaction, which is checked. */
+unsigned task_script_commands(bool single, const char *restrict_command, const char *more[24]);
+/* Had that transaction ended before its check? */
+bool task_script_ended_itself(struct str stderr_text);
 
 /* What each kind begins with. */
 void task_tables_begin(struct task *t);

@@ -236,6 +236,24 @@ finish(struct task *t)
 	task_finished(t);
 }
 
+/* What its program said on stderr goes into output, as far as that may be told. */
+static void
+tell(struct task *t, struct str said, char complaint[IPC_TEXT_MAX + 1])
+{
+	bool by_pgbench = t->now.m.kind == CHOICE_task_kind_BENCHMARK;
+	struct buf scrubbed;
+
+	buf_init(&scrubbed, 2 * RUN_OUTPUT_MAX);
+	if (t->now.m.kind == CHOICE_task_kind_SQL ||
+	    (by_pgbench && t->now.m.mode == CHOICE_benchmark_mode_CUSTOM)) {
+		task_scrub(said, by_pgbench, &scrubbed);
+		said = buf_view(&scrubbed);
+	}
+	task_tail(said, t->state.output);
+	psql_complaint(said, complaint);
+	buf_free(&scrubbed);
+}
+
 /* Its program is gone. */
 static void
 killed(struct task *t, const struct run_result *r)
@@ -243,8 +261,10 @@ killed(struct task *t, const struct run_result *r)
 	bool leaves = t->end_phase != CHOICE_task_phase_SUCCEEDED ||
 	              t->now.m.kind == CHOICE_task_kind_BENCHMARK;
 
+	char unused[IPC_TEXT_MAX + 1];
+
 	if (r != NULL && t->state.output[0] == '\0')
-		task_tail(r->err, t->state.output);
+		tell(t, r->err, unused);
 	t->sweep_trouble[0] = '\0';
 	if (leaves)
 		task_sweep(t, t->now.m.begun ? SWEEP_INTERRUPTED_MS : SWEEP_MS, finish);
@@ -280,9 +300,15 @@ task_end(struct task *t, enum choice_task_phase phase, const char *fmt, ...)
 void
 task_end_failed(struct task *t, const struct run_result *r, const char *program)
 {
+	static const char note[] =
+	    "part of it may stay, since the script has COMMIT or ROLLBACK in it: ";
+	char complaint[IPC_TEXT_MAX + 1], noted[sizeof(note) + IPC_TEXT_MAX];
 	char text[TASK_FAILURE_MAX];
+	bool may_commit =
+	    t->now.m.single_transaction && task_script_may_commit(buf_view(&t->now.script));
 
-	task_tail(r->err, t->state.output);
-	task_failure(r, program, text);
+	tell(t, r->err, complaint);
+	(void)snprintf(noted, sizeof(noted), "%s%s", may_commit ? note : "", complaint);
+	task_failure(r, program, noted, text);
 	task_end(t, CHOICE_task_phase_FAILED, "%s", text);
 }

@@ -31,26 +31,36 @@ task_find_program(const struct task *t, const char *name, char out[256])
 }
 
 /*
- * A script of the owner keeps its role's settings but for the timeout; whatever the superuser says
- * has names mean pg_catalog's.
+ * What is set for a database or a role holds for whoever connects, and the database's owner can set
+ * it: none of that may change or end what we do. A script has its role's settings, but for what
+ * decides whom a superuser's runs as and what its names mean.
  */
-static void
-put_options(const struct task *t, const struct task_command *c, struct buf *out)
+void
+task_options(const struct task_command *c, unsigned major, int64_t left_ms, struct buf *out)
 {
-	int64_t left = task_left_ms(t);
+	static const struct {
+		unsigned since;
+		const char *setting;
+	} ours[] = {{0, "lock_timeout=0"}, {0, "idle_in_transaction_session_timeout=0"},
+	    {14, "idle_session_timeout=0"}, {17, "transaction_timeout=0"},
+	    {0, "default_transaction_read_only=off"}};
+	int64_t limit = c->nameless ? c->timeout_ms : left_ms;
 
-	buf_puts(out, "PGOPTIONS=");
-	if (t->p->chosen->major >= 14)
+	if (major >= 14)
 		buf_printf(out, "-c client_connection_check_interval=%d ", CHECK_CLIENT_MS);
-	/* Past the task's own end, which comes first unless we are gone. */
-	if (!c->nameless && (left != 0 || !c->own_settings))
+	/* Past the program's own end, which comes first unless we are gone. */
+	if (limit != 0 || !c->own_settings)
 		buf_printf(
-		    out, "-c statement_timeout=%lld ", left == 0 ? 0LL : (long long)left + 2000);
-	/* The owner of the database can set another one for it, and so for the superuser. */
+		    out, "-c statement_timeout=%lld ", limit == 0 ? 0LL : (long long)limit + 2000);
 	if (!c->as_owner)
-		buf_puts(out, "-c search_path=pg_catalog ");
-	if (!c->own_settings && !c->as_owner)
-		buf_puts(out, "-c lc_messages=C");
+		buf_puts(out, "-c role=none -c search_path=pg_catalog ");
+	if (c->own_settings)
+		return;
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (major >= ours[i].since)
+			buf_printf(out, "-c %s ", ours[i].setting);
+	/* pgbench works in public; only a superuser may say the language */
+	buf_puts(out, c->as_owner ? "-c role=none -c search_path=public" : "-c lc_messages=C");
 }
 
 static int
@@ -61,10 +71,11 @@ write_passfile(struct task *t, const struct task_command *c, struct err *e)
 	int r;
 
 	if (!c->as_owner)
-		return passfile_write(TASK_PASS_PATH, superuser->username, &superuser->password, e);
+		return passfile_write(
+		    TASK_PASS_PATH, SOCKET_DIR, superuser->username, &superuser->password, e);
 	if (secret_read_file(&password, APP_DIR "/password", 4096, e) == -1)
 		return -1;
-	r = passfile_write(SCRIPT_PASS_PATH, t->p->spec->m.owner, &password, e);
+	r = passfile_write(SCRIPT_PASS_PATH, SOCKET_DIR, t->p->spec->m.owner, &password, e);
 	secret_free(&password);
 	return r;
 }
@@ -101,7 +112,8 @@ static struct run *
 start(struct task *t, const struct task_command *c, void (*done)(void *, const struct run_result *),
     struct err *e)
 {
-	static char path[4200], dbname[96], application[96];
+	static char path[4200], dbname[TASK_DBNAME_SIZE + 16], application[96];
+	char quoted[TASK_DBNAME_SIZE];
 	char program[256];
 	const char *argv[ARGS_MAX];
 	struct buf options;
@@ -118,16 +130,19 @@ start(struct task *t, const struct task_command *c, void (*done)(void *, const s
 	}
 	if (write_passfile(t, c, e) == -1)
 		return NULL;
-	buf_init(&options, 512);
-	put_options(t, c, &options);
-	buf_puts(&options, "");
-	const char *const env[] = {path, dbname, application,
-	    options.p != NULL ? options.p : "PGOPTIONS=",
+	buf_init(&options, 1024);
+	buf_puts(&options, "PGOPTIONS=");
+	task_options(c, t->p->chosen->major, task_left_ms(t), &options);
+	const char *const env[] = {path, dbname, application, options.p,
 	    c->as_owner ? "PGPASSFILE=" SCRIPT_PASS_PATH : "PGPASSFILE=" TASK_PASS_PATH,
+	    "PGHOST=" SOCKET_DIR, "PGSERVICEFILE=/dev/null", "PGREQUIREAUTH=scram-sha-256",
 	    "PGCONNECT_TIMEOUT=10", "PGCLIENTENCODING=UTF8", "LC_ALL=C", "HOME=/tmp", NULL};
 
 	(void)snprintf(path, sizeof(path), "PATH=%s", t->p->path);
-	(void)snprintf(dbname, sizeof(dbname), "PGDATABASE=%s", c->database);
+	/* psql takes it as it is; the others have libpq read it as a connection string */
+	task_dbname(c->database, quoted);
+	(void)snprintf(dbname, sizeof(dbname), "PGDATABASE=%s",
+	    strcmp(c->program, "psql") == 0 ? c->database : quoted);
 	(void)snprintf(application, sizeof(application), "PGAPPNAME=%s",
 	    c->nameless ? "bestgres" : t->name.application);
 	(void)put_args(t, c, program, argv);

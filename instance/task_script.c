@@ -7,10 +7,65 @@
  */
 #include "instance/task.h"
 
+/*
+ * COMMIT or ROLLBACK in a script ends our transaction, and a setting of it goes with it. To set one
+ * takes no snapshot: the script may still say SET TRANSACTION. The error that this cast makes is
+ * known by its words, in any language.
+ */
+#define ENDED_ITSELF "bestgres: the script ended its transaction"
+#define MARK_SQL "SET LOCAL bestgres.transaction = 'ours'"
+#define CHECK_SQL                                                                                  \
+	"SELECT (CASE WHEN pg_catalog.current_setting('bestgres.transaction', true) "              \
+	"OPERATOR(pg_catalog.=) 'ours' THEN '0' ELSE '" ENDED_ITSELF "' END)::pg_catalog.int4"
+
+unsigned
+task_script_commands(bool single, const char *restrict_command, const char *more[24])
+{
+	unsigned n = 0;
+
+	more[n++] = "-v";
+	more[n++] = "VERBOSITY=terse";
+	more[n++] = "-v";
+	more[n++] = "SHOW_CONTEXT=never";
+	more[n++] = "-c";
+	more[n++] = TASK_BACKEND_SQL;
+	/* Not -1, which would begin before that: a script may set its transaction first. */
+	if (single) {
+		more[n++] = "-c";
+		more[n++] = "BEGIN";
+		more[n++] = "-c";
+		more[n++] = MARK_SQL;
+	}
+	if (restrict_command != NULL) {
+		more[n++] = "-c";
+		more[n++] = restrict_command;
+	}
+	more[n++] = "-f";
+	more[n++] = "-";
+	if (single) {
+		more[n++] = "-c";
+		more[n++] = CHECK_SQL;
+		more[n++] = "-c";
+		more[n++] = "COMMIT";
+	}
+	more[n] = NULL;
+	return n;
+}
+
+bool
+task_script_ended_itself(struct str said)
+{
+	return memmem(said.p, said.len, ENDED_ITSELF, sizeof(ENDED_ITSELF) - 1) != NULL;
+}
+
 static void
 done(struct task *t, const struct run_result *r)
 {
-	if (r->status == 0)
+	if (r->status != 0 && t->now.m.single_transaction && task_script_ended_itself(r->err))
+		task_end(t, CHOICE_task_phase_FAILED,
+		    "the script ended its transaction itself (COMMIT, ROLLBACK or RESET ALL in "
+		    "it): what was committed stays; use singleTransaction: false");
+	else if (r->status == 0)
 		task_end(t, CHOICE_task_phase_SUCCEEDED, "%s", "");
 	else
 		task_end_failed(t, r, "psql");
@@ -21,8 +76,7 @@ static void
 run(struct task *t, bool restrict_it)
 {
 	char command[64];
-	const char *more[16];
-	unsigned n = 0;
+	const char *more[24];
 	struct task_command c = {.program = "psql",
 	    .more = more,
 	    .database = t->now.m.database[0] != '\0' ? t->now.m.database : t->p->spec->m.database,
@@ -31,28 +85,7 @@ run(struct task *t, bool restrict_it)
 	    .input = buf_view(&t->now.script)};
 
 	(void)snprintf(command, sizeof(command), "\\restrict %s", t->restrict_key);
-	more[n++] = "-v";
-	more[n++] = "VERBOSITY=terse";
-	more[n++] = "-v";
-	more[n++] = "SHOW_CONTEXT=never";
-	more[n++] = "-c";
-	more[n++] = TASK_BACKEND_SQL;
-	/* Not -1, which would begin before that: a script may set its transaction first. */
-	if (t->now.m.single_transaction) {
-		more[n++] = "-c";
-		more[n++] = "BEGIN";
-	}
-	if (restrict_it) {
-		more[n++] = "-c";
-		more[n++] = command;
-	}
-	more[n++] = "-f";
-	more[n++] = "-";
-	if (t->now.m.single_transaction) {
-		more[n++] = "-c";
-		more[n++] = "COMMIT";
-	}
-	more[n] = NULL;
+	(void)task_script_commands(t->now.m.single_transaction, restrict_it ? command : NULL, more);
 	task_step(t, "script in %.63s", c.database);
 	task_run(t, &c, done);
 }

@@ -32,22 +32,24 @@ task_sql_databases(const struct task_spec *s, struct buf *out)
 {
 	buf_puts(out, prologue);
 	if (s->databases_n == 0) {
-		buf_puts(out,
+		/* VACUUM in the templates too: their age counts for a wraparound as any other's */
+		buf_printf(out,
 		    "SELECT '+ ' || encode(convert_to(datname, 'UTF8'), 'hex') FROM pg_database "
-		    "WHERE datallowconn AND datconnlimit <> -2 AND NOT datistemplate AND datname "
-		    "!~ "
-		    "'^" TASK_BENCHMARK_PREFIX "' ORDER BY oid;\n");
+		    "WHERE datallowconn AND datconnlimit <> -2%s AND datname !~ "
+		    "'^" TASK_BENCHMARK_PREFIX "' ORDER BY oid;\n",
+		    s->m.kind == CHOICE_task_kind_VACUUM ? "" : " AND NOT datistemplate");
 		return;
 	}
-	buf_puts(out, "SELECT CASE WHEN d.oid IS NULL THEN '- ' || w.n ELSE '+ ' || "
-		      "encode(convert_to(w.name, 'UTF8'), 'hex') END FROM (VALUES ");
+	buf_puts(out, "SELECT CASE WHEN d.oid IS NULL THEN '- ' || w.n WHEN NOT d.datallowconn "
+		      "THEN '! ' || w.n ELSE '+ ' || encode(convert_to(w.name, 'UTF8'), 'hex') END "
+		      "FROM (VALUES ");
 	for (unsigned i = 0; i < s->databases_n; i++) {
 		buf_printf(out, "%s(%u, ", i > 0 ? ", " : "", i);
 		put_name(out, str_of(s->databases[i]));
 		buf_puts(out, ")");
 	}
-	buf_puts(out, ") AS w(n, name) LEFT JOIN pg_database d ON d.datname::text = w.name AND "
-		      "d.datallowconn ORDER BY w.n;\n");
+	buf_puts(out, ") AS w(n, name) LEFT JOIN pg_database d ON d.datname::text = w.name ORDER "
+		      "BY w.n;\n");
 }
 
 /* "schema.table", split at the first dot; without one in public. */
@@ -63,28 +65,71 @@ put_table(struct buf *out, struct str name)
 }
 
 /*
- * WITH scope(n, oid): the tables in this database that the task is about; n: which of the spec's.
+ * Of a whole database, as vacuumdb: VACUUM and ANALYZE take the system's catalogs too, for their
+ * age counts; but nobody can work while they are rewritten. ANALYZE of a partitioned table is one
+ * of its partitions too, and would reach out to the servers of those that are foreign tables.
  */
 static void
-put_scope(const struct task_spec *s, struct buf *out)
+put_all(const struct task_spec *s, struct buf *out)
 {
-	buf_puts(out, "WITH scope(n, oid) AS (SELECT ");
-	if (s->tables_n == 0) {
+	bool analyze = s->m.kind == CHOICE_task_kind_ANALYZE;
+
+	buf_printf(out,
+	    "0, c.oid FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE "
+	    "c.relkind IN ('r', 'm'%s) AND c.relpersistence <> 't'",
+	    analyze ? ", 'p'" : "");
+	if (analyze)
 		buf_puts(out,
-		    "0, c.oid FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE "
-		    "c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND s.nspname !~ '^pg_' "
-		    "AND s.nspname NOT IN ('information_schema', 'repack'))");
-		return;
-	}
-	buf_puts(out, "w.n, c.oid FROM (VALUES ");
+		    " AND CASE WHEN EXISTS (SELECT FROM "
+		    "pg_partition_tree(pg_partition_root(c.oid)) "
+		    "p JOIN pg_class f ON f.oid = p.relid WHERE f.relkind = 'f') THEN c.relkind <> "
+		    "'p' ELSE NOT c.relispartition END");
+	else if (s->m.kind != CHOICE_task_kind_VACUUM || s->m.full)
+		buf_puts(out, " AND s.nspname !~ '^pg_' AND s.nspname NOT IN "
+			      "('information_schema', 'repack')");
+	buf_puts(out, ")");
+}
+
+/* named(n, oid, kind): what has the name of a table of the spec; kind 'T': temporary. */
+static void
+put_named(const struct task_spec *s, struct buf *out)
+{
+	buf_puts(out, "named(n, oid, kind) AS (SELECT w.n, c.oid, CASE WHEN c.relpersistence = "
+		      "'t' THEN 'T' ELSE c.relkind END FROM (VALUES ");
 	for (unsigned i = 0; i < s->tables_n; i++) {
 		buf_printf(out, "%s(%u, ", i > 0 ? ", " : "", i);
 		put_table(out, str_of(s->tables[i]));
 		buf_puts(out, ")");
 	}
 	buf_puts(out, ") AS w(n, schema, name) JOIN pg_namespace s ON s.nspname::text = w.schema "
-		      "JOIN pg_class c ON c.relnamespace = s.oid AND c.relname::text = w.name "
-		      "WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't')");
+		      "JOIN pg_class c ON c.relnamespace = s.oid AND c.relname::text = w.name), ");
+}
+
+/*
+ * WITH scope(n, oid): the tables in this database that the task is about; n: which of the spec's.
+ */
+static void
+put_scope(const struct task_spec *s, struct buf *out)
+{
+	buf_puts(out, "WITH ");
+	if (s->tables_n > 0)
+		put_named(s, out);
+	buf_puts(out, "scope(n, oid) AS (SELECT ");
+	if (s->tables_n == 0) {
+		put_all(s, out);
+		return;
+	}
+	buf_puts(out, "n, oid FROM named WHERE kind IN ('r', 'p'");
+	buf_puts(out, s->m.kind == CHOICE_task_kind_REPACK ? "))" : ", 'm'))");
+}
+
+/* reach(oid): those and, of a partitioned one, its partitions, which hold data and indexes. */
+static void
+put_reach(const struct task_spec *s, struct buf *out)
+{
+	put_scope(s, out);
+	buf_puts(out, ", reach(oid) AS (SELECT oid FROM scope UNION SELECT p.relid::oid FROM "
+		      "scope, LATERAL pg_partition_tree(scope.oid) p)");
 }
 
 static enum task_scope
@@ -108,7 +153,8 @@ scope_of(const struct task_spec *s)
 /*
  * target(oid): what the statement is said for. An invalid index of that name is itself what an
  * interrupted REINDEX CONCURRENTLY left: to rebuild it would keep it (PostgreSQL documentation,
- * REINDEX). Without names pg_repack takes what it can: it needs a key.
+ * REINDEX). Without names pg_repack takes what it can: it needs a key. It knows no partitioned
+ * tables.
  */
 static void
 put_targets(const struct task_spec *s, struct buf *out)
@@ -116,13 +162,13 @@ put_targets(const struct task_spec *s, struct buf *out)
 	static const char *const targets[] = {
 	    [SCOPE_TABLES] = "SELECT DISTINCT oid FROM scope",
 	    [SCOPE_INDEXES] =
-		"SELECT DISTINCT i.indexrelid FROM scope JOIN pg_index i ON i.indrelid = scope.oid "
+		"SELECT DISTINCT i.indexrelid FROM reach JOIN pg_index i ON i.indrelid = reach.oid "
 		"JOIN pg_class x ON x.oid = i.indexrelid WHERE NOT i.indisvalid AND x.relkind = "
 		"'i' "
 		"AND x.relname !~ '_cc(new|old)[0-9]*$'",
 	    [SCOPE_REPACK] =
-		"SELECT DISTINCT scope.oid FROM scope JOIN pg_index i ON i.indrelid = scope.oid "
-		"JOIN pg_class c ON c.oid = scope.oid WHERE c.relkind = 'r' AND " HARMLESS
+		"SELECT DISTINCT reach.oid FROM reach JOIN pg_index i ON i.indrelid = reach.oid "
+		"JOIN pg_class c ON c.oid = reach.oid WHERE c.relkind = 'r' AND " HARMLESS
 		" AND (i.indisprimary OR "
 		"(i.indisunique AND i.indisvalid AND i.indpred IS NULL AND 0 <> ALL (i.indkey) AND "
 		"NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND "
@@ -130,13 +176,14 @@ put_targets(const struct task_spec *s, struct buf *out)
 	};
 	enum task_scope scope = scope_of(s);
 
-	put_scope(s, out);
+	put_reach(s, out);
 	if (scope == SCOPE_REPACK && s->tables_n > 0)
 		buf_puts(out,
-		    ", target(oid) AS (SELECT DISTINCT scope.oid FROM scope JOIN pg_class c "
-		    "ON c.oid = scope.oid WHERE " HARMLESS ") ");
+		    ", target(oid) AS (SELECT reach.oid FROM reach JOIN pg_class c ON c.oid = "
+		    "reach.oid WHERE c.relkind = 'r' AND " HARMLESS ") ");
 	else
-		buf_printf(out, ", target(oid) AS (%s) ", targets[scope]);
+		buf_printf(out, ", target(oid) AS (%s%s) ", targets[scope],
+		    scope == SCOPE_INDEXES && s->m.concurrently ? " AND NOT i.indisexclusion" : "");
 }
 
 void
@@ -145,16 +192,26 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 	buf_puts(out, prologue);
 	if (s->tables_n > 0) {
 		put_scope(s, out);
-		buf_puts(out, " SELECT 't ' || n FROM scope;\n");
+		buf_puts(out, " SELECT 't ' || n || ' ' || CASE WHEN oid IN (SELECT oid FROM "
+			      "scope) THEN '+' ELSE kind::text END FROM named;\n");
+	}
+	if (s->m.kind == CHOICE_task_kind_REINDEX && s->m.concurrently) {
+		put_reach(s, out);
+		buf_printf(out,
+		    " SELECT 'e ' || count(*) FROM reach JOIN pg_index i ON i.indrelid = "
+		    "reach.oid WHERE i.indisexclusion%s;\n",
+		    s->m.only_invalid ? " AND NOT i.indisvalid" : "");
 	}
 	put_targets(s, out);
-	buf_puts(out, "SELECT 'n ' || count(*) || ' ' || (SELECT count(*) FROM scope) FROM "
-		      "target;\n");
+	buf_puts(out, "SELECT 'n ' || count(*) || ' ' || (SELECT count(*) FROM reach JOIN pg_class "
+		      "c USING (oid) WHERE c.relkind = 'r') FROM target;\n");
 }
 
 /* What people read: one line, whatever stands in a name. */
 #define SHOWN "translate(format('%%s.%%s', s.nspname, c.relname), E'\\n\\r\\t', '   ')"
 #define OF_OID "FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE c.oid = "
+
+#define BATCH_BYTES (64 << 20)
 
 /* The largest of what c is made of: a partitioned table itself has no file. */
 #define LARGEST                                                                                    \
@@ -174,6 +231,14 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 							   " THEN " BYTES_OF("max_slot_wal_keep_"  \
 									     "size") " END) END"
 
+/* Small ones are done by one program; one that is copied is looked at by itself. */
+static bool
+in_batches(const struct task_spec *s)
+{
+	return s->m.kind != CHOICE_task_kind_REPACK &&
+	       !(s->m.kind == CHOICE_task_kind_VACUUM && s->m.full);
+}
+
 /* A rewrite writes about as much WAL as it writes data. */
 void
 task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out)
@@ -181,23 +246,29 @@ task_sql_next(const struct task_spec *s, uint32_t after, struct buf *out)
 	buf_puts(out, prologue);
 	put_targets(s, out);
 	buf_printf(out,
-	    "SELECT 'x ' || c.oid || ' ' || z.bytes || ' ' || least(z.bytes, " KEPT_WAL
+	    ", ahead AS MATERIALIZED (SELECT oid, " LARGEST
+	    " AS bytes FROM (SELECT oid FROM target WHERE oid > %u ORDER BY oid LIMIT %d) c), "
+	    "told AS (SELECT oid, bytes, sum(bytes) OVER (ORDER BY oid) AS sum FROM ahead) "
+	    "SELECT 'x ' || c.oid || ' ' || a.bytes || ' ' || least(a.bytes, " KEPT_WAL
 	    ") || ' ' || encode(convert_to(format('%%I.%%I', s.nspname, c.relname), 'UTF8'), "
-	    "'hex') || ' ' "
-	    "|| " SHOWN
-	    " FROM target JOIN pg_class c ON c.oid = target.oid JOIN pg_namespace s ON s.oid "
-	    "= c.relnamespace, LATERAL (SELECT " LARGEST
-	    " AS bytes) z WHERE c.oid > %u ORDER BY c.oid LIMIT 1;\n",
-	    after);
+	    "'hex') || ' ' || " SHOWN
+	    ", (SELECT string_agg(oid::text, ' ' ORDER BY oid) FROM told WHERE sum <= %d) FROM "
+	    "ahead a JOIN pg_class c ON c.oid = a.oid JOIN pg_namespace s ON s.oid = "
+	    "c.relnamespace ORDER BY c.oid LIMIT 1;\n",
+	    after, in_batches(s) ? TASK_BATCH_MAX : 1, BATCH_BYTES);
 }
 
+/* A partitioned table is as large as its partitions. */
 void
 task_sql_size(uint32_t oid, struct buf *out)
 {
 	buf_printf(out,
-	    "SELECT 's ' || pg_total_relation_size(oid) || ' ' || pg_relation_size(oid) / "
-	    "current_setting('block_size')::bigint FROM pg_class WHERE oid = %u;\n",
-	    oid);
+	    "SELECT 's %u ' || sum(pg_total_relation_size(r)) || ' ' || (sum(pg_relation_size(r)) "
+	    "/ "
+	    "current_setting('block_size')::bigint)::bigint FROM (SELECT oid AS r FROM pg_class "
+	    "WHERE oid = %u UNION SELECT relid FROM pg_partition_tree(%u)) t HAVING "
+	    "sum(pg_total_relation_size(r)) IS NOT NULL;\n",
+	    oid, oid, oid);
 }
 
 static void
@@ -301,13 +372,13 @@ task_sql_drop_indexes(const struct task_spec *s, struct buf *out)
 {
 	buf_puts(out, prologue);
 	buf_puts(out, "SET lock_timeout = '5s';\n");
-	put_scope(s, out);
+	put_reach(s, out);
 	buf_puts(out,
 	    " SELECT format('DROP INDEX IF EXISTS %I.%I', s.nspname, x.relname) FROM pg_index i "
 	    "JOIN "
 	    "pg_class x ON x.oid = i.indexrelid JOIN pg_namespace s ON s.oid = x.relnamespace "
 	    "WHERE NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$' AND i.indrelid IN "
-	    "(SELECT oid FROM scope UNION SELECT c.reltoastrelid FROM scope JOIN pg_class c "
+	    "(SELECT oid FROM reach UNION SELECT c.reltoastrelid FROM reach JOIN pg_class c "
 	    "USING (oid)) AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE "
 	    "p.relid = i.indrelid) \\gexec\n");
 }
@@ -323,9 +394,9 @@ task_sql_drop_repack(const struct task_spec *s, struct buf *out)
 {
 	buf_puts(out, prologue);
 	buf_puts(out, "SET lock_timeout = '5s';\n");
-	put_scope(s, out);
+	put_reach(s, out);
 	buf_puts(out,
-	    ", mine AS (SELECT c.oid, s.nspname, c.relname FROM (SELECT DISTINCT oid FROM scope) t "
+	    ", mine AS (SELECT c.oid, s.nspname, c.relname FROM reach "
 	    "JOIN pg_class c USING (oid) JOIN pg_namespace s ON s.oid = c.relnamespace WHERE "
 	    "EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_repack') AND NOT EXISTS "
 	    "(SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = 16185446 AND "

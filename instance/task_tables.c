@@ -1,7 +1,7 @@
 /*
  * The kinds that go from table to table: Vacuum, Analyze, Reindex, Repack. First everything is
  * looked up, so that a name of nothing is told before anything is done; then one statement at a
- * time, each a program of its own.
+ * time, each of a large table a program of its own, many small ones in one.
  */
 #include <inttypes.h>
 #include <unistd.h>
@@ -18,22 +18,25 @@ static void next(struct task *t);
 int
 task_read_databases(struct task *t, struct str out)
 {
+	int trouble = 0;
+
 	t->databases_n = 0;
 	for (const char *line = out.p; *line != '\0';) {
 		const char *end = strchrnul(line, '\n');
 		struct str hex = {line + 2, end - line > 2 ? (size_t)(end - line) - 2 : 0};
 
-		if (line[0] == '-')
-			return -2 - (int)strtol(line + 2, NULL, 10);
-		if (line[0] == '+' && t->databases_n < TASK_ALL_DATABASES_MAX &&
-		    task_hex_decode(hex, t->databases[t->databases_n], sizeof(t->databases[0])) ==
-			0)
+		if (line[0] == '-' || line[0] == '!')
+			trouble = (line[0] == '-' ? -2 : TASK_CLOSED) -
+			          (int)(strtoul(line + 1, NULL, 10) % TASK_DATABASES_MAX);
+		else if (line[0] == '+' && t->databases_n < TASK_ALL_DATABASES_MAX &&
+			 task_hex_decode(
+			     hex, t->databases[t->databases_n], sizeof(t->databases[0])) == 0)
 			t->databases_n++;
 		else
 			return -1;
 		line = *end == '\0' ? end : end + 1;
 	}
-	return t->databases_n > 0 ? 0 : -1;
+	return trouble == 0 && t->databases_n == 0 ? -1 : trouble;
 }
 
 static void
@@ -46,7 +49,10 @@ listed(struct task *t, const struct run_result *r)
 		return;
 	}
 	found = task_read_databases(t, r->out);
-	if (found <= -2 && (unsigned)(-2 - found) < t->now.databases_n)
+	if (found <= TASK_CLOSED && (unsigned)(TASK_CLOSED - found) < t->now.databases_n)
+		task_end(t, CHOICE_task_phase_FAILED, "database \"%s\" takes no connections",
+		    t->now.databases[TASK_CLOSED - found]);
+	else if (found <= -2 && (unsigned)(-2 - found) < t->now.databases_n)
 		task_end(t, CHOICE_task_phase_FAILED, "database \"%s\" does not exist",
 		    t->now.databases[-2 - found]);
 	else if (found != 0)
@@ -70,12 +76,45 @@ task_tables_begin(struct task *t)
 
 /* --- How much; are all named tables there? */
 
+/* NULL: there is nothing of that name. */
+static const char *
+kind_of(char relkind)
+{
+	switch (relkind) {
+	case '\0':
+		return NULL;
+	case 'v':
+		return "a view";
+	case 'm':
+		return "a materialized view, which pg_repack can not rewrite";
+	case 'f':
+		return "a foreign table";
+	case 'T':
+		return "temporary";
+	default:
+		return "no table";
+	}
+}
+
 static void
 all_counted(struct task *t)
 {
+	if (t->databases_n == 0) {
+		task_end(t, CHOICE_task_phase_FAILED,
+		    "extension pg_repack is in no database: CREATE EXTENSION pg_repack in one, as "
+		    "superuser");
+		return;
+	}
 	for (unsigned i = 0; i < t->now.tables_n; i++) {
+		const char *kind = kind_of(t->tables_kind[i]);
+
 		if (t->tables_seen & (UINT64_C(1) << i))
 			continue;
+		if (kind != NULL) {
+			task_end(t, CHOICE_task_phase_FAILED, "relation \"%s\" is %s",
+			    t->now.tables[i], kind);
+			return;
+		}
 		task_end(t, CHOICE_task_phase_FAILED, "table \"%s\" does not exist in %s%s%s",
 		    t->now.tables[i], t->databases_n == 1 ? "database \"" : "any of the databases",
 		    t->databases_n == 1 ? t->databases[0] : "", t->databases_n == 1 ? "\"" : "");
@@ -88,7 +127,7 @@ all_counted(struct task *t)
 		return;
 	}
 	t->at = 0;
-	t->oid = 0;
+	t->oid_n = 0;
 	next(t);
 }
 
@@ -96,14 +135,20 @@ static void
 counted(struct task *t, const struct run_result *r)
 {
 	unsigned long long n, all;
+	char kind;
 
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
 		return;
 	}
 	for (const char *line = r->out.p; line != NULL && *line != '\0';) {
-		if (sscanf(line, "t %9llu", &n) == 1 && n < TASK_TABLES_MAX)
-			t->tables_seen |= UINT64_C(1) << n;
+		if (sscanf(line, "t %9llu %c", &n, &kind) == 2 && n < TASK_TABLES_MAX) {
+			if (kind == '+')
+				t->tables_seen |= UINT64_C(1) << n;
+			else
+				t->tables_kind[n] = kind;
+		} else if (sscanf(line, "e %9llu", &n) == 1)
+			t->exclusions += n;
 		else if (sscanf(line, "n %18llu %18llu", &n, &all) == 2) {
 			t->targets += n;
 			t->unfit |= t->now.m.kind == CHOICE_task_kind_REPACK &&
@@ -123,6 +168,13 @@ extension_seen(struct task *t, const struct run_result *r)
 
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
+		return;
+	}
+	if (r->out.p[0] != 'e' && t->now.databases_n == 0) { /* as pg_repack --all does */
+		t->databases_n--;
+		memmove(t->databases[t->at], t->databases[t->at + 1],
+		    (t->databases_n - t->at) * sizeof(t->databases[0]));
+		count(t);
 		return;
 	}
 	if (r->out.p[0] != 'e') {
@@ -165,42 +217,44 @@ count(struct task *t)
 
 /* --- One after the other. */
 
-/* Line "s TOTAL PAGES"; false: the table is gone. */
-static bool
-read_size(const char *line, uint64_t *total, uint64_t *pages)
+/*
+ * Lines "s OID TOTAL PAGES": the first of a table's is of before, its second of after. What is gone
+ * meanwhile has none, or but one.
+ */
+static void
+read_sizes(struct task *t, struct str out)
 {
-	unsigned long long x, y;
+	unsigned long long oid, total, pages;
 
-	if (line == NULL || sscanf(line, "s %19llu %19llu", &x, &y) != 2)
-		return false;
-	*total = x;
-	*pages = y;
-	return true;
+	for (const char *line = out.p; line != NULL && *line != '\0';) {
+		if (sscanf(line, "s %10llu %19llu %19llu", &oid, &total, &pages) == 3) {
+			bool after = t->size_of == (uint32_t)oid;
+
+			if (after) {
+				t->state.size_before += t->size_before;
+				t->state.size_after += total;
+			}
+			if (after && pages < t->pages_before)
+				t->state.pages += t->pages_before - pages;
+			t->size_of = after ? 0 : (uint32_t)oid;
+			t->size_before = total;
+			t->pages_before = pages;
+		}
+		if ((line = strchr(line, '\n')) != NULL)
+			line++;
+	}
 }
 
 static void
 worked(struct task *t, const struct run_result *r)
 {
-	uint64_t total, pages;
-	const char *last = strrchr(r->out.p, 's');
-
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
 		return;
 	}
-	/* Dropped meanwhile: there is nothing to compare. */
-	if (t->now.m.kind != CHOICE_task_kind_REPACK && last == r->out.p)
-		last = NULL;
-	/* psql's first line is of before, its last of after; pg_repack has no first one */
-	if (last != NULL && r->out.p[0] == 's' && last != r->out.p)
-		(void)read_size(r->out.p, &t->size_before, &t->pages_before);
-	if (read_size(last, &total, &pages)) {
-		t->state.size_before += t->size_before;
-		t->state.size_after += total;
-		if (pages < t->pages_before)
-			t->state.pages += t->pages_before - pages;
-	}
-	t->state.tuples += task_tuples_removed(r->err);
+	read_sizes(t, r->out);
+	t->state.tuples += t->vacuumed.tuples;
+	t->target += t->oid_n - 1;
 	if (t->target <= t->targets && t->targets > 0)
 		t->state.percent = (uint8_t)(t->target * 100 / t->targets);
 	next(t);
@@ -241,7 +295,7 @@ repacked(struct task *t, const struct run_result *r)
 		return;
 	}
 	buf_init(&sql, 4096);
-	task_sql_size(t->oid, &sql);
+	task_sql_size(t->oid[0], &sql);
 	task_sql(t, t->databases[t->at], &sql, worked);
 	buf_free(&sql);
 }
@@ -265,49 +319,94 @@ repack(struct task *t)
 static void
 sized(struct task *t, const struct run_result *r)
 {
-	if (r->status != 0)
+	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
-	else if (read_size(r->out.p, &t->size_before, &t->pages_before))
+		return;
+	}
+	read_sizes(t, r->out);
+	if (t->size_of != 0)
 		repack(t);
 	else
 		next(t); /* gone meanwhile */
 }
 
 static void
+on_verbose(void *arg, struct str text)
+{
+	struct task *t = arg;
+
+	task_vacuum_read(&t->vacuumed, text);
+}
+
+/* Each is looked up at its turn: one that is dropped meanwhile is passed over. */
+static void
 work(struct task *t)
 {
-	bool is_repack = t->now.m.kind == CHOICE_task_kind_REPACK;
+	static const char *const more[] = {"-f", "-", NULL};
+	struct task_command c = {.program = "psql",
+	    .more = more,
+	    .database = t->databases[t->at],
+	    .on_stderr = on_verbose};
 	struct buf sql;
 
-	buf_init(&sql, 8192);
-	if (is_repack)
-		task_sql_size(t->oid, &sql);
-	else
-		task_sql_work(&t->now, t->oid, &sql);
-	t->measured = !is_repack;
-	task_sql(t, t->databases[t->at], &sql, is_repack ? sized : worked);
+	buf_init(&sql, SQL_MAX);
+	t->size_of = 0;
+	t->vacuumed = (struct task_vacuumed){0};
+	if (t->now.m.kind == CHOICE_task_kind_REPACK) {
+		task_sql_size(t->oid[0], &sql);
+		task_sql(t, t->databases[t->at], &sql, sized);
+	} else {
+		for (unsigned i = 0; i < t->oid_n; i++)
+			task_sql_work(&t->now, t->oid[i], &sql);
+		if (sql.full)
+			die("task: SQL does not fit");
+		c.input = buf_view(&sql);
+		t->measured = t->oid_n == 1;
+		task_run(t, &c, worked);
+	}
 	buf_free(&sql);
 }
 
-/* "x OID BYTES WAL HEX NAME"; false: there is none. */
+/* "OID OID ...": which to do at once. */
+static void
+read_batch(struct task *t, const char *at, const char *end)
+{
+	t->oid_n = 0;
+	while (at < end && t->oid_n < TASK_BATCH_MAX) {
+		char *after;
+		unsigned long oid = strtoul(at, &after, 10);
+
+		if (after == at || oid == 0 || oid > UINT32_MAX)
+			return;
+		t->oid[t->oid_n++] = (uint32_t)oid;
+		at = *after == ' ' ? after + 1 : end;
+	}
+}
+
+/* "x OID BYTES WAL HEX NAME|OID OID ..."; false: there is none. */
 static bool
 read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal)
 {
 	char hex[2 * sizeof(t->target_name)];
 	unsigned long long oid, total, written;
 	int name = 0;
-	const char *end = strchrnul(out.p, '\n');
+	const char *end = strchrnul(out.p, '\n'), *bar = memrchr(out.p, '|', (size_t)(end - out.p));
 
-	if (sscanf(out.p, "x %10llu %19llu %19llu %799s %n", &oid, &total, &written, hex, &name) !=
+	if (bar == NULL ||
+	    sscanf(out.p, "x %10llu %19llu %19llu %799s %n", &oid, &total, &written, hex, &name) !=
 		4 ||
-	    name == 0 || oid > UINT32_MAX ||
+	    name == 0 || oid > UINT32_MAX || bar < out.p + name ||
 	    task_hex_decode(str_of(hex), t->target_name, sizeof(t->target_name)) == -1)
 		return false;
-	t->oid = (uint32_t)oid;
+	read_batch(t, bar + 1, end);
+	if (t->oid_n == 0 || t->oid[0] != oid) { /* too large for one of many */
+		t->oid[0] = (uint32_t)oid;
+		t->oid_n = 1;
+	}
 	*bytes = total;
 	*wal = written;
-	str_copy_text(t->label, sizeof(t->label),
-	    (struct str){out.p + name, end > out.p + name ? (size_t)(end - out.p - name) : 0});
+	str_copy_text(
+	    t->label, sizeof(t->label), (struct str){out.p + name, (size_t)(bar - out.p - name)});
 	return true;
 }
 
@@ -323,7 +422,7 @@ found(struct task *t, const struct run_result *r)
 	const struct msg_task *m = &t->now.m;
 	bool copies =
 	    m->kind == CHOICE_task_kind_REPACK || (m->kind == CHOICE_task_kind_VACUUM && m->full);
-	uint64_t bytes, wal;
+	uint64_t bytes, wal, last, all;
 
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
@@ -331,15 +430,21 @@ found(struct task *t, const struct run_result *r)
 	}
 	if (!read_target(t, r->out, &bytes, &wal)) {
 		t->at++;
-		t->oid = 0;
+		t->oid_n = 0;
 		next(t);
 		return;
 	}
 	t->target++;
 	if (copies && !task_has_room(t, t->label, bytes, wal))
 		return;
-	task_step(t, "%s %.40s %.48s, %" PRIu64 " of %" PRIu64, verb[m->kind], t->databases[t->at],
-	    t->label, t->target, t->targets < t->target ? t->target : t->targets);
+	last = t->target + t->oid_n - 1;
+	all = t->targets < last ? last : t->targets;
+	if (t->oid_n == 1)
+		task_step(t, "%s %.40s %.48s, %" PRIu64 " of %" PRIu64, verb[m->kind],
+		    t->databases[t->at], t->label, last, all);
+	else
+		task_step(t, "%s %.40s, %" PRIu64 " to %" PRIu64 " of %" PRIu64, verb[m->kind],
+		    t->databases[t->at], t->target, last, all);
 	work(t);
 }
 
@@ -349,12 +454,18 @@ next(struct task *t)
 	struct buf sql;
 
 	if (t->at == t->databases_n) {
-		task_end(t, CHOICE_task_phase_SUCCEEDED, "%s",
-		    t->target == 0 ? "there was nothing to do" : "");
+		if (t->exclusions > 0)
+			task_end(t, CHOICE_task_phase_SUCCEEDED,
+			    "%llu indexes of exclusion constraints were left as they are: REINDEX "
+			    "CONCURRENTLY can not rebuild those, concurrently: false does",
+			    (unsigned long long)t->exclusions);
+		else
+			task_end(t, CHOICE_task_phase_SUCCEEDED, "%s",
+			    t->target == 0 ? "there was nothing to do" : "");
 		return;
 	}
 	buf_init(&sql, SQL_MAX);
-	task_sql_next(&t->now, t->oid, &sql);
+	task_sql_next(&t->now, t->oid_n > 0 ? t->oid[t->oid_n - 1] : 0, &sql);
 	task_sql(t, t->databases[t->at], &sql, found);
 	buf_free(&sql);
 }

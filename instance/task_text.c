@@ -19,6 +19,22 @@ digit(char c)
 }
 
 void
+task_dbname(const char *database, char out[TASK_DBNAME_SIZE])
+{
+	size_t n = (size_t)snprintf(out, TASK_DBNAME_SIZE, "dbname='");
+
+	if (strlen(database) > 63)
+		die("task: a database's name is too long");
+	for (const char *p = database; *p != '\0'; p++) {
+		if (*p == '\'' || *p == '\\')
+			out[n++] = '\\';
+		out[n++] = *p;
+	}
+	out[n++] = '\'';
+	out[n] = '\0';
+}
+
+void
 task_read_backend(struct str out, struct task_backend *b)
 {
 	int pid;
@@ -44,41 +60,56 @@ task_hex_decode(struct str hex, char *out, size_t size)
 	return 0;
 }
 
-/* The digits after each mark, or those before it. */
+/* The number between those words; 0: there is none. */
 static uint64_t
-sum_after(struct str s, const char *mark, const char *end)
+between(const char *line, const char *mark, const char *end)
 {
-	uint64_t sum = 0, n;
-	size_t len = strlen(mark);
+	const char *at = strstr(line, mark);
+	struct str digits = {at, 0};
+	uint64_t n;
 
-	for (const char *at = s.p;
-	     (at = memmem(at, (size_t)(s.p + s.len - at), mark, len)) != NULL;) {
-		struct str digits = {at + len, 0};
-		size_t left = (size_t)(s.p + s.len - digits.p);
-
-		while (digits.len < left && isdigit((unsigned char)digits.p[digits.len]))
-			digits.len++;
-		at = digits.p;
-		if (left - digits.len < strlen(end) ||
-		    memcmp(digits.p + digits.len, end, strlen(end)) != 0 ||
-		    str_to_u64(digits, &n) == -1 || n > (uint64_t)INT64_MAX - sum)
-			continue;
-		sum += n;
-	}
-	return sum;
+	if (at == NULL)
+		return 0;
+	digits.p += strlen(mark);
+	digits.len = strspn(digits.p, "0123456789");
+	if (!str_starts(str_of(digits.p + digits.len), end) || str_to_u64(digits, &n) == -1)
+		return 0;
+	return n;
 }
 
-uint64_t
-task_tuples_removed(struct str s)
+/* "tuples: 5 removed" from version 15 on, "found 5 removable" before and of VACUUM FULL. */
+static void
+read_vacuum_line(struct task_vacuumed *v)
 {
-	uint64_t lazy = sum_after(s, "tuples: ", " removed"); /* from version 14 on */
+	uint64_t n;
 
-	return lazy != 0 ? lazy : sum_after(s, ": found ", " removable");
+	if (strstr(v->line, "vacuuming \"") != NULL)
+		v->toast = strstr(v->line, "pg_toast.pg_toast_") != NULL;
+	n = between(v->line, "tuples: ", " removed");
+	if (n == 0)
+		n = between(v->line, ": found ", " removable");
+	if (!v->toast && n <= (uint64_t)INT64_MAX - v->tuples)
+		v->tuples += n;
+}
+
+void
+task_vacuum_read(struct task_vacuumed *v, struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.p[i] != '\n') {
+			if (v->n < sizeof(v->line) - 1)
+				v->line[v->n++] = s.p[i];
+			continue;
+		}
+		v->line[v->n] = '\0';
+		read_vacuum_line(v);
+		v->n = 0;
+	}
 }
 
 /* As libpq, pgbench and the server say it with LC_ALL=C. */
-bool
-task_connection_lost(struct str s)
+static bool
+says_lost(struct str s)
 {
 	static const char *const words[] = {"server closed the connection",
 	    "connection to server was lost", "no connection to the server",
@@ -92,19 +123,172 @@ task_connection_lost(struct str s)
 	return false;
 }
 
-void
-task_failure(const struct run_result *r, const char *program, char out[TASK_FAILURE_MAX])
+/* What of a line is a program's own, or the server's last word; the rest can be a script's. */
+static struct str
+own_part(struct str line, bool *is_error)
 {
-	char text[IPC_TEXT_MAX + 1];
+	static const char *const said[] = {"ERROR:  ", "WARNING:  ", "NOTICE:  ", "INFO:  "};
+	const char *at;
 
-	psql_complaint(r->err, text);
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		if ((at = memmem(line.p, line.len, said[i], strlen(said[i]))) != NULL) {
+			*is_error |= i == 0;
+			line.len = (size_t)(at - line.p);
+		}
+	return line;
+}
+
+bool
+task_connection_lost(struct str s)
+{
+	static const char *const begins[] = {"psql:", "pgbench:", "FATAL: ", "ERROR: "};
+	bool more = false; /* of a message of several lines */
+
+	while (s.len > 0) {
+		const char *end = memchr(s.p, '\n', s.len);
+		struct str line = {s.p, end == NULL ? s.len : (size_t)(end - s.p)};
+		size_t used = end == NULL ? line.len : line.len + 1;
+
+		for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
+			more &= !str_starts(line, begins[i]);
+		if (!more && says_lost(own_part(line, &more)))
+			return true;
+		s = (struct str){s.p + used, s.len - used};
+	}
+	return false;
+}
+
+/* The server's words are in English: only then is it known what of them is a script's. */
+static bool
+is_english(struct str line)
+{
+	static const char *const severity[] = {"ERROR:  ", "FATAL:  ", "PANIC:  ", "WARNING:  ",
+	    "NOTICE:  ", "INFO:  ", "LOG:  ", "DEBUG:  ", "error: "};
+
+	for (size_t i = 0; i < sizeof(severity) / sizeof(severity[0]); i++)
+		if (memmem(line.p, line.len, severity[i], strlen(severity[i])) != NULL)
+			return true;
+	return false;
+}
+
+/* Of a shorter text the beginning is there: run.c drops half of what has grown too long. */
+#define CUT_MIN (RUN_OUTPUT_MAX / 4)
+
+/* "psql:<stdin>:12: ": how long that is; 0 = the line begins otherwise. */
+static size_t
+psql_place(struct str line)
+{
+	static const char begins[] = "psql:<stdin>:";
+	size_t n = sizeof(begins) - 1;
+
+	if (!str_starts(line, begins))
+		return 0;
+	while (n < line.len && isdigit((unsigned char)line.p[n]))
+		n++;
+	return n + 1 < line.len && line.p[n] == ':' && line.p[n + 1] == ' ' ? n + 2 : 0;
+}
+
+static void
+put_scrubbed(struct str line, bool by_pgbench, struct buf *out)
+{
+	size_t place = psql_place(line);
+
+	if (by_pgbench) {
+		if (!str_starts(line, "pgbench: ") || str_starts(line, "pgbench: detail: "))
+			return;
+		if (memmem(line.p, line.len, "aborted in command", 18) != NULL &&
+		    memmem(line.p, line.len, "perhaps the backend died", 24) == NULL &&
+		    !is_english((struct str){line.p + 16, line.len - 16}))
+			return;
+	} else if (place > 0 && !is_english(line) &&
+		   !str_starts((struct str){line.p + place, line.len - place},
+		       "server closed the connection")) {
+		line.len = place;
+		buf_str(out, line);
+		buf_puts(out, "ERROR:  in the server's language, which may quote the script\n");
+		return;
+	}
+	buf_str(out, line);
+	buf_puts(out, "\n");
+}
+
+/* " at character 12", with which terse messages end; else nothing. */
+static struct str
+character_of(struct str s)
+{
+	static const char mark[] = "\" at character ";
+	size_t n;
+
+	while (s.len > 0 && isspace((unsigned char)s.p[s.len - 1]))
+		s.len--;
+	for (n = 0; n < s.len && isdigit((unsigned char)s.p[s.len - n - 1]);)
+		n++;
+	if (n == 0 || s.len < n + sizeof(mark) - 1 ||
+	    memcmp(s.p + s.len - n - (sizeof(mark) - 1), mark, sizeof(mark) - 1) != 0)
+		return STR("");
+	n += sizeof(mark) - 2;
+	return (struct str){s.p + s.len - n, n};
+}
+
+/* What the parser could not take: where its first quote has just begun; NULL = nothing. */
+static const char *
+token_in(struct str s)
+{
+	static const char *const before[] = {"at or near \"", "unrecognized role option \""};
+	const char *first = NULL, *at;
+
+	for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++)
+		if ((at = memmem(s.p, s.len, before[i], strlen(before[i]))) != NULL &&
+		    (first == NULL || at + strlen(before[i]) < first))
+			first = at + strlen(before[i]);
+	return first;
+}
+
+/*
+ * A token can be as long as the script, of many lines, when it is a string without an end: all that
+ * follows such words goes, the last ones that a program says.
+ */
+void
+task_scrub(struct str s, bool by_pgbench, struct buf *out)
+{
+	const char *token = token_in(s);
+	struct str tail = {s.p + s.len, 0};
+	bool placed = by_pgbench || s.len < CUT_MIN;
+
+	if (token != NULL) {
+		tail = (struct str){token, (size_t)(s.p + s.len - token)};
+		s.len = (size_t)(token - s.p);
+	}
+	while (s.len > 0) {
+		const char *end = memchr(s.p, '\n', s.len);
+		struct str line = {s.p, end == NULL ? s.len : (size_t)(end - s.p)};
+		size_t used = end == NULL ? line.len : line.len + 1;
+
+		placed |= psql_place(line) > 0;
+		if (placed)
+			put_scrubbed(line, by_pgbench, out);
+		s = (struct str){s.p + used, s.len - used};
+	}
+	if (token == NULL || out->len < 2 || out->p[out->len - 2] != '"')
+		return;
+	out->len--; /* the line's end */
+	buf_puts(out, "...\"");
+	buf_str(out, character_of(tail));
+	buf_puts(out, "\n");
+}
+
+void
+task_failure(const struct run_result *r, const char *program, const char *complaint,
+    char out[TASK_FAILURE_MAX])
+{
 	if (r->signal != 0)
 		(void)snprintf(out, TASK_FAILURE_MAX, "interrupted: %s was ended by signal %d",
 		    program, r->signal);
 	else if (task_connection_lost(r->err))
-		(void)snprintf(out, TASK_FAILURE_MAX, "interrupted: PostgreSQL ended: %s", text);
-	else if (text[0] != '\0')
-		(void)snprintf(out, TASK_FAILURE_MAX, "%s", text);
+		(void)snprintf(
+		    out, TASK_FAILURE_MAX, "interrupted: PostgreSQL ended: %s", complaint);
+	else if (complaint[0] != '\0')
+		(void)snprintf(out, TASK_FAILURE_MAX, "%s", complaint);
 	else
 		(void)snprintf(
 		    out, TASK_FAILURE_MAX, "%s ended with status %d", program, r->status);
@@ -172,6 +356,31 @@ task_pgbench_refused(struct str script, char name[32])
 		return name;
 	}
 	return NULL;
+}
+
+/* Where a script failed nobody can be asked any more whether it had come to one. */
+bool
+task_script_may_commit(struct str s)
+{
+	static const char *const words[] = {"commit", "rollback", "abort"};
+	bool begins = true;
+
+	for (size_t i = 0; i < s.len; i++) {
+		size_t n = 0;
+
+		if (isspace((unsigned char)s.p[i]) || s.p[i] == ';') {
+			begins |= s.p[i] == ';' || s.p[i] == '\n';
+			continue;
+		}
+		while (i + n < s.len && isalpha((unsigned char)s.p[i + n]))
+			n++;
+		for (size_t k = 0; begins && k < sizeof(words) / sizeof(words[0]); k++)
+			if (n == strlen(words[k]) && strncasecmp(s.p + i, words[k], n) == 0)
+				return true;
+		begins = false;
+		i += n > 0 ? n - 1 : 0;
+	}
+	return false;
 }
 
 bool

@@ -109,6 +109,32 @@ def test_analyze(shop):
     assert psql(shop, HOSTILE, "SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'x'") == "t"
 
 
+def test_freeze_everywhere_makes_the_age_go_down(shop):
+    """Catalogs and template1 count as any table and database: what nothing freezes leads to a wraparound."""
+    ages = lambda: dict(line.rsplit("|", 1) for line in psql(
+        shop, "postgres", "SELECT datname, age(datfrozenxid) FROM pg_database WHERE datallowconn").splitlines())
+    psql(shop, "postgres", "CREATE TABLE ids (i int)")
+    psql(shop, "postgres", "INSERT INTO ids VALUES (1);\n" * 300)
+    before = ages()
+    assert all(int(age) > 300 for age in before.values()), before
+    works(shop, "Vacuum", freeze=True)
+    after = ages()
+    assert "template1" in after and all(int(age) < 300 for age in after.values()), (before, after)
+    psql(shop, "postgres", "DROP TABLE ids")
+
+
+def test_many_small_tables_are_done_together(shop):
+    psql(shop, "app", "CREATE SCHEMA many; DO $$BEGIN FOR i IN 1..600 LOOP EXECUTE format('CREATE TABLE many.t%s (i int)', i); END LOOP; END$$; "
+                      "ALTER DATABASE app SET default_transaction_read_only = on; ALTER DATABASE app SET role = app")
+    began = time.monotonic()
+    s = works(shop, "Analyze", databases=["app"])
+    took = time.monotonic() - began
+    assert took < 30 and " of 6" in s["step"], (took, s)
+    assert psql(shop, "app", "SELECT count(*) FROM pg_stat_all_tables WHERE schemaname = 'many' AND last_analyze IS NOT NULL") == "600"
+    psql(shop, "postgres", "ALTER DATABASE app RESET ALL")
+    psql(shop, "app", "DROP SCHEMA many CASCADE")
+
+
 def test_names_that_bite(shop):
     """As database, schema, table and index; each is an identifier, and nothing else."""
     q = '"' + HOSTILE.replace('"', '""') + '"'
@@ -127,6 +153,8 @@ def test_what_does_not_exist_is_named_before_anything_is_done(shop):
     s = fails(shop, "Vacuum", 'table "public.gone" does not exist in database "app"', databases=["app"], tables=["x", "public.gone"])
     assert "tuplesRemoved" not in s
     fails(shop, "Reindex", 'table "pg_nothing.at.all" does not exist in any', tables=["pg_nothing.at.all"])
+    fails(shop, "Vacuum", 'database "template0" takes no connections', databases=["template0"])
+    fails(shop, "Analyze", 'relation "pg_catalog.pg_roles" is a view', databases=["app"], tables=["pg_catalog.pg_roles"])
 
 
 def test_reindex(shop):
@@ -194,11 +222,29 @@ def test_script_superuser_database_and_transaction(shop):
     assert psql(shop, "app", "SELECT to_regclass('half') IS NULL") == "f"
 
 
+def test_one_transaction_that_a_script_ends(shop):
+    rows = lambda: psql(shop, "app", "SELECT count(*) FROM ends")
+    psql(shop, "app", "CREATE TABLE ends (i int); ALTER TABLE ends OWNER TO app")
+    one = {"singleTransaction": True}
+    fails(shop, "SQL", "the script ended its transaction itself", **one, **script(shop, "INSERT INTO ends VALUES (1); ROLLBACK;\n"))
+    fails(shop, "SQL", "the script ended its transaction itself", **one, **script(shop, "ROLLBACK; BEGIN; INSERT INTO ends VALUES (1);\n"))
+    assert rows() == "0"
+    fails(shop, "SQL", "part of it may stay", **one, **script(shop, "INSERT INTO ends VALUES (1);\nCOMMIT;\nSELECT 1/0;\n"))
+    assert rows() == "1"
+    text = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nINSERT INTO ends VALUES (2);\nSAVEPOINT a;\nDELETE FROM ends;\nROLLBACK TO a;\n"
+    works(shop, "SQL", **one, **script(shop, text))
+    assert rows() == "2"
+
+
 def test_script_with_copied_data_and_no_secret_in_what_it_says(shop):
     works(shop, "SQL", **script(shop, "CREATE TABLE copied (a text);\nCOPY copied FROM stdin;\none\ntwo\n\\.\nSELECT count(*) FROM copied;\n"))
     assert psql(shop, "app", "SELECT count(*) FROM copied") == "2"
     s = run(shop, "SQL", **script(shop, "ALTER ROLE app PASSWORD 'geheim' VALID UNTILL 'x';\n"))
     assert s["phase"] == "Failed" and "syntax error" in s["message"] and "geheim" not in json.dumps(s)
+    s = run(shop, "SQL", **script(shop, "ALTER ROLE app PASSWORD geheim;\n"))
+    assert s["phase"] == "Failed" and 'at or near "..." at character' in s["message"] and "geheim" not in json.dumps(s)
+    s = run(shop, "SQL", **script(shop, "DO $$BEGIN RAISE EXCEPTION 'the database system is mine'; END$$;\n"))
+    assert s["phase"] == "Failed" and not s["message"].startswith("interrupted"), s
 
 
 def test_script_that_is_not_there_or_too_much(shop):
@@ -236,6 +282,11 @@ def test_benchmark_with_a_script(shop):
     for text in ("\\shell touch /tmp/pwned\n", "SELECT 1; \\setshell x touch /tmp/pwned\n", "\\SHELL touch /tmp/pwned\n"):
         fails(shop, "Benchmark", "meta-commands", mode="custom", **script(shop, text))
     fails(shop, "Benchmark", "permission denied", durationSeconds=2, mode="custom", **script(shop, "COPY (SELECT 1) TO PROGRAM 'true';\n"))
+    psql(shop, "postgres", "ALTER ROLE app SET search_path = shop")
+    s = run(shop, "Benchmark", durationSeconds=2, mode="custom", **script(shop, "ALTER ROLE app PASSWORD 'geheim' geheim;\n"))
+    assert s["phase"] == "Failed" and "unrecognized role option" in s["message"] and "geheim" not in json.dumps(s), s
+    works(shop, "Benchmark", durationSeconds=2, mode="select-only")
+    psql(shop, "postgres", "ALTER ROLE app RESET search_path")
     no_benchmark_left(shop)
 
 
@@ -361,6 +412,22 @@ def test_repack(shop):
     s = works(shop, "Repack", databases=["app"], tables=["bloated"])
     assert s["sizeAfter"] < s["sizeBefore"], s
     fails(shop, "Repack", "public.loose as it was", databases=["app"], tables=["loose"])
+    psql(shop, "app", "CREATE TABLE parts (i int PRIMARY KEY) PARTITION BY RANGE (i); CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (9)")
+    before = psql(shop, "app", "SELECT pg_relation_filenode('part')")
+    works(shop, "Repack", databases=["app"], tables=["parts"])
+    assert psql(shop, "app", "SELECT pg_relation_filenode('part')") != before
+    psql(shop, "app", "DROP TABLE parts")
+
+
+def test_repack_of_a_database_that_is_named_as_a_connection_string(shop):
+    """libpq would connect to that host, with the superuser's password, or to that other database."""
+    for name in ("hostaddr=10.250.0.1", "dbname=app", "postgresql://10.250.0.1/app", "x' host='10.250.0.1"):
+        psql(shop, "postgres", f'CREATE DATABASE "{name}"')
+        psql(shop, name, "CREATE EXTENSION pg_repack; CREATE TABLE here (i int PRIMARY KEY)")
+        before = psql(shop, name, "SELECT pg_relation_filenode('here')")
+        works(shop, "Repack", databases=[name], tables=["here"])
+        assert psql(shop, name, "SELECT pg_relation_filenode('here')") != before
+        psql(shop, "postgres", f'DROP DATABASE "{name}"')
 
 
 def repack_left(ns):

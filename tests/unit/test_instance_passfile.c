@@ -10,10 +10,10 @@ static char dir[] = "/tmp/bestgres-passfile-XXXXXX";
 static char path[64], temp[80];
 
 static bool
-writes(const char *user, const char *password, const char *wanted)
+writes(const char *host, const char *user, const char *password, const char *wanted)
 {
 	struct secret p = {0};
-	char text[128] = "";
+	char text[256] = "";
 	struct err e;
 	int fd;
 	ssize_t n;
@@ -22,7 +22,7 @@ writes(const char *user, const char *password, const char *wanted)
 	secret_alloc(&p, strlen(password) + 1);
 	memcpy(p.p, password, strlen(password));
 	p.len = strlen(password);
-	ok = passfile_write(path, user, &p, &e) == 0;
+	ok = passfile_write(path, host, user, &p, &e) == 0;
 	secret_free(&p);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd == -1 ? -1 : read(fd, text, sizeof(text) - 1);
@@ -41,17 +41,20 @@ main(void)
 		return 1;
 	(void)snprintf(path, sizeof(path), "%s/pass", dir);
 	(void)snprintf(temp, sizeof(temp), "%s.new", path);
-	CHECK(writes("postgres", "secret", "*:*:*:postgres:secret\n"), "a line");
+	CHECK(writes(SOCKET_DIR, "postgres", "secret",
+		  SOCKET_DIR ":5432:*:postgres:secret\nlocalhost:5432:*:postgres:secret\n"),
+	    "for our socket alone, which libpq may know as localhost");
 	CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600, "for us alone");
-	CHECK(writes("o:w\\n", "a:b\\c:", "*:*:*:o\\:w\\\\n:a\\:b\\\\c\\:\n"),
+	CHECK(
+	    writes("fd00::1", "o:w\\n", "a:b\\c:", "fd00\\:\\:1:5432:*:o\\:w\\\\n:a\\:b\\\\c\\:\n"),
 	    "colons and backslashes are escaped; the old file is replaced");
-	CHECK(symlink("/nowhere/else", temp) == 0 && writes("u", "", "*:*:*:u:\n") &&
-		  access(temp, F_OK) == -1,
+	CHECK(symlink("/nowhere/else", temp) == 0 &&
+		  writes("10.0.0.1", "u", "", "10.0.0.1:5432:*:u:\n") && access(temp, F_OK) == -1,
 	    "whatever lies in the way of the new one is not followed");
 	(void)unlink(path);
 	(void)rmdir(dir);
 	secret_alloc(&none, 1);
-	CHECK(passfile_write(path, "u", &none, &e) == -1 && e.code == ERR_RETRY &&
+	CHECK(passfile_write(path, "10.0.0.1", "u", &none, &e) == -1 && e.code == ERR_RETRY &&
 		  strstr(e.text, path) != NULL,
 	    "a directory that is not there");
 	secret_free(&none);

@@ -99,13 +99,19 @@ test_room(void)
 {
 	begin(CHOICE_task_kind_VACUUM);
 	task_sql_next(&s, 7, &out);
-	CHECK(has("SELECT 'x ' || c.oid || ' ' || z.bytes || ' ' || least(z.bytes, CASE WHEN "),
+	CHECK(has("SELECT 'x ' || c.oid || ' ' || a.bytes || ' ' || least(a.bytes, CASE WHEN "),
 	    "what is rewritten needs room, and the WAL of it");
 	CHECK(has("(SELECT max(pg_total_relation_size(p.relid)) FROM pg_partition_tree(c.oid) p)"),
 	    "a partitioned table that of its largest partition");
 	CHECK(has("current_setting('archive_mode') = 'off'") &&
 		  has("pg_size_bytes(current_setting('max_wal_size', true))"),
 	    "WAL no more than is kept");
+	CHECK(has("WHERE oid > 7 ORDER BY oid LIMIT 200") && has("WHERE sum <= 67108864"),
+	    "small tables are done many at a time");
+	s.m.full = true;
+	buf_reset(&out);
+	task_sql_next(&s, 7, &out);
+	CHECK(has("WHERE oid > 7 ORDER BY oid LIMIT 1)"), "but one at a time what needs room");
 }
 
 static void
@@ -130,6 +136,28 @@ test_statements(void)
 }
 
 static void
+test_whole(void)
+{
+	begin(CHOICE_task_kind_VACUUM);
+	s.m.freeze = true;
+	task_sql_databases(&s, &out);
+	CHECK(!has("datistemplate") && has("datallowconn"), "VACUUM goes to the templates too");
+	task_sql_count(&s, &out);
+	CHECK(!has("nspname !~"), "and to the system's catalogs, whose age counts");
+	s.m.full = true;
+	buf_reset(&out);
+	task_sql_count(&s, &out);
+	CHECK(has("nspname !~ '^pg_'"), "but does not rewrite those");
+	begin(CHOICE_task_kind_ANALYZE);
+	task_sql_count(&s, &out);
+	CHECK(!has("nspname !~") && has("IN ('r', 'm', 'p')") && has("NOT c.relispartition"),
+	    "ANALYZE takes partitioned tables, which are their partitions");
+	begin(CHOICE_task_kind_REINDEX);
+	task_sql_databases(&s, &out);
+	CHECK(has("NOT datistemplate"), "others leave the templates alone");
+}
+
+static void
 test_targets(void)
 {
 	begin(CHOICE_task_kind_REINDEX);
@@ -138,6 +166,7 @@ test_targets(void)
 	    "all tables, none of the system's");
 	s.m.only_invalid = true;
 	task_sql_count(&s, &out);
+	CHECK(has("FROM reach JOIN pg_index i ON i.indrelid = reach.oid"), "of partitions too");
 	CHECK(has("NOT i.indisvalid") && has("x.relname !~ '_cc(new|old)[0-9]*$'"),
 	    "invalid ones, but not what an interrupted run has left");
 	begin(CHOICE_task_kind_REPACK);
@@ -146,14 +175,35 @@ test_targets(void)
 	buf_reset(&out);
 	add_table("t");
 	task_sql_count(&s, &out);
-	CHECK(!has("i.indisprimary") && has("SELECT 't ' || n FROM scope"),
-	    "a named table is its to refuse");
+	CHECK(!has("i.indisprimary") && has("kind IN ('r', 'p'))") &&
+		  has("SELECT reach.oid FROM reach JOIN pg_class c ON c.oid = reach.oid WHERE "
+		      "c.relkind = 'r'"),
+	    "a named table is its to refuse; of a partitioned one its partitions are meant");
+	CHECK(has("SELECT 't ' || n || ' ' || CASE WHEN oid IN (SELECT oid FROM scope) THEN '+' "
+		  "ELSE kind::text END FROM named"),
+	    "what has the name but is no table is told");
+	begin(CHOICE_task_kind_REINDEX);
+	s.m.concurrently = true;
+	task_sql_count(&s, &out);
+	CHECK(has("SELECT 'e ' || count(*)") && has("i.indisexclusion;"),
+	    "what can not be rebuilt concurrently is counted");
+	begin(CHOICE_task_kind_VACUUM);
+	(void)snprintf(s.databases[s.databases_n++], sizeof(s.databases[0]), "template0");
+	task_sql_databases(&s, &out);
+	CHECK(
+	    has("WHEN NOT d.datallowconn THEN '! ' || w.n"), "a database may take no connections");
 	begin(CHOICE_task_kind_CLEANUP);
 	task_sql_drop_indexes(&s, &out);
 	CHECK(has("NOT i.indisvalid AND x.relname ~ '_cc(new|old)[0-9]*$'") &&
 		  has("pg_stat_progress_create_index") && has("SET lock_timeout"),
 	    "only what an interrupted reindex has left, and nobody builds");
+	CHECK(
+	    has("UNION SELECT p.relid::oid FROM scope, LATERAL pg_partition_tree(scope.oid) p)") &&
+		has("i.indrelid IN (SELECT oid FROM reach UNION SELECT c.reltoastrelid FROM "
+		    "reach JOIN"),
+	    "of partitions too, and of what is TOAST of one");
 	task_sql_drop_repack(&s, &out);
+	CHECK(has("c.relname FROM reach JOIN pg_class c USING (oid)"), "of partitions, too");
 	CHECK(has("l.classid = 16185446"), "nothing of a table that a pg_repack works on");
 }
 
@@ -165,6 +215,7 @@ main(void)
 	test_terminate();
 	test_room();
 	test_statements();
+	test_whole();
 	test_targets();
 	buf_free(&out);
 	return tap_done();

@@ -16,20 +16,64 @@ test_hex(void)
 	    "half a byte, no digit, a NUL, too long");
 }
 
+static bool
+dbname_is(const char *database, const char *wanted)
+{
+	char out[TASK_DBNAME_SIZE];
+
+	task_dbname(database, out);
+	return strcmp(out, wanted) == 0;
+}
+
+/* pg_repack and pgbench have libpq expand the name: it must come out as a name whatever it is. */
+static void
+test_dbname(void)
+{
+	char name[64], wanted[TASK_DBNAME_SIZE];
+
+	CHECK(dbname_is("app", "dbname='app'"), "a name");
+	CHECK(dbname_is("hostaddr=10.0.0.1", "dbname='hostaddr=10.0.0.1'") &&
+		  dbname_is("postgresql://a/b", "dbname='postgresql://a/b'") &&
+		  dbname_is("x' host='a", "dbname='x\\' host=\\'a'") &&
+		  dbname_is("x\\' service=a", "dbname='x\\\\\\' service=a'"),
+	    "never a host");
+	memset(name, '\'', 63);
+	name[63] = '\0';
+	task_dbname(name, wanted);
+	CHECK(strlen(wanted) == TASK_DBNAME_SIZE - 1, "the longest one fits");
+}
+
+static bool
+removed(const char *text, size_t at_once, uint64_t wanted)
+{
+	struct task_vacuumed v = {0};
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i += at_once)
+		task_vacuum_read(&v, (struct str){text + i, len - i < at_once ? len - i : at_once});
+	return v.tuples == wanted;
+}
+
 static void
 test_vacuum(void)
 {
-	CHECK(task_tuples_removed(STR("INFO:  vacuuming \"app.public.x\"\n"
-				      "pages: 0 removed, 45 remain\n"
-				      "tuples: 10000 removed, 5 remain, 0 are dead\n"
-				      "tuples: 7 removed, 0 remain\n")) == 10007,
-	    "of a table and its TOAST table");
-	CHECK(task_tuples_removed(STR("INFO:  \"public.x\": found 12 removable, 3 nonremovable row "
-				      "versions in 1 pages\n")) == 12,
+	static const char now[] =
+	    "psql:<stdin>:5: INFO:  vacuuming \"app.public.x\"\n"
+	    "psql:<stdin>:5: INFO:  finished vacuuming \"app.public.x\": index scans: 0\n"
+	    "pages: 0 removed, 45 remain\ntuples: 10000 removed, 5 remain, 0 are dead\n"
+	    "INFO:  vacuuming \"app.pg_toast.pg_toast_16385\"\n"
+	    "INFO:  finished vacuuming \"app.pg_toast.pg_toast_16385\": index scans: 0\n"
+	    "tuples: 7 removed, 0 remain\n"
+	    "INFO:  aggressively vacuuming \"app.public.y\"\ntuples: 3 removed, 0 remain\n";
+
+	CHECK(removed(now, 1, 10003) && removed(now, 4096, 10003),
+	    "of the tables, not of their TOAST tables, in whatever pieces it comes");
+	CHECK(removed("INFO:  vacuuming \"public.x\"\nINFO:  \"public.x\": found 12 removable, 3 "
+		      "nonremovable row versions in 1 pages\n",
+		  7, 12),
 	    "VACUUM FULL's words");
-	CHECK(task_tuples_removed(STR("tuples: x removed\ntuples: 99999999999999999999 removed\n"
-				      "tuples: 5")) == 0 &&
-		  task_tuples_removed(STR("")) == 0,
+	CHECK(removed("tuples: x removed\ntuples: 99999999999999999999 removed\ntuples: 5", 5, 0) &&
+		  removed("", 1, 0),
 	    "no number");
 }
 
@@ -51,9 +95,10 @@ fails_with(int signal, const char *err, const char *wanted)
 {
 	struct run_result r = {
 	    .status = signal != 0 ? -1 : 3, .signal = signal, .err = str_of(err)};
-	char text[TASK_FAILURE_MAX];
+	char complaint[IPC_TEXT_MAX + 1], text[TASK_FAILURE_MAX];
 
-	task_failure(&r, "psql", text);
+	psql_complaint(r.err, complaint);
+	task_failure(&r, "psql", complaint, text);
 	return strcmp(text, wanted) == 0;
 }
 
@@ -88,6 +133,14 @@ test_failure(void)
 	CHECK(fails_with(9, "", "interrupted: psql was ended by signal 9") &&
 		  fails_with(11, "progress: 2.0 s\n", "interrupted: psql was ended by signal 11"),
 	    "it was killed");
+	CHECK(
+	    !task_connection_lost(STR("psql:<stdin>:1: ERROR:  the database system is mine\n")) &&
+		!task_connection_lost(
+		    STR("psql:<stdin>:1: ERROR:  a\nserver closed the connection\n")) &&
+		!task_connection_lost(STR("psql:<stdin>:1: NOTICE:  the database system is\n")) &&
+		task_connection_lost(STR("psql:<stdin>:1: ERROR:  a\npsql:<stdin>:2: server closed "
+					 "the connection unexpectedly\n")),
+	    "a script's own words are none");
 }
 
 static void
@@ -113,6 +166,73 @@ test_tail(void)
 }
 
 static bool
+scrubs(bool by_pgbench, const char *said, const char *wanted)
+{
+	struct buf out;
+	bool ok;
+
+	buf_init(&out, 2 * RUN_OUTPUT_MAX);
+	task_scrub(str_of(said), by_pgbench, &out);
+	ok = str_is(buf_view(&out), wanted);
+	buf_free(&out);
+	return ok;
+}
+
+/* What a script holds may be a password: nothing of it comes out. */
+static void
+test_scrub(void)
+{
+	static char text[40000];
+
+	CHECK(scrubs(true,
+		  "pgbench (17.6)\npgbench: error: client 0 script 0 aborted in command 0 query 0: "
+		  "ERROR:  role \"app\" may not\nLINE 1: ALTER ROLE app PASSWORD 'geheim'\n"
+		  "                   ^\nDETAIL:  geheim\npgbench: detail: Query was: geheim\n"
+		  "pgbench: error: Run was aborted; the above results are incomplete.\n",
+		  "pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  role "
+		  "\"app\" may not\npgbench: error: Run was aborted; the above results are "
+		  "incomplete.\n"),
+	    "of pgbench its own lines, with the first of the server's message");
+	CHECK(scrubs(true,
+		  "pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  syntax "
+		  "error at or near \"geheim\"\nLINE 1: geheim\n",
+		  "pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  syntax "
+		  "error at or near \"...\"\n") &&
+		  scrubs(true,
+		      "pgbench: error: client 0 script 0 aborted in command 0 query 0: FEHLER:  "
+		      "Syntaxfehler bei »geheim«\n",
+		      ""),
+	    "no token, in whatever language");
+	CHECK(scrubs(false,
+		  "psql:<stdin>:1: NOTICE:  a\npsql:<stdin>:4: ERROR:  syntax error at or near "
+		  "\"geheim\" at character 26\n",
+		  "psql:<stdin>:1: NOTICE:  a\npsql:<stdin>:4: ERROR:  syntax error at or near "
+		  "\"...\" at character 26\n"),
+	    "of psql what it said, with the token's place");
+	CHECK(scrubs(false,
+		  "psql:<stdin>:1: ERROR:  unrecognized role option \"geheim\" at character 28\n",
+		  "psql:<stdin>:1: ERROR:  unrecognized role option \"...\" at character 28\n"),
+	    "an option that is none is one, too");
+	CHECK(scrubs(false,
+		  "psql:<stdin>:9: ERROR:  unterminated quoted string at or near \"'geheim\nb\";\n"
+		  "c\" at character 7\n",
+		  "psql:<stdin>:9: ERROR:  unterminated quoted string at or near \"...\" at "
+		  "character 7\n"),
+	    "a token of several lines");
+	CHECK(scrubs(false, "psql:<stdin>:4: FEHLER:  Syntaxfehler bei »geheim« bei Zeichen 26\n",
+		  "psql:<stdin>:4: ERROR:  in the server's language, which may quote the "
+		  "script\n"),
+	    "a message that can not be read");
+	CHECK(scrubs(false, "ERROR:  a key is missing", "ERROR:  a key is missing\n") &&
+		  scrubs(false, "", "") &&
+		  scrubs(false, "psql:<stdin>:4: server closed the connection unexpectedly\n",
+		      "psql:<stdin>:4: server closed the connection unexpectedly\n"),
+	    "what is not of the script stays");
+	memset(text, 'x', sizeof(text) - 1);
+	CHECK(scrubs(false, text, ""), "where the beginning is missing nothing is told");
+}
+
+static bool
 refused(const char *script, const char *name)
 {
 	char buf[32];
@@ -135,6 +255,12 @@ test_scripts(void)
 		  refused("SELECT '\\n';", "n") && refused("\\\nshell x", "") &&
 		  refused("\\", "") && refused("\\set_shell", "set_shell"),
 	    "and whatever else could be one");
+	CHECK(task_script_may_commit(STR("INSERT INTO x VALUES (1);\n  Commit;\n")) &&
+		  task_script_may_commit(STR("SELECT 1; ROLLBACK")) &&
+		  task_script_may_commit(STR("abort;")) && !task_script_may_commit(STR("END;")) &&
+		  !task_script_may_commit(STR("SELECT a AS commit FROM rollback_1;\ncommits\n")) &&
+		  !task_script_may_commit(STR("")),
+	    "what ends a transaction");
 	CHECK(task_script_needs_restrict(STR("SELECT '\\';")) &&
 		  !task_script_needs_restrict(STR("SELECT 1;")),
 	    "a backslash may be a meta-command for psql");
@@ -207,10 +333,12 @@ int
 main(void)
 {
 	test_hex();
+	test_dbname();
 	test_vacuum();
 	test_backend();
 	test_failure();
 	test_tail();
+	test_scrub();
 	test_scripts();
 	test_pgbench();
 	test_latencies();
