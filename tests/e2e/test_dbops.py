@@ -135,6 +135,8 @@ def test_cel_names_the_field(ns_shared):
         assert all(w in message for w in words), (spec, message)
     apply(bgdbops("fixed", "vacuum"), ns)
     assert "can not change" in refused(bgdbops("fixed", "analyze"), ns)
+    apply(bgdbops("planned", "checkpoint", schedule={"cron": "0 0 1 1 *"}), ns)
+    assert "spec.schedule can not be taken out" in refused(bgdbops("planned", "checkpoint"), ns)
 
 
 def test_restart_under_a_writing_client(three):
