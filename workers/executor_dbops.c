@@ -256,6 +256,7 @@ end_id(const struct step *s, const char *why)
 
 	h = hash_bytes(h, &d->attempt, sizeof(d->attempt));
 	h = hash_bytes(h, &d->retries, sizeof(d->retries));
+	h = hash_bytes(h, &d->observed_generation, sizeof(d->observed_generation));
 	for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		h = hash_str(hash_str(h, parts[i]), STR("|"));
 	snprintf(id.name, sizeof(id.name), "%s.%016llx", s->op.name, (unsigned long long)h);

@@ -512,19 +512,36 @@ create_op(struct op *o)
 	choose_spec(&o->at);
 }
 
-/* As the CRD lets them: a spec that has started stays, but for a schedule's. */
+/* As kube/decode.c reads it: what was refused is judged anew. */
+static void
+forget_refusal(struct plan_dbops *d)
+{
+	if (d->phase != CHOICE_dbops_phase_FAILED || (d->started_s != 0 && !d->scheduled))
+		return;
+	d->phase = d->scheduled ? CHOICE_dbops_phase_SCHEDULED : CHOICE_dbops_phase_NONE;
+	if (d->started_s == 0)
+		d->finished_s = 0;
+}
+
+/* As the CRD lets them: a spec that has started stays, but for a schedule's, which stays one. */
 static void
 edit_op(struct op *o)
 {
 	struct plan_dbops now = o->at;
+	bool scheduled = now.scheduled;
 
-	if (now.started_s != 0 && !now.scheduled)
+	if (now.started_s != 0 && !scheduled)
 		return;
 	now.generation++;
-	if (chance(40))
+	if (chance(40)) {
 		now.suspend = !now.suspend;
-	else if (now.phase != CHOICE_dbops_phase_RUNNING)
+	} else if (now.phase != CHOICE_dbops_phase_RUNNING) {
 		choose_spec(&now);
+		now.scheduled = scheduled;
+		now.bad_cron = scheduled && chance(5);
+		now.run_at_s = scheduled ? 0 : now.run_at_s;
+	}
+	forget_refusal(&now);
 	write_op(o, &now);
 }
 
@@ -595,6 +612,7 @@ stop_schedules(void)
 		}
 		now.generation++;
 		now.suspend = true;
+		forget_refusal(&now);
 		write_op(o, &now);
 	}
 }

@@ -470,6 +470,49 @@ test_unreadable(void)
 }
 
 /* The reconciler's word is not enough. */
+#define FAILED_AT(generation)                                                                       \
+	"\"phase\":\"Failed\",\"finishedAt\":\"2026-01-01T01:30:00Z\",\"observedGeneration\":" generation
+#define STARTED ",\"startedAt\":\"2026-01-01T01:00:00Z\",\"retries\":1"
+#define CRON VACUUM ",\"schedule\":{\"cron\":\"0 0 29 2 *\"}"
+
+static void
+say(const char *spec, const char *state)
+{
+	begin(CHOICE_verb_DBOPS_SAY);
+	ask.phase = CHOICE_dbops_phase_WAITING;
+	snprintf(ask.text, sizeof(ask.text), "waits");
+	go();
+	asks(GET_OP);
+	answer(200, dbops("", spec, state, 12));
+}
+
+static void
+test_corrected(void)
+{
+	const char *body;
+
+	say(VACUUM, FAILED_AT("2"));
+	ends(CONFLICT, NONE, "what was refused is over");
+	say(VACUUM, FAILED_AT("1"));
+	body = asks(STATUS);
+	CHECK(has(body, "\"phase\":\"Waiting\"") && has(body, "\"finishedAt\":null") &&
+		  has(body, "\"observedGeneration\":2"),
+	    "once its spec was changed it is not");
+	answer(200, dbops("", VACUUM, "", 13));
+	ends(DONE, NONE, "as if it were new");
+	say(VACUUM, FAILED_AT("1") STARTED);
+	ends(CONFLICT, NONE, "but what has begun is not begun again by an edit");
+	tell(VACUUM, FAILED_AT("1") STARTED);
+	ends(CONFLICT, NONE, "by no means");
+	say(CRON, FAILED_AT("1") STARTED);
+	body = asks(STATUS);
+	CHECK(has(body, "\"finishedAt\":\"2026-01-01T01:30:00Z\""), "a schedule goes on");
+	answer(200, dbops("", CRON, "", 13));
+	ends(DONE, NONE, "knowing that its last run has ended");
+	tell(VACUUM ",\"schedule\":{\"cron\":\"0 0 30 2 *\"}", FAILED_AT("1") STARTED);
+	ends(CONFLICT, NONE, "and runs when it says");
+}
+
 static void
 test_when(void)
 {
@@ -521,6 +564,7 @@ main(void)
 	test_end_of_the_object();
 	test_servers();
 	test_unreadable();
+	test_corrected();
 	test_when();
 	return case_done();
 }
