@@ -131,7 +131,10 @@ is_taken(const struct plan_cluster *c, const struct plan_dbops *d)
 static enum verdict
 tell_claimed(struct plan_at *a, const struct plan_dbops *d, bool cleanup)
 {
-	return is_taken(a->c, d) ? STOP : dbops_tell(a, d, d->ordinal - 1u, false, cleanup);
+	/* Whose word that pod may still hold is known once all are seen. */
+	if ((a->w->listed & 1u << KIND_BGDBOPS) == 0 || is_taken(a->c, d))
+		return STOP;
+	return dbops_tell(a, d, d->ordinal - 1u, false, cleanup);
 }
 
 /* --- A run that failed. */
