@@ -48,10 +48,16 @@ dbops_finish(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_ph
 	va_end(ap);
 	a->out->said.phase = (uint8_t)phase;
 	a->out->said.reason = (uint8_t)reason;
-	/* Of a schedule what comes after this one; what passed meanwhile is left out then. */
+	/*
+	 * Of a schedule what comes after this one, which stands for all times before it began; what
+	 * passed meanwhile is left out then.
+	 */
 	if (d->scheduled && reason != CHOICE_dbops_reason_REFUSED) {
-		int64_t next = dbops_next_time(d, d->next_s > 0 ? d->next_s : a->w->unix_s);
+		int64_t last = d->next_s > 0 ? d->next_s : a->w->unix_s, next;
 
+		if (d->started_s > last && d->started_s <= a->w->unix_s)
+			last = d->started_s;
+		next = dbops_next_time(d, last);
 		a->out->said.next_s = next == INT64_MAX ? 0 : next;
 	}
 	return dbops_step(a, d, CHOICE_verb_DBOPS_FINISH);
