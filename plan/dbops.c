@@ -14,6 +14,8 @@
 #define SAY_MS 2000 /* between two things that one says while it waits */
 #define AHEAD_S INT64_C(31622400) /* runAt: at most 366 days after the object was made */
 #define PAST_S 60                 /* runAt: who applies it may have another clock */
+#define APPLIED_S 5      /* what was applied with it may be heard of later than it */
+#define TAKE_UP_S 600    /* so long an instance has to take up a spec */
 
 /* --- Steps. */
 
@@ -490,14 +492,66 @@ begin_reinit(struct plan_at *a, const struct plan_dbops *d)
 	return v == PASS ? tell_if_free(a, d, i) : v;
 }
 
+/* Who has not taken up the present spec; instances_n = none. */
+static unsigned
+find_behind(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!rest_is_wanted(c, i) &&
+		    (!status_current(c, i) ||
+			c->instance[i].report.config_generation < c->wanted.generation))
+			return i;
+	return c->instances_n;
+}
+
+void
+dbops_note_config(struct plan_cluster *c, struct msec now)
+{
+	if (find_behind(c) != c->instances_n)
+		c->config_since.v = 0;
+	else if (c->config_since.v == 0)
+		c->config_since = now;
+}
+
+/*
+ * Which parameters wait for a restart is known once every instance has taken up the spec, and
+ * Patroni has looked at what came of it. PASS: it is.
+ */
+static enum verdict
+await_pending(struct plan_at *a, const struct plan_dbops *d)
+{
+	const struct plan_cluster *c = a->c;
+	unsigned i = find_behind(c);
+	int64_t since = d->next_s > d->created_s ? d->next_s : d->created_s;
+	int64_t heard = c->config_since.v + (int64_t)1000 * c->wanted.loop_wait + RESTART_HEARD_MS;
+
+	if (i != c->instances_n && dbops_waits_until(a, since + TAKE_UP_S))
+		return WAIT(a, d, "waits for %s-%u to take up generation %llu of BGCluster %s",
+		    c->name, i, (unsigned long long)c->wanted.generation, c->name);
+	if (i != c->instances_n)
+		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_NONE,
+		    "%s-%u has not taken up generation %llu of BGCluster %s; see its conditions",
+		    c->name, i, (unsigned long long)c->wanted.generation, c->name);
+	if (rule_waits_until(a, (struct msec){heard}) || dbops_waits_until(a, since + APPLIED_S))
+		return WAIT(a, d,
+		    "waits for Patroni to say which parameters of generation %llu want a restart",
+		    (unsigned long long)c->wanted.generation);
+	return PASS;
+}
+
 static enum verdict
 begin_servers(struct plan_at *a, const struct plan_dbops *d)
 {
 	unsigned i = dbops_next_server(a->c, d);
-	enum verdict v;
+	enum verdict v = PASS;
 
+	/* What is repeated has found that out when it began. */
+	if (d->only_pending && !dbops_is_repeated(d))
+		v = await_pending(a, d);
+	if (v != PASS)
+		return v;
 	if (i == a->c->instances_n && d->role == CHOICE_dbops_role_PRIMARY &&
-	    dbops_leader(a->c) == i)
+	    dbops_leader(a->c) >= rule_instances(a->c))
 		return WAIT(a, d, "BGCluster %s has no primary", a->c->name);
 	if (i == a->c->instances_n)
 		return dbops_finish(a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE,

@@ -207,6 +207,7 @@ struct plan_cluster {
 	struct msec checked[CHILD_APP + 1]; /* when what nobody watches was last ensured */
 	struct msec unready_since;          /* 0 = the StatefulSet is fully ready */
 	struct msec restart_since;          /* 0 = the primary waits for no restart */
+	struct msec config_since; /* all report wanted.generation; 0 = not all do */
 
 	struct plan_try self; /* of steps on the BGCluster and its namespace */
 	struct plan_try say;  /* of STATUS and EVENT */
