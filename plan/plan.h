@@ -3,7 +3,7 @@
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
  * of rules; children.c, storage.c, template.c, pods.c, roll.c, reinit.c, rest.c, delete.c, status.c
- * (with gist.c) and dbops.c (with dbops_run.c) are what its rows call; window.c, cron.c and zone.c
+ * (with gist.c) and dbops.c (with dbops_*.c) are what its rows call; window.c, cron.c and zone.c
  * tell the time; note.c and dbops_note.c take in what the watcher saw, done.c what came of a step.
  */
 #ifndef PLAN_PLAN_H

@@ -184,7 +184,7 @@ void window_look_again(struct plan_at *a); /* when one opens or closes */
 #define WINDOW_TEXT_SIZE 64
 void window_put_text(const struct plan_at *a, char out[WINDOW_TEXT_SIZE]);
 
-/* --- dbops.c: begin; dbops_run.c: what has begun */
+/* --- dbops.c: begin; dbops_turn.c: beside which; dbops_run.c: what has begun */
 enum verdict rule_dbops(struct plan_at *a);
 /* Since when every instance has taken up the BGCluster's present spec. */
 void dbops_note_config(struct plan_cluster *c, struct msec now);
@@ -215,6 +215,9 @@ enum verdict dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choic
 /* STEP or STOP: that is said, or was already, and waited for. */
 enum verdict dbops_wait(struct plan_at *a, const struct plan_dbops *d,
     enum choice_dbops_phase phase, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+#define WAIT(a, d, ...) dbops_wait(a, d, CHOICE_dbops_phase_WAITING, __VA_ARGS__)
+/* PASS: nothing else that is done to its cluster keeps it from beginning. */
+enum verdict dbops_await_turn(struct plan_at *a, const struct plan_dbops *d);
 /* What we wrote last is not in its record yet. */
 bool dbops_awaits(struct plan_at *a, const struct plan_dbops *d);
 /* A run that has begun is to be done again: another one has an end. */
