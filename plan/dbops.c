@@ -393,6 +393,7 @@ begin_servers(struct plan_at *a, const struct plan_dbops *d)
 {
 	unsigned i = dbops_next_server(a->c, d);
 	enum verdict v = PASS;
+	char why[IPC_TEXT_MAX];
 
 	/* What is repeated has found that out when it began. */
 	if (d->only_pending && !dbops_is_repeated(d))
@@ -406,6 +407,10 @@ begin_servers(struct plan_at *a, const struct plan_dbops *d)
 		return dbops_finish(a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE,
 		    "no server of %s is due for that", a->c->name);
 	v = dbops_await_others(a, d, i, CHOICE_dbops_phase_WAITING);
+	/* Once it has begun, whoever could not be stopped would hold up all the rest. */
+	for (unsigned k = 0; v == PASS && k < rule_instances(a->c); k++)
+		if (dbops_is_due(a->c, d, k) && dbops_would_end(a->c, d, k, why, sizeof(why)))
+			v = WAIT(a, d, "%s", why);
 	return v == PASS ? tell_if_free(a, d, i) : v;
 }
 
@@ -414,12 +419,14 @@ begin_task(struct plan_at *a, const struct plan_dbops *d)
 {
 	const struct plan_cluster *c = a->c;
 	unsigned i = d->replica ? fit_replica(c) : dbops_leader(c);
+	enum verdict v;
 
 	if (i == c->instances_n)
 		return WAIT(a, d, "BGCluster %s has no %s", c->name,
 		    d->replica ? "replica that streams without a lag"
 			       : "primary that takes writes");
-	return tell_if_free(a, d, i);
+	v = dbops_await_calm(a, d, i);
+	return v == PASS ? tell_if_free(a, d, i) : v;
 }
 
 static enum verdict

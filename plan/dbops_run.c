@@ -334,8 +334,8 @@ dbops_is_repeated(const struct plan_dbops *d)
 	return d->retries > 0 && d->finished_s == 0;
 }
 
-static bool
-is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned i)
+bool
+dbops_is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned i)
 {
 	bool primary = c->instance[i].report.role == CHOICE_instance_role_PRIMARY;
 	/* Its status tells of the run before until another one has begun. */
@@ -364,7 +364,7 @@ dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d)
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		bool primary = c->instance[i].report.role == CHOICE_instance_role_PRIMARY;
 
-		if (!is_due(c, d, i))
+		if (!dbops_is_due(c, d, i))
 			continue;
 		if (best == c->instances_n || !primary ||
 		    c->instance[best].report.role == CHOICE_instance_role_PRIMARY)

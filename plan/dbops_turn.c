@@ -57,6 +57,46 @@ dbops_holds(struct plan_at *a, unsigned ordinal)
 	return false;
 }
 
+/* It can not be begun again: what ends it loses it. */
+static bool
+is_once(const struct plan_dbops *d)
+{
+	return dbops_info[d->op].task != CHOICE_task_kind_NONE && !dbops_info[d->op].repeatable;
+}
+
+static bool
+stops_servers(const struct plan_dbops *d)
+{
+	return dbops_info[d->op].disruptive &&
+	       dbops_info[d->op].operation != CHOICE_operation_NONE;
+}
+
+static void
+put_who(const struct plan_cluster *c, const struct plan_dbops *e, char *why, size_t size)
+{
+	snprintf(why, size, "waits for BGDbOps %s (%s), which runs on %s-%u", e->name,
+	    choice_text(VOCAB_dbops_op, e->op), c->name, e->ordinal - 1u);
+}
+
+bool
+dbops_would_end(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
+    char *why, size_t size)
+{
+	/* A failover is for where nothing can be waited for. */
+	if (!stops_servers(d) || d->op == CHOICE_dbops_op_FAILOVER)
+		return false;
+	for (unsigned i = 0; i < c->dbops_n; i++) {
+		const struct plan_dbops *e = c->dbops[i];
+
+		if (!is_once(e) || e->phase != CHOICE_dbops_phase_RUNNING || e->quarantined ||
+		    e->ordinal != ordinal + 1)
+			continue;
+		put_who(c, e, why, size);
+		return true;
+	}
+	return false;
+}
+
 bool
 dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal, char *why,
     size_t size)
@@ -72,10 +112,11 @@ dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned
 		if (e == d || e->quarantined || !runs || e->ordinal != ordinal + 1 ||
 		    (dbops_info[e->op].task != CHOICE_task_kind_NONE) != task)
 			continue;
-		snprintf(why, size, "waits for BGDbOps %s (%s), which runs on %s-%u", e->name,
-		    choice_text(VOCAB_dbops_op, e->op), c->name, ordinal);
+		put_who(c, e, why, size);
 		return false;
 	}
+	if (dbops_would_end(c, d, ordinal, why, size))
+		return false;
 	if (task ? r->task != 0 && r->task_phase <= CHOICE_task_phase_RUNNING
 		 : roll_is_busy(c, ordinal)) {
 		snprintf(
@@ -135,7 +176,7 @@ dbops_await_turn(struct plan_at *a, const struct plan_dbops *d)
 			continue;
 		}
 		/* It may be claimed: its record will tell. */
-		if (is_disruptive(e) && !helps && dbops_awaits(a, e))
+		if ((is_disruptive(e) || is_once(e)) && !helps && dbops_awaits(a, e))
 			return STOP;
 		if (runs_disruptively(e) && (!helps || moves_leader(e)) &&
 		    !(mends && dbops_lets_mend(a, e)))
@@ -156,4 +197,40 @@ dbops_await_turn(struct plan_at *a, const struct plan_dbops *d)
 		return WAIT(
 		    a, d, "Patroni is paused; patronictl resume in a pod of %s ends that", c->name);
 	return rule_look_first(a);
+}
+
+/* A change is about to stop that server, between two others perhaps. */
+static bool
+is_to_be_stopped(struct plan_at *a, unsigned i)
+{
+	const struct plan_cluster *c = a->c;
+
+	return roll_goes_on(a) ||
+	       (c->wanted.update != CHOICE_update_strategy_ON_DEMAND && a->window.open &&
+		   !roll_patroni_paused(c) &&
+		   (roll_outdated(c, i) || roll_awaits_restart(c, i)));
+}
+
+enum verdict
+dbops_await_calm(struct plan_at *a, const struct plan_dbops *d, unsigned i)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (!is_once(d))
+		return PASS;
+	for (unsigned k = 0; k < c->dbops_n; k++) {
+		const struct plan_dbops *e = c->dbops[k];
+
+		if (!stops_servers(e))
+			continue;
+		/* It may be claimed: its record will tell. */
+		if (dbops_awaits(a, e))
+			return STOP;
+		if (runs_disruptively(e))
+			return WAIT(a, d, "waits for BGDbOps %s (%s), which runs", e->name,
+			    choice_text(VOCAB_dbops_op, e->op));
+	}
+	if (is_to_be_stopped(a, i))
+		return WAIT(a, d, "waits for a change of BGCluster %s that is under way", c->name);
+	return PASS;
 }

@@ -218,6 +218,11 @@ enum verdict dbops_wait(struct plan_at *a, const struct plan_dbops *d,
 #define WAIT(a, d, ...) dbops_wait(a, d, CHOICE_dbops_phase_WAITING, __VA_ARGS__)
 /* PASS: nothing else that is done to its cluster keeps it from beginning. */
 enum verdict dbops_await_turn(struct plan_at *a, const struct plan_dbops *d);
+/* PASS: no server is about to be stopped while it runs on that one, or it may be repeated. */
+enum verdict dbops_await_calm(struct plan_at *a, const struct plan_dbops *d, unsigned ordinal);
+/* A script or benchmark runs there, which it would end for good; why says which. */
+bool dbops_would_end(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
+    char *why, size_t size);
 /* What we wrote last is not in its record yet. */
 bool dbops_awaits(struct plan_at *a, const struct plan_dbops *d);
 /* A run that has begun is to be done again: another one has an end. */
@@ -225,6 +230,8 @@ bool dbops_is_repeated(const struct plan_dbops *d);
 bool dbops_waits_until(struct plan_at *a, int64_t unix_s); /* as rule_waits_until, by the wall */
 /* The instance that takes writes; instances_n = none. */
 unsigned dbops_leader(const struct plan_cluster *c);
+/* Is that server to be restarted or reloaded, and was not yet? */
+bool dbops_is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal);
 /* Whose server is next; instances_n = none is left. */
 unsigned dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d);
 /* Nobody else has that instance do something of that kind; else why says who. */

@@ -44,6 +44,33 @@ check_turn(const struct op *o)
 }
 
 static bool
+stops_servers(const struct op *o)
+{
+	return dbops_info[o->at.op].disruptive &&
+	       dbops_info[o->at.op].operation != CHOICE_operation_NONE;
+}
+
+/* What is done once does not run where a server is stopped, but by a failover. */
+static void
+check_spared(const struct op *o, unsigned i)
+{
+	bool once = is_task(o) && !dbops_info[o->at.op].repeatable;
+
+	for (unsigned k = 0; k < OPS; k++) {
+		const struct op *e = &w.ops[k];
+
+		if (e == o || !e->present || e->at.phase != CHOICE_dbops_phase_RUNNING ||
+		    e->at.deleted_s != 0 || e->at.invalid != NULL)
+			continue;
+		if (once && stops_servers(e))
+			broken("what is done once begins while servers are stopped");
+		if (stops_servers(o) && o->at.op != CHOICE_dbops_op_FAILOVER && is_task(e) &&
+		    !dbops_info[e->at.op].repeatable && e->at.ordinal == i + 1)
+			broken("a server is stopped where a script runs");
+	}
+}
+
+static bool
 is_claimed(const struct op *o, const struct plan_sent *s)
 {
 	return (s->cleanup ? o->at.cleanup == CHOICE_dbops_cleanup_RUNNING
@@ -106,6 +133,8 @@ write_claim(struct op *o, const struct plan_sent *s)
 {
 	struct plan_dbops now = o->at;
 
+	if (!s->cleanup)
+		check_spared(o, s->ordinal);
 	if (s->cleanup)
 		now.cleanup = CHOICE_dbops_cleanup_RUNNING;
 	else if (!goes_on(o, s))
