@@ -302,6 +302,7 @@ check_bginstance(void)
 }
 
 #define RULE_SCHEDULE "- rule: has(self.spec.schedule) == has(oldSelf.spec.schedule)\n"
+#define RULE_ONCE "!(self.op in ['switchover', 'failover', 'reinit', 'benchmark', 'sql'])"
 
 static void
 check_bgdbops(void)
@@ -328,6 +329,8 @@ check_bgdbops(void)
 	check_attribute("spec.schedule.historyLimit", "default", "10");
 	CHECK(memmem(yaml.p, yaml.len, RULE_SCHEDULE, strlen(RULE_SCHEDULE)) != NULL,
 	    "what was a schedule does not become one to be done at once");
+	CHECK(memmem(yaml.p, yaml.len, RULE_ONCE, strlen(RULE_ONCE)) != NULL,
+	    "what is done once has no maxRetries");
 }
 
 int
