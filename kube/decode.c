@@ -443,8 +443,8 @@ decode_bgcluster(
 }
 
 /*
- * Refused before it began, or a schedule that was: it is judged anew once its spec was changed. When
- * a run has ended tells it from one that is repeated.
+ * Refused before it began, or a schedule that was: it is judged anew once its spec was changed.
+ * When a run has ended tells it from one that is repeated.
  */
 static void
 forget_refusal(struct bgdbops *d)

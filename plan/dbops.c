@@ -13,8 +13,8 @@
 #define SAY_MS 2000 /* between two things that one says while it waits */
 #define AHEAD_S INT64_C(31622400) /* runAt: at most 366 days after the object was made */
 #define PAST_S 60                 /* runAt: who applies it may have another clock */
-#define APPLIED_S 5      /* what was applied with it may be heard of later than it */
-#define TAKE_UP_S 600    /* so long an instance has to take up a spec */
+#define APPLIED_S 5               /* what was applied with it may be heard of later than it */
+#define TAKE_UP_S 600             /* so long an instance has to take up a spec */
 
 /* --- Steps. */
 
@@ -26,6 +26,8 @@ dbops_step(struct plan_at *a, const struct plan_dbops *d, enum choice_verb verb)
 	a->out->dbops = d;
 	s->dbops = d->uid;
 	s->attempt = d->attempt;
+	if (d->ordinal > 0)
+		a->out->said.due = dbops_left(a->c, d, d->ordinal - 1u);
 	return rule_step(a, verb, CHILD_INSTANCE, d->ordinal > 0 ? d->ordinal - 1u : 0, &d->pod);
 }
 
@@ -109,6 +111,7 @@ dbops_tell(struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool
 	a->out->sent.ordinal = (uint8_t)ordinal;
 	a->out->sent.target = p->report.pod_uid;
 	a->out->sent.cleanup = cleanup;
+	a->out->said.due = dbops_left(a->c, d, ordinal);
 	if (anew)
 		a->out->sent.attempt = (uint16_t)(d->attempt % TASK_ATTEMPTS_MAX + 1);
 	return STEP;

@@ -127,10 +127,20 @@ is_taken(const struct plan_cluster *c, const struct plan_dbops *d)
 	return false;
 }
 
+/* Nothing is told to anybody before. */
+static enum verdict
+await_unpaused(struct plan_at *a, const struct plan_dbops *d)
+{
+	return dbops_wait(a, d, CHOICE_dbops_phase_RUNNING,
+	    "BGCluster %s is paused; remove its annotation %s", a->c->name, ANNOTATION_PAUSED);
+}
+
 /* The claim is written. */
 static enum verdict
 tell_claimed(struct plan_at *a, const struct plan_dbops *d, bool cleanup)
 {
+	if (a->c->wanted.paused && !cleanup)
+		return await_unpaused(a, d);
 	/* Whose word that pod may still hold is known once all are seen. */
 	if ((a->w->listed & 1u << KIND_BGDBOPS) == 0 || is_taken(a->c, d))
 		return STOP;
@@ -355,6 +365,19 @@ dbops_is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned 
 	}
 }
 
+uint32_t
+dbops_left(const struct plan_cluster *c, const struct plan_dbops *d, unsigned but)
+{
+	uint32_t left = 0;
+
+	if (d->op != CHOICE_dbops_op_RESTART && d->op != CHOICE_dbops_op_RELOAD)
+		return 0;
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (i != but && dbops_is_due(c, d, i))
+			left |= 1u << i;
+	return left;
+}
+
 /* Replicas from the highest down, the primary at last. */
 unsigned
 dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d)
@@ -429,6 +452,8 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 		    a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE, "%s", "");
 	if (is_timed_out(a, d, 0))
 		return fail(a, d, false, "");
+	if (a->c->wanted.paused)
+		return await_unpaused(a, d);
 	if (unserved != n)
 		return dbops_wait(a, d, CHOICE_dbops_phase_RUNNING,
 		    "waits for %s-%u to serve again", a->c->name, unserved);

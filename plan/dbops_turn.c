@@ -1,7 +1,8 @@
 /*
- * BGDbOps: whose turn it is. One that is disruptive (it stops servers, moves the leadership or locks
- * tables) begins only while no other and no rolling change is under way, the oldest first; what is
- * done once is neither begun where a server is about to be stopped, nor stopped. For plan/dbops.c.
+ * BGDbOps: whose turn it is. One that is disruptive (it stops servers, moves the leadership or
+ * locks tables) begins only while no other and no rolling change is under way, the oldest first;
+ * what is done once is neither begun where a server is about to be stopped, nor stopped. For
+ * plan/dbops.c.
  */
 #include <stdio.h>
 
@@ -67,8 +68,7 @@ is_once(const struct plan_dbops *d)
 static bool
 stops_servers(const struct plan_dbops *d)
 {
-	return dbops_info[d->op].disruptive &&
-	       dbops_info[d->op].operation != CHOICE_operation_NONE;
+	return dbops_info[d->op].disruptive && dbops_info[d->op].operation != CHOICE_operation_NONE;
 }
 
 static void
@@ -207,8 +207,7 @@ is_to_be_stopped(struct plan_at *a, unsigned i)
 
 	return roll_goes_on(a) ||
 	       (c->wanted.update != CHOICE_update_strategy_ON_DEMAND && a->window.open &&
-		   !roll_patroni_paused(c) &&
-		   (roll_outdated(c, i) || roll_awaits_restart(c, i)));
+		   !roll_patroni_paused(c) && (roll_outdated(c, i) || roll_awaits_restart(c, i)));
 }
 
 enum verdict

@@ -207,7 +207,7 @@ struct plan_cluster {
 	struct msec checked[CHILD_APP + 1]; /* when what nobody watches was last ensured */
 	struct msec unready_since;          /* 0 = the StatefulSet is fully ready */
 	struct msec restart_since;          /* 0 = the primary waits for no restart */
-	struct msec config_since; /* all report wanted.generation; 0 = not all do */
+	struct msec config_since;           /* all report wanted.generation; 0 = not all do */
 
 	struct plan_try self; /* of steps on the BGCluster and its namespace */
 	struct plan_try say;  /* of STATUS and EVENT */
@@ -288,6 +288,7 @@ struct plan_step {
 	struct {
 		uint8_t phase, reason; /* choices dbops_phase, dbops_reason */
 		bool cleanup;
+		uint32_t due; /* servers that come after that one, a bit per ordinal */
 		int64_t next_s;
 	} said;
 	/* Verb NONE: */

@@ -230,6 +230,8 @@ bool dbops_is_repeated(const struct plan_dbops *d);
 bool dbops_waits_until(struct plan_at *a, int64_t unix_s); /* as rule_waits_until, by the wall */
 /* The instance that takes writes; instances_n = none. */
 unsigned dbops_leader(const struct plan_cluster *c);
+/* Those whose servers come after that one; a bit per ordinal. */
+uint32_t dbops_left(const struct plan_cluster *c, const struct plan_dbops *d, unsigned but);
 /* Is that server to be restarted or reloaded, and was not yet? */
 bool dbops_is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal);
 /* Whose server is next; instances_n = none is left. */

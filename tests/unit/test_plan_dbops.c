@@ -580,6 +580,25 @@ test_schedule(void)
 	pass(6000);
 	is(run(), "", "nothing runs");
 	begin(1);
+	schedule(add(CHOICE_dbops_op_ANALYZE), "0 0 30 2 *");
+	is(run(), "op0 finish Failed; ", "one that never fires");
+	CHECK(tells("never fires"), "it says so");
+	begin(1);
+	schedule(add(CHOICE_dbops_op_ANALYZE), "0 0 30 *");
+	is(run(), "op0 finish Failed; ", "one that is none");
+	begin(1);
+	d = add(CHOICE_dbops_op_ANALYZE);
+	schedule(d, "0 0 * * *");
+	snprintf(d->zone, sizeof(d->zone), "Europe/Berln");
+	is(run(), "op0 finish Failed; ", "in no known zone");
+}
+
+static void
+test_late_run(void)
+{
+	struct plan_dbops *d;
+
+	begin(1);
 	d = add(CHOICE_dbops_op_ANALYZE);
 	schedule(d, "* * * * *");
 	reports[0].role = CHOICE_instance_role_NONE;
@@ -594,18 +613,6 @@ test_schedule(void)
 	task_ends(0, CHOICE_task_phase_SUCCEEDED);
 	is(run(), "op0 finish Succeeded; op0 release; ", "stands for all times before it began");
 	CHECK(d->next_s == WALL + 180, "and none of those is begun after it");
-	begin(1);
-	schedule(add(CHOICE_dbops_op_ANALYZE), "0 0 30 2 *");
-	is(run(), "op0 finish Failed; ", "one that never fires");
-	CHECK(tells("never fires"), "it says so");
-	begin(1);
-	schedule(add(CHOICE_dbops_op_ANALYZE), "0 0 30 *");
-	is(run(), "op0 finish Failed; ", "one that is none");
-	begin(1);
-	d = add(CHOICE_dbops_op_ANALYZE);
-	schedule(d, "0 0 * * *");
-	snprintf(d->zone, sizeof(d->zone), "Europe/Berln");
-	is(run(), "op0 finish Failed; ", "in no known zone");
 }
 
 static void
@@ -766,6 +773,7 @@ main(void)
 	test_rolling_change();
 	test_cancel();
 	test_schedule();
+	test_late_run();
 	test_edited_schedule();
 	test_schedule_of_runs();
 	test_times();

@@ -102,9 +102,33 @@ test_script_waits(void)
 	is(run(), "op0 tell 0; ", "one that is left to the user is not");
 }
 
+static void
+test_paused_in_the_middle(void)
+{
+	begin(3);
+	add(CHOICE_dbops_op_RESTART);
+	run();
+	wanted.paused = true;
+	note_wanted();
+	operation_ends(2, CHOICE_operation_phase_SUCCEEDED);
+	is(run(), "op0 next; op0 say Running; ", "a paused cluster's other servers are let be");
+	CHECK(tells("BGCluster demo is paused"), "it says so");
+	is(run(), "", "once");
+	wanted.paused = false;
+	note_wanted();
+	pass(2);
+	is(run(), "op0 tell 1; ", "until it goes on");
+	plan_next(&c, &world, &step);
+	operation_ends(1, CHOICE_operation_phase_SUCCEEDED);
+	plan_next(&c, &world, &step);
+	CHECK(
+	    step.sent.verb == CHOICE_verb_DBOPS_NEXT && step.said.due == 1, "and who is left then");
+}
+
 int
 main(void)
 {
+	test_paused_in_the_middle();
 	test_script_is_spared();
 	test_script_waits();
 	return tap_done();

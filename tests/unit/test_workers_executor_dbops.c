@@ -388,17 +388,25 @@ test_servers(void)
 	const char *restart = "\"op\":\"restart\"", *body;
 
 	begin(CHOICE_verb_DBOPS_NEXT);
+	ask.due = 1u << 2 | 1u << 3;
 	go();
 	asks(GET_OP);
-	answer(200, dbops(WITH_FINALIZER, restart,
-			CLAIM ",\"instances\":[{\"name\":\"demo-0\",\"phase\":\"Succeeded\"}],"
-			      "\"results\":{\"outageMs\":50}",
-			12));
+	answer(
+	    200, dbops(WITH_FINALIZER, restart,
+		     CLAIM ",\"step\":\"restarts "
+			   "demo-1\",\"instances\":[{\"name\":\"demo-0\",\"phase\":\"Succeeded\"},"
+			   "{\"name\":\"demo-1\",\"phase\":\"Running\"},"
+			   "{\"name\":\"demo-4\",\"phase\":\"Pending\"}],"
+			   "\"results\":{\"outageMs\":50}",
+		     12));
 	asks(GET_I);
 	answer(200, instance("", ""));
 	body = asks(STATUS);
 	CHECK(has(body, "\"instances\":[{\"name\":\"demo-0\",\"phase\":\"Succeeded\"},{\"name\":"
 			"\"demo-1\",\"phase\":\"Succeeded\"") &&
+		  has(body, "},{\"name\":\"demo-2\",\"phase\":\"Pending\"},{\"name\":\"demo-3\","
+			    "\"phase\":\"Pending\"}]") &&
+		  has(body, "\"step\":null,\"percent\":50") &&
 		  has(body, "\"results\":{\"restarted\":2,\"outageMs\":50}") &&
 		  has(body, "\"instance\":null"),
 	    "one server after the other");
@@ -413,6 +421,54 @@ test_servers(void)
 	CHECK(has(asks(STATUS), "\"message\":\"it is fenced\""), "with why it was passed by");
 	answer(200, dbops(WITH_FINALIZER, restart, "", 13));
 	ends(DONE, NONE, "where it was");
+}
+
+static void
+test_servers_go_on(void)
+{
+	const char *restart = "\"op\":\"restart\"", *body;
+
+	begin(CHOICE_verb_DBOPS_TELL);
+	ask.due = 1u << 0;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, restart,
+			"\"phase\":\"Running\",\"attempt\":1,\"instances\":[{\"name\":\"demo-2\","
+			"\"phase\":\"Succeeded\"},{\"name\":\"demo-1\",\"phase\":\"Pending\"},"
+			"{\"name\":\"demo-0\",\"phase\":\"Pending\"}]",
+			12));
+	asks(CR);
+	answer(200, keep(cluster_json(FINALIZED, "")));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	body = asks(STATUS);
+	CHECK(has(body, "\"instances\":[{\"name\":\"demo-2\",\"phase\":\"Succeeded\"},"
+			"{\"name\":\"demo-1\",\"phase\":\"Running\",\"podUID\":\"" POD
+			"\"},{\"name\":\"demo-0\",\"phase\":\"Pending\"}]") &&
+		  has(body, "\"step\":\"restarts demo-1\",\"percent\":33"),
+	    "which server it is at, and which come after it");
+	answer(409, status(409, "changed"));
+	ends(CONFLICT, NONE, "unless something changed");
+	begin(CHOICE_verb_DBOPS_FINISH);
+	ask.phase = CHOICE_dbops_phase_FAILED;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, restart,
+			CLAIM ",\"instances\":[{\"name\":\"demo-2\",\"phase\":\"Succeeded\"},"
+			      "{\"name\":\"demo-1\",\"phase\":\"Running\"},"
+			      "{\"name\":\"demo-0\",\"phase\":\"Pending\"}]",
+			12));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	asks(EVENT);
+	answer(201, "{}");
+	body = asks(STATUS);
+	CHECK(has(body, "\"instances\":[{\"name\":\"demo-2\",\"phase\":\"Succeeded\"},"
+			"{\"name\":\"demo-1\",\"phase\":\"Failed\",\"podUID\":\"" POD "\"}]") &&
+		  has(body, "\"percent\":50"),
+	    "one that failed ends it, and none comes after it");
+	answer(200, dbops(WITH_FINALIZER, restart, "", 13));
+	ends(DONE, NONE, "once");
 }
 
 /* Its spec was changed while it ran: what it claims is known all the same. */
@@ -470,8 +526,9 @@ test_unreadable(void)
 }
 
 /* The reconciler's word is not enough. */
-#define FAILED_AT(generation)                                                                       \
-	"\"phase\":\"Failed\",\"finishedAt\":\"2026-01-01T01:30:00Z\",\"observedGeneration\":" generation
+#define FAILED_AT(generation)                                                                      \
+	"\"phase\":\"Failed\",\"finishedAt\":\"2026-01-01T01:30:00Z\","                            \
+	"\"observedGeneration\":" generation
 #define STARTED ",\"startedAt\":\"2026-01-01T01:00:00Z\",\"retries\":1"
 #define CRON VACUUM ",\"schedule\":{\"cron\":\"0 0 29 2 *\"}"
 
@@ -563,6 +620,7 @@ main(void)
 	test_say();
 	test_end_of_the_object();
 	test_servers();
+	test_servers_go_on();
 	test_unreadable();
 	test_corrected();
 	test_when();
