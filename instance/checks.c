@@ -228,6 +228,14 @@ checks_standing(struct str text, bool *was_primary, uint32_t *timeline)
 		*was_primary = *was_primary || str_is(state, primary[i]);
 }
 
+bool
+checks_stopped_in_order(struct str text)
+{
+	struct str state = controldata_value(text, "Database cluster state:");
+
+	return str_is(state, "shut down") || str_is(state, "shut down in recovery");
+}
+
 /* A server writes its control file when it stops, and now and then before. */
 bool
 checks_is_recent(const char *pgdata, int64_t now_s)

@@ -91,6 +91,7 @@ int checks_data_major(
 int checks_system_identifier(struct str controldata, uint64_t *out);
 /* As what it stopped: a primary or a standby, and the highest timeline it knows of; 0 = unknown. */
 void checks_standing(struct str controldata, bool *was_primary, uint32_t *timeline);
+bool checks_stopped_in_order(struct str controldata);
 bool checks_is_recent(const char *pgdata, int64_t now_s); /* a server ran there a moment ago */
 /* In the absolute directories of a PATH; false: it is in none. */
 bool checks_find_program(const char *name, const char *path_variable, char out[256]);

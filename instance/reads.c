@@ -2,8 +2,8 @@
  * May our pod take reads? The pod is made with the label that says so. By itself that brings in
  * nobody: Service <cluster>-ro asks for Patroni's role=replica too, which a pod bears only while
  * its server runs as one. So the label has to go from who runs and lags or does not stream, and
- * beforehand from who may be far behind; all others keep it, through restarts and while they turn
- * to another primary, without a write. Pure.
+ * beforehand from who may be far behind; all others keep it, through restarts, while they turn to
+ * another primary and while they are it themselves, without a write. Pure.
  */
 #include <string.h>
 
@@ -30,6 +30,11 @@ reads_look(struct reads *r, const struct view *v, int64_t max_lag, bool accepts,
 		r->up.v = 0;
 	else if (r->up.v == 0)
 		r->up = now;
+	if (v->known && v->primary) { /* nobody has more, and no reader comes to it */
+		r->served = now;
+		r->stale = false;
+		return READS_AS_IS;
+	}
 	if (max_lag >= 0 && view_serves_reads(v, max_lag)) {
 		r->served = now;
 		r->stale = false;

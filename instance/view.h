@@ -61,7 +61,7 @@ enum may_read { READS_AS_IS, READS_NO, READS_YES };
 struct reads {
 	struct msec served; /* when it was fit last, or since when we look */
 	struct msec up;     /* since then a server answers; 0 = none does */
-	bool stale;         /* what the volume holds is old, or a primary's; no server ran since */
+	bool stale;         /* the volume is old, or a crashed primary's; no server ran since */
 	bool told;          /* Patroni has been asked, and what lag is allowed is known */
 };
 /* max_lag: -1 = not known. accepts: init's word that a server takes connections. */

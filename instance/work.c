@@ -189,8 +189,8 @@ on_controldata(void *arg, const struct run_result *r)
 		log_warn("controldata", NULL, "pg_controldata: status %d: %s", r->status, r->err.p);
 	else {
 		checks_standing(r->out, &p->found.was_primary, &p->found.timeline);
-		p->found.recent =
-		    !p->found.was_primary && checks_is_recent(PGDATA_DIR, clock_wall_s());
+		p->found.recent = (!p->found.was_primary || checks_stopped_in_order(r->out)) &&
+		                  checks_is_recent(PGDATA_DIR, clock_wall_s());
 	}
 	resume(p, STAGE_REPORT);
 }

@@ -126,6 +126,11 @@ test_standing(void)
 	CHECK(!primary && timeline == 0, "what is not understood says nothing");
 	checks_standing(STR(""), &primary, &timeline);
 	CHECK(!primary && timeline == 0, "nothing says nothing");
+	CHECK(checks_stopped_in_order(STR("Database cluster state:               shut down\n")) &&
+		  checks_stopped_in_order(STR("Database cluster state: shut down in recovery\n")) &&
+		  !checks_stopped_in_order(STR("Database cluster state: in production\n")) &&
+		  !checks_stopped_in_order(STR("Database cluster state: shutting down\n")),
+	    "who stopped in order");
 }
 
 static void

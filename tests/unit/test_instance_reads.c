@@ -95,7 +95,7 @@ test_lagging_start(void)
 	CHECK(look(150) == READS_YES, "up to the allowed lag");
 }
 
-/* What stopped long ago, or as a primary that may have rows of its own. */
+/* What stopped long ago, or crashed as a primary that may have rows of its own. */
 static void
 test_stale(void)
 {
@@ -162,9 +162,14 @@ test_leader_changes(void)
 	(void)look(150);
 	v.primary = v.leads = true;
 	v.streaming = v.near = v.within = false;
-	CHECK(look(150) == READS_NO, "a primary gives it up while nobody asks for it");
+	CHECK(look(150) == READS_AS_IS && look(READS_DOWN_MS) == READS_AS_IS,
+	    "a primary keeps it: nobody asks for it");
 	is_starting();
-	CHECK(look(1000) == READS_AS_IS, "and has none when it is demoted");
+	CHECK(look(1000) == READS_AS_IS, "it is demoted");
+	runs(false);
+	v.leader_timeline = 3;
+	CHECK(look(1000) == READS_AS_IS, "turns to the one that leads now");
+	CHECK(look(READS_LOST_MS) == READS_NO, "and loses it like any other");
 }
 
 static void
