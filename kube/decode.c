@@ -442,6 +442,23 @@ decode_bgcluster(
 	return 0;
 }
 
+/*
+ * Refused before it began, or a schedule that was: it is judged anew once its spec was changed.
+ * When a run has ended tells it from one that is repeated.
+ */
+static void
+forget_refusal(struct bgdbops *d)
+{
+	bool begun = d->started_at.len > 0;
+
+	if (d->phase != CHOICE_dbops_phase_FAILED || (begun && d->cron.len == 0) ||
+	    d->observed_generation >= (int64_t)d->meta.generation)
+		return;
+	d->phase = d->cron.len > 0 ? CHOICE_dbops_phase_SCHEDULED : CHOICE_dbops_phase_NONE;
+	if (!begun)
+		d->finished_at = STR("");
+}
+
 int
 decode_bgdbops(
     const struct json *j, int object, struct arena *a, struct bgdbops *out, struct err *e)
@@ -453,6 +470,7 @@ decode_bgdbops(
 	    check_spec(j, object, out, sizeof *out, e) < 0)
 		return -1;
 	out->conditions_n = read_conditions(j, object, a, out->conditions);
+	forget_refusal(out);
 	return 0;
 }
 
@@ -480,6 +498,7 @@ decode_bgdbops_claim(
 		return -1;
 	out->ttl = INT_UNSET;
 	out->conditions_n = read_conditions(j, object, a, out->conditions);
+	forget_refusal(out);
 	return 0;
 }
 

@@ -150,50 +150,86 @@ objects_render_dbops_status(
 
 /* --- Its lists. */
 
-/* The elements of a JSON list for which keep() says so, at most n. */
+static void
+put_server(struct jw *w, const struct dbops_server *s)
+{
+	jw_object(w);
+	jw_kv_str(w, "name", s->name);
+	jw_kv(w, "phase", choice_text(VOCAB_dbops_phase, s->phase));
+	if (s->pod.len > 0)
+		jw_kv_str(w, "podUID", s->pod);
+	if (s->outage_ms > 0)
+		jw_kv_int(w, "outageMs", s->outage_ms);
+	if (s->message.len > 0)
+		jw_kv_str(w, "message", s->message);
+	jw_end(w);
+}
+
+/* Those that were begun, but this one; how many have succeeded. */
 static unsigned
-copy_list(struct jw *w, struct str raw, struct str but, unsigned n, struct arena *a)
+copy_servers(struct jw *w, struct str raw, struct str but, unsigned *all, struct arena *a)
 {
 	struct json j;
-	unsigned copied = 0;
+	unsigned succeeded = 0;
 
 	if (raw.len == 0 || json_parse(&j, raw, a, NULL) == -1)
 		return 0;
-	for (int k = json_first(&j, json_root(&j)); k != JSON_NONE && copied < n;
+	for (int k = json_first(&j, json_root(&j)); k != JSON_NONE && *all < INSTANCES_MAX - 1;
 	     k = json_next(&j, k)) {
+		int phase = json_get(&j, k, STR("phase"));
 		char name[NAME_MAX_LABEL + 2];
 
 		json_copy_text(&j, json_get(&j, k, STR("name")), name, sizeof(name));
-		if (but.len > 0 && str_is(but, name))
+		if (str_is(but, name) || json_string_is(&j, phase, "Pending"))
 			continue;
 		jw_raw(w, json_raw(&j, k));
-		copied++;
+		succeeded += json_string_is(&j, phase, "Succeeded");
+		++*all;
 	}
-	return copied;
+	return succeeded;
 }
 
 unsigned
-objects_dbops_servers(
-    const struct bgdbops *seen, const struct dbops_server *s, struct buf *out, struct arena *a)
+objects_dbops_servers(struct str before, struct str cluster, const struct dbops_server *s,
+    uint32_t due, unsigned *all, struct buf *out, struct arena *a)
 {
+	unsigned succeeded;
 	struct jw w;
-	unsigned n;
 
+	*all = 0;
 	jw_init(&w, out);
 	jw_array(&w);
-	n = copy_list(&w, seen->instances, s->name, INSTANCES_MAX - 1, a) + 1;
-	jw_object(&w);
-	jw_kv_str(&w, "name", s->name);
-	jw_kv(&w, "phase", choice_text(VOCAB_dbops_phase, s->phase));
-	if (s->pod.len > 0)
-		jw_kv_str(&w, "podUID", s->pod);
-	if (s->outage_ms > 0)
-		jw_kv_int(&w, "outageMs", s->outage_ms);
-	if (s->message.len > 0)
-		jw_kv_str(&w, "message", s->message);
+	succeeded = copy_servers(&w, before, s != NULL ? s->name : STR(""), all, a);
+	if (s != NULL) {
+		put_server(&w, s);
+		succeeded += s->phase == CHOICE_dbops_phase_SUCCEEDED;
+		++*all;
+	}
+	for (unsigned i = 0; i < INSTANCES_MAX && *all < INSTANCES_MAX; i++) {
+		if ((due >> i & 1u) == 0)
+			continue;
+		jw_object(&w);
+		jw_key(&w, "name");
+		jw_printf(&w, "%.*s-%u", (int)cluster.len, cluster.p, i);
+		jw_kv(&w, "phase", "Pending");
+		jw_end(&w);
+		++*all;
+	}
 	jw_end(&w);
-	jw_end(&w);
-	return n;
+	return succeeded;
+}
+
+/* The first n elements. */
+static void
+copy_list(struct jw *w, struct str raw, unsigned n, struct arena *a)
+{
+	struct json j;
+
+	if (raw.len == 0 || json_parse(&j, raw, a, NULL) == -1)
+		return;
+	for (int k = json_first(&j, json_root(&j)); k != JSON_NONE && n > 0;
+	     k = json_next(&j, k), n--)
+		jw_raw(w, json_raw(&j, k));
 }
 
 void
@@ -217,7 +253,7 @@ objects_dbops_history(const struct bgdbops *seen, const struct dbops_status *run
 		if (run->results.len > 0)
 			jw_kv_raw(&w, "results", run->results);
 		jw_end(&w);
-		copy_list(&w, seen->history, STR(""), limit - 1, a);
+		copy_list(&w, seen->history, limit - 1, a);
 	}
 	jw_end(&w);
 }

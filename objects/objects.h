@@ -77,9 +77,12 @@ struct dbops_server {
 	int64_t outage_ms;
 };
 /* What follows is a JSON list or object for a dbops_status; a: scratch. */
-/* status.instances with s in it, INSTANCES_MAX at most; how many those are. */
-unsigned objects_dbops_servers(
-    const struct bgdbops *seen, const struct dbops_server *s, struct buf *out, struct arena *a);
+/*
+ * status.instances as it was before, with s in it unless it is NULL, then those of due (a bit per
+ * ordinal) as Pending. How many have succeeded; *all: of how many.
+ */
+unsigned objects_dbops_servers(struct str before, struct str cluster, const struct dbops_server *s,
+    uint32_t due, unsigned *all, struct buf *out, struct arena *a);
 /* status.history with this run before the others, as many as spec.schedule.historyLimit says. */
 void objects_dbops_history(const struct bgdbops *seen, const struct dbops_status *run,
     const char *outcome, struct buf *out, struct arena *a);

@@ -125,6 +125,7 @@ plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *
 	rule_want(&a);
 	roll_note_restarts(c, w->now);
 	template_note_halt(c, w->now);
+	dbops_note_config(c, w->now);
 	window_look(c->windows, w->unix_s, &a.window);
 	if (run_rules(&a, situation_of(c))) {
 		out->sent.uid = c->wanted.uid;

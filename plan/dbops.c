@@ -1,7 +1,6 @@
 /*
- * BGDbOps: when one may begin, where, and what it waits for until then. For plan/cluster.c; what
- * has begun is dbops_run.c. One that is disruptive (it stops servers, moves the leadership or locks
- * tables) begins only while no other and no rolling change is under way, the oldest first.
+ * BGDbOps: when one may begin, where, and what it waits for until then. For plan/cluster.c; which
+ * may run beside which is dbops_turn.c, what has begun dbops_run.c.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +13,8 @@
 #define SAY_MS 2000 /* between two things that one says while it waits */
 #define AHEAD_S INT64_C(31622400) /* runAt: at most 366 days after the object was made */
 #define PAST_S 60                 /* runAt: who applies it may have another clock */
+#define APPLIED_S 5               /* what was applied with it may be heard of later than it */
+#define TAKE_UP_S 600             /* so long an instance has to take up a spec */
 
 /* --- Steps. */
 
@@ -25,6 +26,8 @@ dbops_step(struct plan_at *a, const struct plan_dbops *d, enum choice_verb verb)
 	a->out->dbops = d;
 	s->dbops = d->uid;
 	s->attempt = d->attempt;
+	if (d->ordinal > 0)
+		a->out->said.due = dbops_left(a->c, d, d->ordinal - 1u);
 	return rule_step(a, verb, CHILD_INSTANCE, d->ordinal > 0 ? d->ordinal - 1u : 0, &d->pod);
 }
 
@@ -48,10 +51,16 @@ dbops_finish(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_ph
 	va_end(ap);
 	a->out->said.phase = (uint8_t)phase;
 	a->out->said.reason = (uint8_t)reason;
-	/* Of a schedule what comes after this one; what passed meanwhile is left out then. */
+	/*
+	 * Of a schedule what comes after this one, which stands for all times before it began; what
+	 * passed meanwhile is left out then.
+	 */
 	if (d->scheduled && reason != CHOICE_dbops_reason_REFUSED) {
-		int64_t next = dbops_next_time(d, d->next_s > 0 ? d->next_s : a->w->unix_s);
+		int64_t last = d->next_s > 0 ? d->next_s : a->w->unix_s, next;
 
+		if (d->started_s > last && d->started_s <= a->w->unix_s)
+			last = d->started_s;
+		next = dbops_next_time(d, last);
 		a->out->said.next_s = next == INT64_MAX ? 0 : next;
 	}
 	return dbops_step(a, d, CHOICE_verb_DBOPS_FINISH);
@@ -90,7 +99,6 @@ dbops_wait(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phas
 	return dbops_say(a, d, phase, d->next_s, "%s", text) == STEP ? STEP : STOP;
 }
 
-#define WAIT(a, d, ...) dbops_wait(a, d, CHOICE_dbops_phase_WAITING, __VA_ARGS__)
 #define REFUSE(a, d, ...)                                                                          \
 	dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_REFUSED, __VA_ARGS__)
 
@@ -103,6 +111,7 @@ dbops_tell(struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool
 	a->out->sent.ordinal = (uint8_t)ordinal;
 	a->out->sent.target = p->report.pod_uid;
 	a->out->sent.cleanup = cleanup;
+	a->out->said.due = dbops_left(a->c, d, ordinal);
 	if (anew)
 		a->out->sent.attempt = (uint16_t)(d->attempt % TASK_ATTEMPTS_MAX + 1);
 	return STEP;
@@ -126,56 +135,6 @@ dbops_waits_until(struct plan_at *a, int64_t unix_s)
 }
 
 /* --- Questions. */
-
-static bool
-is_disruptive(const struct plan_dbops *d)
-{
-	return dbops_info[d->op].disruptive || d->locks;
-}
-
-/*
- * Nobody may end one that crashed us, nor one that is deleted and let go of: what its pod still
- * does for it shows in that pod's report.
- */
-static bool
-runs_disruptively(const struct plan_dbops *d)
-{
-	return is_disruptive(d) && d->phase == CHOICE_dbops_phase_RUNNING && !d->quarantined &&
-	       (d->deleted_s == 0 || d->finalizer);
-}
-
-bool
-dbops_disrupts(const struct plan_cluster *c)
-{
-	for (unsigned i = 0; i < c->dbops_n; i++)
-		if (runs_disruptively(c->dbops[i]))
-			return true;
-	return false;
-}
-
-bool
-dbops_holds_up(struct plan_at *a)
-{
-	for (unsigned i = 0; i < a->c->dbops_n; i++)
-		if (runs_disruptively(a->c->dbops[i]) && !dbops_lets_mend(a, a->c->dbops[i]))
-			return true;
-	return false;
-}
-
-/* Who was only claimed, and can not be told before it is mended, is not held by that. */
-bool
-dbops_holds(struct plan_at *a, unsigned ordinal)
-{
-	const struct plan_cluster *c = a->c;
-
-	for (unsigned i = 0; i < c->dbops_n; i++)
-		if (c->dbops[i]->phase == CHOICE_dbops_phase_RUNNING && !c->dbops[i]->quarantined &&
-		    dbops_info[c->dbops[i]->op].operation != CHOICE_operation_NONE &&
-		    c->dbops[i]->ordinal == ordinal + 1 &&
-		    (roll_serves(c, ordinal) || !dbops_lets_mend(a, c->dbops[i])))
-			return true;
-	return false;
-}
 
 unsigned
 dbops_leader(const struct plan_cluster *c)
@@ -209,34 +168,6 @@ fit_replica(const struct plan_cluster *c)
 		if (is_fit(c, i))
 			return i;
 	return c->instances_n;
-}
-
-bool
-dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal, char *why,
-    size_t size)
-{
-	bool task = dbops_info[d->op].task != CHOICE_task_kind_NONE;
-	const struct plan_report *r = &c->instance[ordinal].report;
-
-	for (unsigned i = 0; i < c->dbops_n; i++) {
-		const struct plan_dbops *e = c->dbops[i];
-		bool runs = e->phase == CHOICE_dbops_phase_RUNNING ||
-		            e->cleanup == CHOICE_dbops_cleanup_RUNNING;
-
-		if (e == d || e->quarantined || !runs || e->ordinal != ordinal + 1 ||
-		    (dbops_info[e->op].task != CHOICE_task_kind_NONE) != task)
-			continue;
-		snprintf(why, size, "waits for BGDbOps %s (%s), which runs on %s-%u", e->name,
-		    choice_text(VOCAB_dbops_op, e->op), c->name, ordinal);
-		return false;
-	}
-	if (task ? r->task != 0 && r->task_phase <= CHOICE_task_phase_RUNNING
-		 : roll_is_busy(c, ordinal)) {
-		snprintf(
-		    why, size, "waits for %s-%u to end what it was told before", c->name, ordinal);
-		return false;
-	}
-	return true;
 }
 
 int64_t
@@ -274,77 +205,6 @@ await_cluster(struct plan_at *a, const struct plan_dbops *d)
 		return WAIT(
 		    a, d, "BGCluster %s is hibernated; set its spec.hibernated to false", c->name);
 	return a->w->synced ? PASS : STOP;
-}
-
-/* Does e come before d, which is disruptive as well? */
-static bool
-is_before(const struct plan_at *a, const struct plan_dbops *e)
-{
-	if (!is_disruptive(e) || e->quarantined || e->deleted_s != 0)
-		return false;
-	switch (e->phase) {
-	case CHOICE_dbops_phase_NONE:
-		return !e->scheduled && e->run_at_s <= a->w->unix_s && e->invalid == NULL;
-	case CHOICE_dbops_phase_PENDING:
-	case CHOICE_dbops_phase_WAITING:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static bool
-moves_leader(const struct plan_dbops *d)
-{
-	return d->op == CHOICE_dbops_op_FAILOVER || d->op == CHOICE_dbops_op_SWITCHOVER;
-}
-
-/* Of an instance that does not serve, for which a restart would wait. */
-static bool
-is_to_mend(const struct plan_cluster *c, const struct plan_dbops *d)
-{
-	return d->op == CHOICE_dbops_op_REINIT && d->wanted > 0 && d->wanted <= rule_instances(c) &&
-	       !roll_serves(c, d->wanted - 1u);
-}
-
-static enum verdict
-await_turn(struct plan_at *a, const struct plan_dbops *d)
-{
-	const struct plan_cluster *c = a->c;
-	/* A failover is what helps where the rest can not go on, and so may a reinit be. */
-	bool older = true, helps = d->op == CHOICE_dbops_op_FAILOVER, mends = is_to_mend(c, d);
-
-	if (!is_disruptive(d))
-		return PASS;
-	for (unsigned i = 0; i < c->dbops_n; i++) {
-		const struct plan_dbops *e = c->dbops[i];
-
-		if (e == d) {
-			older = false;
-			continue;
-		}
-		/* It may be claimed: its record will tell. */
-		if (is_disruptive(e) && !helps && dbops_awaits(a, e))
-			return STOP;
-		if (runs_disruptively(e) && (!helps || moves_leader(e)) &&
-		    !(mends && dbops_lets_mend(a, e)))
-			return WAIT(a, d, "waits for BGDbOps %s (%s), which runs", e->name,
-			    choice_text(VOCAB_dbops_op, e->op));
-		if (older && !helps && !mends && is_before(a, e))
-			return WAIT(a, d, "waits for BGDbOps %s (%s), which was there before",
-			    e->name, choice_text(VOCAB_dbops_op, e->op));
-	}
-	if (helps)
-		return PASS;
-	if (roll_goes_on(a))
-		return WAIT(a, d, "waits for a change of BGCluster %s that is under way", c->name);
-	if (c->statefulset.known && c->statefulset.replicas != rule_replicas(c))
-		return WAIT(
-		    a, d, "waits for BGCluster %s to have %u instances", c->name, rule_replicas(c));
-	if (dbops_info[d->op].operation != CHOICE_operation_NONE && roll_patroni_paused(c))
-		return WAIT(
-		    a, d, "Patroni is paused; patronictl resume in a pod of %s ends that", c->name);
-	return rule_look_first(a);
 }
 
 /* --- Where. */
@@ -484,19 +344,76 @@ begin_reinit(struct plan_at *a, const struct plan_dbops *d)
 	return v == PASS ? tell_if_free(a, d, i) : v;
 }
 
+/* Who has not taken up the present spec; instances_n = none. */
+static unsigned
+find_behind(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!rest_is_wanted(c, i) &&
+		    (!status_current(c, i) ||
+			c->instance[i].report.config_generation < c->wanted.generation))
+			return i;
+	return c->instances_n;
+}
+
+void
+dbops_note_config(struct plan_cluster *c, struct msec now)
+{
+	if (find_behind(c) != c->instances_n)
+		c->config_since.v = 0;
+	else if (c->config_since.v == 0)
+		c->config_since = now;
+}
+
+/*
+ * Which parameters wait for a restart is known once every instance has taken up the spec, and
+ * Patroni has looked at what came of it. PASS: it is.
+ */
+static enum verdict
+await_pending(struct plan_at *a, const struct plan_dbops *d)
+{
+	const struct plan_cluster *c = a->c;
+	unsigned i = find_behind(c);
+	int64_t since = d->next_s > d->created_s ? d->next_s : d->created_s;
+	int64_t heard = c->config_since.v + (int64_t)1000 * c->wanted.loop_wait + RESTART_HEARD_MS;
+
+	if (i != c->instances_n && dbops_waits_until(a, since + TAKE_UP_S))
+		return WAIT(a, d, "waits for %s-%u to take up generation %llu of BGCluster %s",
+		    c->name, i, (unsigned long long)c->wanted.generation, c->name);
+	if (i != c->instances_n)
+		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_NONE,
+		    "%s-%u has not taken up generation %llu of BGCluster %s; see its conditions",
+		    c->name, i, (unsigned long long)c->wanted.generation, c->name);
+	if (rule_waits_until(a, (struct msec){heard}) || dbops_waits_until(a, since + APPLIED_S))
+		return WAIT(a, d,
+		    "waits for Patroni to say which parameters of generation %llu want a restart",
+		    (unsigned long long)c->wanted.generation);
+	return PASS;
+}
+
 static enum verdict
 begin_servers(struct plan_at *a, const struct plan_dbops *d)
 {
 	unsigned i = dbops_next_server(a->c, d);
-	enum verdict v;
+	enum verdict v = PASS;
+	char why[IPC_TEXT_MAX];
 
+	/* What is repeated has found that out when it began. */
+	if (d->only_pending && !dbops_is_repeated(d))
+		v = await_pending(a, d);
+	if (v != PASS)
+		return v;
 	if (i == a->c->instances_n && d->role == CHOICE_dbops_role_PRIMARY &&
-	    dbops_leader(a->c) == i)
+	    dbops_leader(a->c) >= rule_instances(a->c))
 		return WAIT(a, d, "BGCluster %s has no primary", a->c->name);
 	if (i == a->c->instances_n)
 		return dbops_finish(a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE,
 		    "no server of %s is due for that", a->c->name);
 	v = dbops_await_others(a, d, i, CHOICE_dbops_phase_WAITING);
+	/* Once it has begun, whoever could not be stopped would hold up all the rest. */
+	for (unsigned k = 0; v == PASS && k < rule_instances(a->c); k++)
+		if (dbops_is_due(a->c, d, k) && dbops_would_end(a->c, d, k, why, sizeof(why)))
+			v = WAIT(a, d, "%s", why);
 	return v == PASS ? tell_if_free(a, d, i) : v;
 }
 
@@ -505,12 +422,14 @@ begin_task(struct plan_at *a, const struct plan_dbops *d)
 {
 	const struct plan_cluster *c = a->c;
 	unsigned i = d->replica ? fit_replica(c) : dbops_leader(c);
+	enum verdict v;
 
 	if (i == c->instances_n)
 		return WAIT(a, d, "BGCluster %s has no %s", c->name,
 		    d->replica ? "replica that streams without a lag"
 			       : "primary that takes writes");
-	return tell_if_free(a, d, i);
+	v = dbops_await_calm(a, d, i);
+	return v == PASS ? tell_if_free(a, d, i) : v;
 }
 
 static enum verdict
@@ -527,7 +446,7 @@ begin_now(struct plan_at *a, const struct plan_dbops *d)
 	enum verdict v = await_cluster(a, d);
 
 	if (v == PASS)
-		v = await_turn(a, d);
+		v = dbops_await_turn(a, d);
 	if (v != PASS)
 		return v;
 	return begin[d->op] != NULL ? begin[d->op](a, d) : begin_task(a, d);

@@ -127,11 +127,24 @@ is_taken(const struct plan_cluster *c, const struct plan_dbops *d)
 	return false;
 }
 
+/* Nothing is told to anybody before. */
+static enum verdict
+await_unpaused(struct plan_at *a, const struct plan_dbops *d)
+{
+	return dbops_wait(a, d, CHOICE_dbops_phase_RUNNING,
+	    "BGCluster %s is paused; remove its annotation %s", a->c->name, ANNOTATION_PAUSED);
+}
+
 /* The claim is written. */
 static enum verdict
 tell_claimed(struct plan_at *a, const struct plan_dbops *d, bool cleanup)
 {
-	return is_taken(a->c, d) ? STOP : dbops_tell(a, d, d->ordinal - 1u, false, cleanup);
+	if (a->c->wanted.paused && !cleanup)
+		return await_unpaused(a, d);
+	/* Whose word that pod may still hold is known once all are seen. */
+	if ((a->w->listed & 1u << KIND_BGDBOPS) == 0 || is_taken(a->c, d))
+		return STOP;
+	return dbops_tell(a, d, d->ordinal - 1u, false, cleanup);
 }
 
 /* --- A run that failed. */
@@ -331,8 +344,8 @@ dbops_is_repeated(const struct plan_dbops *d)
 	return d->retries > 0 && d->finished_s == 0;
 }
 
-static bool
-is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned i)
+bool
+dbops_is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned i)
 {
 	bool primary = c->instance[i].report.role == CHOICE_instance_role_PRIMARY;
 	/* Its status tells of the run before until another one has begun. */
@@ -352,6 +365,19 @@ is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned i)
 	}
 }
 
+uint32_t
+dbops_left(const struct plan_cluster *c, const struct plan_dbops *d, unsigned but)
+{
+	uint32_t left = 0;
+
+	if (d->op != CHOICE_dbops_op_RESTART && d->op != CHOICE_dbops_op_RELOAD)
+		return 0;
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (i != but && dbops_is_due(c, d, i))
+			left |= 1u << i;
+	return left;
+}
+
 /* Replicas from the highest down, the primary at last. */
 unsigned
 dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d)
@@ -361,7 +387,7 @@ dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d)
 	for (unsigned i = 0; i < rule_instances(c); i++) {
 		bool primary = c->instance[i].report.role == CHOICE_instance_role_PRIMARY;
 
-		if (!is_due(c, d, i))
+		if (!dbops_is_due(c, d, i))
 			continue;
 		if (best == c->instances_n || !primary ||
 		    c->instance[best].report.role == CHOICE_instance_role_PRIMARY)
@@ -426,6 +452,8 @@ next_server(struct plan_at *a, const struct plan_dbops *d)
 		    a, d, CHOICE_dbops_phase_SUCCEEDED, CHOICE_dbops_reason_NONE, "%s", "");
 	if (is_timed_out(a, d, 0))
 		return fail(a, d, false, "");
+	if (a->c->wanted.paused)
+		return await_unpaused(a, d);
 	if (unserved != n)
 		return dbops_wait(a, d, CHOICE_dbops_phase_RUNNING,
 		    "waits for %s-%u to serve again", a->c->name, unserved);

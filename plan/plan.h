@@ -3,9 +3,9 @@
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
  * of rules; children.c, storage.c, template.c, pods.c, roll.c, reinit.c, rest.c, delete.c, status.c
- * (with gist.c), event.c and dbops.c (with dbops_run.c) are what its rows call; window.c, cron.c
- * and zone.c tell the time; note.c and dbops_note.c take in what the watcher saw, done.c what came
- * of a step.
+ * (with gist.c), event.c and dbops.c (with dbops_*.c) are what its rows call; window.c, cron.c and
+ * zone.c tell the time; note.c and dbops_note.c take in what the watcher saw, done.c what came of a
+ * step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -218,6 +218,7 @@ struct plan_cluster {
 	struct msec unready_since;          /* 0 = the StatefulSet is fully ready */
 	struct msec restart_since;          /* 0 = the primary waits for no restart */
 	struct msec halted_since;           /* 0 = no rolling change is halted */
+	struct msec config_since;           /* all report wanted.generation; 0 = not all do */
 
 	struct plan_try self; /* of steps on the BGCluster and its namespace */
 	struct plan_try say;  /* of STATUS and EVENT */
@@ -300,6 +301,7 @@ struct plan_step {
 	struct {
 		uint8_t phase, reason; /* choices dbops_phase, dbops_reason */
 		bool cleanup;
+		uint32_t due; /* servers that come after that one, a bit per ordinal */
 		int64_t next_s;
 	} said;
 	/* Verb NONE: */

@@ -198,8 +198,10 @@ void window_look_again(struct plan_at *a); /* when one opens or closes */
 #define WINDOW_TEXT_SIZE 64
 void window_put_text(const struct plan_at *a, char out[WINDOW_TEXT_SIZE]);
 
-/* --- dbops.c: begin; dbops_run.c: what has begun */
+/* --- dbops.c: begin; dbops_turn.c: beside which; dbops_run.c: what has begun */
 enum verdict rule_dbops(struct plan_at *a);
+/* Since when every instance has taken up the BGCluster's present spec. */
+void dbops_note_config(struct plan_cluster *c, struct msec now);
 /*
  * One of them stops servers, moves the leadership or locks tables: a rolling change waits for it.
  */
@@ -227,6 +229,14 @@ enum verdict dbops_say(struct plan_at *a, const struct plan_dbops *d, enum choic
 /* STEP or STOP: that is said, or was already, and waited for. */
 enum verdict dbops_wait(struct plan_at *a, const struct plan_dbops *d,
     enum choice_dbops_phase phase, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+#define WAIT(a, d, ...) dbops_wait(a, d, CHOICE_dbops_phase_WAITING, __VA_ARGS__)
+/* PASS: nothing else that is done to its cluster keeps it from beginning. */
+enum verdict dbops_await_turn(struct plan_at *a, const struct plan_dbops *d);
+/* PASS: no server is about to be stopped while it runs on that one, or it may be repeated. */
+enum verdict dbops_await_calm(struct plan_at *a, const struct plan_dbops *d, unsigned ordinal);
+/* A script or benchmark runs there, which it would end for good; why says which. */
+bool dbops_would_end(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
+    char *why, size_t size);
 /* What we wrote last is not in its record yet. */
 bool dbops_awaits(struct plan_at *a, const struct plan_dbops *d);
 /* A run that has begun is to be done again: another one has an end. */
@@ -234,6 +244,10 @@ bool dbops_is_repeated(const struct plan_dbops *d);
 bool dbops_waits_until(struct plan_at *a, int64_t unix_s); /* as rule_waits_until, by the wall */
 /* The instance that takes writes; instances_n = none. */
 unsigned dbops_leader(const struct plan_cluster *c);
+/* Those whose servers come after that one; a bit per ordinal. */
+uint32_t dbops_left(const struct plan_cluster *c, const struct plan_dbops *d, unsigned but);
+/* Is that server to be restarted or reloaded, and was not yet? */
+bool dbops_is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal);
 /* Whose server is next; instances_n = none is left. */
 unsigned dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d);
 /* Nobody else has that instance do something of that kind; else why says who. */

@@ -409,6 +409,11 @@ void dbops_begin(struct step *s); /* executor_dbops.c: GETs the BGDbOps, then it
 void verb_dbops_tell(struct step *s);
 void dbops_write_status(
     struct step *s, const struct dbops_status *status, void (*then)(struct step *s));
+/* A restart or reload: it goes from server to server. */
+bool dbops_does_servers(const struct bgdbops *d);
+/* st->instances and .percent with that server, if any; how many have succeeded. */
+unsigned dbops_put_servers(
+    struct step *s, struct dbops_status *st, const struct dbops_server *server);
 void dbops_write_finalizer(struct step *s, bool add, void (*then)(struct step *s));
 void dbops_end_with_event(
     struct step *s, enum choice_event_type type, const char *why, struct str text);

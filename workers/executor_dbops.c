@@ -256,6 +256,7 @@ end_id(const struct step *s, const char *why)
 
 	h = hash_bytes(h, &d->attempt, sizeof(d->attempt));
 	h = hash_bytes(h, &d->retries, sizeof(d->retries));
+	h = hash_bytes(h, &d->observed_generation, sizeof(d->observed_generation));
 	for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		h = hash_str(hash_str(h, parts[i]), STR("|"));
 	snprintf(id.name, sizeof(id.name), "%s.%016llx", s->op.name, (unsigned long long)h);
@@ -305,9 +306,8 @@ static bool
 goes_on(const struct step *s)
 {
 	const struct bgdbops *d = &s->dbops;
-	bool servers = d->op == CHOICE_dbops_op_RESTART || d->op == CHOICE_dbops_op_RELOAD;
 
-	return servers && !s->op.cleanup && d->phase == CHOICE_dbops_phase_RUNNING &&
+	return dbops_does_servers(d) && !s->op.cleanup && d->phase == CHOICE_dbops_phase_RUNNING &&
 	       d->attempt == s->op.attempt && d->instance.len == 0;
 }
 
@@ -410,20 +410,6 @@ tell(struct step *s)
 	step_patch_guarded(s, KIND_BGINSTANCE, s->name, NULL, &s->instance, &patch, on_told);
 }
 
-static int64_t
-servers_done(struct step *s)
-{
-	struct json j;
-	int64_t n = 0;
-
-	if (s->dbops.instances.len == 0 ||
-	    json_parse(&j, s->dbops.instances, &s->arena, NULL) == -1)
-		return 0;
-	for (int k = json_first(&j, json_root(&j)); k != JSON_NONE; k = json_next(&j, k))
-		n += json_string_is(&j, json_get(&j, k, STR("phase")), "Succeeded");
-	return n;
-}
-
 /* A run begins: what the last one said is taken out. */
 static void
 claim_run(struct step *s, struct dbops_status *st)
@@ -442,11 +428,23 @@ claim_run(struct step *s, struct dbops_status *st)
 	st->cleanup = CHOICE_dbops_cleanup_NONE;
 }
 
+/* step: of s, for as long as st is. */
+static void
+claim_server(struct step *s, struct dbops_status *st, char step[TASK_STEP_MAX + 1])
+{
+	struct dbops_server server = {
+	    .name = st->instance, .pod = st->pod_uid, .phase = CHOICE_dbops_phase_RUNNING};
+
+	(void)dbops_put_servers(s, st, &server);
+	snprintf(step, TASK_STEP_MAX + 1, "%.16ss %.63s", choice_text(VOCAB_dbops_op, s->dbops.op),
+	    s->name);
+	st->step = str_of(step);
+}
+
 static void
 claim(struct step *s)
 {
-	char now[21], pod[UID_TEXT_SIZE], instance[UID_TEXT_SIZE];
-	int64_t done = servers_done(s), all = s->cluster.instances;
+	char now[21], pod[UID_TEXT_SIZE], instance[UID_TEXT_SIZE], text[TASK_STEP_MAX + 1];
 	struct dbops_status st;
 
 	if (s->claimed) {
@@ -463,12 +461,12 @@ claim(struct step *s)
 		claim_run(s, &st);
 	else
 		st.message = STR("");
-	if (goes_on(s) && all > 0)
-		st.percent = done >= all ? 100 : done * 100 / all;
 	st.attempt = s->op.attempt;
 	st.instance = str_of(s->name);
 	st.pod_uid = str_of(pod);
 	st.instance_uid = str_of(instance);
+	if (dbops_does_servers(&s->dbops))
+		claim_server(s, &st, text);
 	dbops_write_status(s, &st, tell);
 }
 

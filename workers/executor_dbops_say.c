@@ -99,6 +99,39 @@ keep(struct step *s, struct buf *b)
 	return out;
 }
 
+bool
+dbops_does_servers(const struct bgdbops *d)
+{
+	return d->op == CHOICE_dbops_op_RESTART || d->op == CHOICE_dbops_op_RELOAD;
+}
+
+unsigned
+dbops_put_servers(struct step *s, struct dbops_status *st, const struct dbops_server *server)
+{
+	unsigned done, all;
+	struct buf list;
+
+	buf_init(&list, HTTP_BODY_MAX);
+	done = objects_dbops_servers(
+	    st->instances, s->dbops.cluster, server, s->op.due, &all, &list, &s->arena);
+	st->instances = all > 0 ? keep(s, &list) : STR("");
+	st->percent = all > 0 ? done * 100 / all : 0;
+	return done;
+}
+
+/* No server comes after the one that it was at, which has not succeeded. */
+static void
+end_servers(struct step *s, struct dbops_status *st)
+{
+	struct dbops_server server = {
+	    .name = s->dbops.instance, .pod = s->dbops.pod_uid, .phase = CHOICE_dbops_phase_FAILED};
+
+	if (!dbops_does_servers(&s->dbops) || s->dbops.phase != CHOICE_dbops_phase_RUNNING)
+		return;
+	s->op.due = 0;
+	(void)dbops_put_servers(s, st, server.name.len > 0 ? &server : NULL);
+}
+
 /* The pod's words, where the reconciler has none. */
 static void
 put_words(const struct step *s, const struct bginstance *i, struct dbops_status *st)
@@ -142,23 +175,21 @@ report_server(struct step *s, const struct bginstance *i, struct dbops_status *s
 	    .phase = CHOICE_dbops_phase_SUCCEEDED,
 	    .outage_ms = own ? i->done_outage_ms : 0};
 	int64_t outage = outage_before(s);
-	struct buf list, results;
+	struct buf results;
 	unsigned n;
 
 	if (s->dbops.phase != CHOICE_dbops_phase_RUNNING || s->dbops.instance.len == 0) {
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "no server is being done");
 		return;
 	}
-	buf_init(&list, HTTP_BODY_MAX);
 	buf_init(&results, HTTP_BODY_MAX);
-	n = objects_dbops_servers(&s->dbops, &server, &list, &s->arena);
+	n = dbops_put_servers(s, st, &server);
 	objects_dbops_results(NULL, s->dbops.op == CHOICE_dbops_op_RESTART ? n : 0,
 	    server.outage_ms > outage ? server.outage_ms : outage, &results);
-	st->instances = keep(s, &list);
 	st->results = keep(s, &results);
 	if (str_is(st->results, "{}"))
 		st->results = STR("");
-	st->instance = st->pod_uid = st->instance_uid = st->message = STR("");
+	st->instance = st->pod_uid = st->instance_uid = st->message = st->step = STR("");
 	dbops_write_status(s, st, step_end_done);
 }
 
@@ -177,6 +208,7 @@ report_retry(struct step *s, const struct bginstance *i, struct dbops_status *st
 	st->phase = st->outcome = CHOICE_dbops_phase_PENDING;
 	st->reason = s->op.reason;
 	st->retries++;
+	end_servers(s, st);
 	st->next_run = str_of(next);
 	st->instance = st->pod_uid = st->instance_uid = st->step = STR("");
 	if (s->op.cleanup)
@@ -192,7 +224,7 @@ results_of(struct step *s, const struct bginstance *i)
 	struct buf out;
 
 	if (i == NULL || (task ? !is_own_task(s, i) : !is_own_operation(s, i)) ||
-	    s->dbops.op == CHOICE_dbops_op_RESTART || s->dbops.op == CHOICE_dbops_op_RELOAD)
+	    dbops_does_servers(&s->dbops))
 		return s->dbops.results;
 	buf_init(&out, HTTP_BODY_MAX);
 	objects_dbops_results(task ? i : NULL, 0, task ? 0 : i->done_outage_ms, &out);
@@ -254,6 +286,7 @@ report_end(struct step *s, const struct bginstance *i, struct dbops_status *st)
 	st->reason = s->op.reason;
 	st->finished_at = str_of(st->now);
 	st->step = st->next_run = STR("");
+	end_servers(s, st);
 	if (s->op.phase == CHOICE_dbops_phase_SUCCEEDED) {
 		st->percent = 100;
 		if (!runs) /* nothing was due */

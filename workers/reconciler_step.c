@@ -143,6 +143,7 @@ fill_dbops(const struct plan_step *p)
 	    .cleanup = p->sent.cleanup || p->said.cleanup,
 	    .phase = p->said.phase,
 	    .reason = p->said.reason,
+	    .due = p->said.due,
 	    .next_run = (uint64_t)p->said.next_s};
 	memcpy(m->name, p->dbops->name, sizeof(m->name));
 	memcpy(m->text, p->text, sizeof(m->text));

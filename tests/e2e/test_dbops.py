@@ -106,6 +106,8 @@ def test_what_can_not_be_done_fails_with_what_to_do(one):
     fails("past", "checkpoint", ns, "spec.runAt", runAt="2025-01-01T00:00:00Z")
     fails("absurd", "checkpoint", ns, "spec.runAt", runAt="2088-01-01T00:00:00Z")
     fails("never", "checkpoint", ns, "never fires", schedule={"cron": "0 0 30 2 *"})
+    apply(bgdbops("never", "checkpoint", schedule={"cron": "0 0 1 1 *"}), ns)
+    wait("a corrected one to be judged anew", lambda: status("never", ns)["phase"] == "Scheduled", 30)
     fails("cron", "checkpoint", ns, "spec.schedule.cron", schedule={"cron": "every day"})
     fails("zone", "checkpoint", ns, "timeZone", schedule={"cron": "0 0 * * *", "timeZone": "Europe/Berln"})
     apply(bgdbops("unknown", "checkpoint", cluster="nobody"), ns)
@@ -129,12 +131,15 @@ def test_cel_names_the_field(ns_shared):
             ({"op": "failover", "failover": {"systemIdentifier": "1"}, "schedule": {"cron": "0 0 * * *"}}, ["spec.schedule"]),
             ({"op": "benchmark", "benchmark": {"mode": "custom"}}, ["spec.benchmark.script"]),
             ({"op": "vacuum", "vacuum": {"full": True, "disablePageSkipping": True}}, ["disablePageSkipping"]),
+            ({"op": "sql", "sql": {"script": {"configMap": "a", "key": "b"}}, "maxRetries": 2}, ["spec.maxRetries"]),
             ({"op": "explode"}, ["spec.op"])):
         obj = bgdbops("bad", spec.pop("op"), **spec)
         message = refused(obj, ns)
         assert all(w in message for w in words), (spec, message)
     apply(bgdbops("fixed", "vacuum"), ns)
     assert "can not change" in refused(bgdbops("fixed", "analyze"), ns)
+    apply(bgdbops("planned", "checkpoint", schedule={"cron": "0 0 1 1 *"}), ns)
+    assert "spec.schedule can not be taken out" in refused(bgdbops("planned", "checkpoint"), ns)
 
 
 def test_restart_under_a_writing_client(three):

@@ -44,6 +44,33 @@ check_turn(const struct op *o)
 }
 
 static bool
+stops_servers(const struct op *o)
+{
+	return dbops_info[o->at.op].disruptive &&
+	       dbops_info[o->at.op].operation != CHOICE_operation_NONE;
+}
+
+/* What is done once does not run where a server is stopped, but by a failover. */
+static void
+check_spared(const struct op *o, unsigned i)
+{
+	bool once = is_task(o) && !dbops_info[o->at.op].repeatable;
+
+	for (unsigned k = 0; k < OPS; k++) {
+		const struct op *e = &w.ops[k];
+
+		if (e == o || !e->present || e->at.phase != CHOICE_dbops_phase_RUNNING ||
+		    e->at.deleted_s != 0 || e->at.invalid != NULL)
+			continue;
+		if (once && stops_servers(e))
+			broken("what is done once begins while servers are stopped");
+		if (stops_servers(o) && o->at.op != CHOICE_dbops_op_FAILOVER && is_task(e) &&
+		    !dbops_info[e->at.op].repeatable && e->at.ordinal == i + 1)
+			broken("a server is stopped where a script runs");
+	}
+}
+
+static bool
 is_claimed(const struct op *o, const struct plan_sent *s)
 {
 	return (s->cleanup ? o->at.cleanup == CHOICE_dbops_cleanup_RUNNING
@@ -106,6 +133,8 @@ write_claim(struct op *o, const struct plan_sent *s)
 {
 	struct plan_dbops now = o->at;
 
+	if (!s->cleanup)
+		check_spared(o, s->ordinal);
 	if (s->cleanup)
 		now.cleanup = CHOICE_dbops_cleanup_RUNNING;
 	else if (!goes_on(o, s))
@@ -512,19 +541,36 @@ create_op(struct op *o)
 	choose_spec(&o->at);
 }
 
-/* As the CRD lets them: a spec that has started stays, but for a schedule's. */
+/* As kube/decode.c reads it: what was refused is judged anew. */
+static void
+forget_refusal(struct plan_dbops *d)
+{
+	if (d->phase != CHOICE_dbops_phase_FAILED || (d->started_s != 0 && !d->scheduled))
+		return;
+	d->phase = d->scheduled ? CHOICE_dbops_phase_SCHEDULED : CHOICE_dbops_phase_NONE;
+	if (d->started_s == 0)
+		d->finished_s = 0;
+}
+
+/* As the CRD lets them: a spec that has started stays, but for a schedule's, which stays one. */
 static void
 edit_op(struct op *o)
 {
 	struct plan_dbops now = o->at;
+	bool scheduled = now.scheduled;
 
-	if (now.started_s != 0 && !now.scheduled)
+	if (now.started_s != 0 && !scheduled)
 		return;
 	now.generation++;
-	if (chance(40))
+	if (chance(40)) {
 		now.suspend = !now.suspend;
-	else if (now.phase != CHOICE_dbops_phase_RUNNING)
+	} else if (now.phase != CHOICE_dbops_phase_RUNNING) {
 		choose_spec(&now);
+		now.scheduled = scheduled;
+		now.bad_cron = scheduled && chance(5);
+		now.run_at_s = scheduled ? 0 : now.run_at_s;
+	}
+	forget_refusal(&now);
 	write_op(o, &now);
 }
 
@@ -595,6 +641,7 @@ stop_schedules(void)
 		}
 		now.generation++;
 		now.suspend = true;
+		forget_refusal(&now);
 		write_op(o, &now);
 	}
 }

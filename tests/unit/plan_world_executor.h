@@ -334,7 +334,9 @@ check_beside(void)
 {
 	for (unsigned k = 0; k < OPS; k++)
 		if (w.ops[k].present && !w.ops[k].due && w.ops[k].disrupts &&
-		    w.ops[k].at.phase == CHOICE_dbops_phase_RUNNING)
+		    w.ops[k].at.phase == CHOICE_dbops_phase_RUNNING &&
+		    /* a restart between two servers waits for whom this mends */
+		    !(w.ops[k].at.op == CHOICE_dbops_op_RESTART && w.ops[k].at.ordinal == 0))
 			broken("a rolling change goes on beside a disruptive BGDbOps");
 }
 

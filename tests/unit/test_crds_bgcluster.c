@@ -301,6 +301,9 @@ check_bginstance(void)
 	check_attribute("spec.hold", "default", "false");
 }
 
+#define RULE_SCHEDULE "- rule: has(self.spec.schedule) == has(oldSelf.spec.schedule)\n"
+#define RULE_ONCE "!(self.op in ['switchover', 'failover', 'reinit', 'benchmark', 'sql'])"
+
 static void
 check_bgdbops(void)
 {
@@ -324,6 +327,10 @@ check_bgdbops(void)
 	check_number("status.attempt", "maximum", TASK_ATTEMPTS_MAX);
 	check_attribute("spec.reindex.concurrently", "default", "true");
 	check_attribute("spec.schedule.historyLimit", "default", "10");
+	CHECK(memmem(yaml.p, yaml.len, RULE_SCHEDULE, strlen(RULE_SCHEDULE)) != NULL,
+	    "what was a schedule does not become one to be done at once");
+	CHECK(memmem(yaml.p, yaml.len, RULE_ONCE, strlen(RULE_ONCE)) != NULL,
+	    "what is done once has no maxRetries");
 }
 
 int

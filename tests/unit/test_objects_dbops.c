@@ -209,9 +209,13 @@ does_next_server(const struct bgdbops *d, struct dbops_status *s)
 	    .phase = CHOICE_dbops_phase_SUCCEEDED,
 	    .outage_ms = 1234};
 	struct buf list;
+	unsigned all;
 
 	buf_init(&list, HTTP_BODY_MAX);
-	CHECK(objects_dbops_servers(d, &server, &list, &arena) == 2, "a server is there once");
+	CHECK(objects_dbops_servers(
+		  d->instances, STR("demo"), &server, 1u << 0, &all, &list, &arena) == 2 &&
+		  all == 3,
+	    "a server is there once, and who comes after it too");
 	s->instances = rendered(&list);
 	s->results = results(NULL, 2, 1234);
 	s->instance = s->pod_uid = s->instance_uid = STR("");

@@ -154,6 +154,22 @@ test_claims_of_one_pod(void)
 	    "a pod is told something else once its last word is in a status");
 }
 
+/* The same in a new life, which has not seen op1 yet. */
+static void
+test_unlisted_claim_of_one_pod(void)
+{
+	begin(1);
+	add(CHOICE_dbops_op_CHECKPOINT);
+	run();
+	reports[0].task = 501; /* of one that is not among those that are seen */
+	reports[0].task_attempt = 1;
+	task_ends(0, CHOICE_task_phase_SUCCEEDED);
+	world.listed &= ~(1u << KIND_BGDBOPS);
+	is(run(), "", "a pod may hold the last word of one that is not listed yet");
+	world.listed |= 1u << KIND_BGDBOPS;
+	is(run(), "op0 tell 0; ", "and is told something else when all are");
+}
+
 /* The claim of op0 is written, but not told; op1 was, and ended before its claim is seen. */
 static void
 test_unseen_claim_of_one_pod(void)
@@ -202,6 +218,7 @@ int
 main(void)
 {
 	test_claims_of_one_pod();
+	test_unlisted_claim_of_one_pod();
 	test_unseen_claim_of_one_pod();
 	test_last_word();
 	test_lists();

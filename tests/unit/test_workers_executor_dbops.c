@@ -388,17 +388,25 @@ test_servers(void)
 	const char *restart = "\"op\":\"restart\"", *body;
 
 	begin(CHOICE_verb_DBOPS_NEXT);
+	ask.due = 1u << 2 | 1u << 3;
 	go();
 	asks(GET_OP);
-	answer(200, dbops(WITH_FINALIZER, restart,
-			CLAIM ",\"instances\":[{\"name\":\"demo-0\",\"phase\":\"Succeeded\"}],"
-			      "\"results\":{\"outageMs\":50}",
-			12));
+	answer(
+	    200, dbops(WITH_FINALIZER, restart,
+		     CLAIM ",\"step\":\"restarts "
+			   "demo-1\",\"instances\":[{\"name\":\"demo-0\",\"phase\":\"Succeeded\"},"
+			   "{\"name\":\"demo-1\",\"phase\":\"Running\"},"
+			   "{\"name\":\"demo-4\",\"phase\":\"Pending\"}],"
+			   "\"results\":{\"outageMs\":50}",
+		     12));
 	asks(GET_I);
 	answer(200, instance("", ""));
 	body = asks(STATUS);
 	CHECK(has(body, "\"instances\":[{\"name\":\"demo-0\",\"phase\":\"Succeeded\"},{\"name\":"
 			"\"demo-1\",\"phase\":\"Succeeded\"") &&
+		  has(body, "},{\"name\":\"demo-2\",\"phase\":\"Pending\"},{\"name\":\"demo-3\","
+			    "\"phase\":\"Pending\"}]") &&
+		  has(body, "\"step\":null,\"percent\":50") &&
 		  has(body, "\"results\":{\"restarted\":2,\"outageMs\":50}") &&
 		  has(body, "\"instance\":null"),
 	    "one server after the other");
@@ -418,6 +426,53 @@ test_servers(void)
 #define WHY                                                                                        \
 	"\"conditions\":[{\"type\":\"Failed\",\"status\":\"True\",\"reason\":"                     \
 	"\"Interrupted\",\"message\":\"\",\"lastTransitionTime\":\"2026-11-24T00:00:00Z\"}]"
+static void
+test_servers_go_on(void)
+{
+	const char *restart = "\"op\":\"restart\"", *body;
+
+	begin(CHOICE_verb_DBOPS_TELL);
+	ask.due = 1u << 0;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, restart,
+			"\"phase\":\"Running\",\"attempt\":1,\"instances\":[{\"name\":\"demo-2\","
+			"\"phase\":\"Succeeded\"},{\"name\":\"demo-1\",\"phase\":\"Pending\"},"
+			"{\"name\":\"demo-0\",\"phase\":\"Pending\"}]",
+			12));
+	asks(CR);
+	answer(200, keep(cluster_json(FINALIZED, "")));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	body = asks(STATUS);
+	CHECK(has(body, "\"instances\":[{\"name\":\"demo-2\",\"phase\":\"Succeeded\"},"
+			"{\"name\":\"demo-1\",\"phase\":\"Running\",\"podUID\":\"" POD
+			"\"},{\"name\":\"demo-0\",\"phase\":\"Pending\"}]") &&
+		  has(body, "\"step\":\"restarts demo-1\",\"percent\":33"),
+	    "which server it is at, and which come after it");
+	answer(409, status(409, "changed"));
+	ends(CONFLICT, NONE, "unless something changed");
+	begin(CHOICE_verb_DBOPS_FINISH);
+	ask.phase = CHOICE_dbops_phase_FAILED;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, restart,
+			CLAIM ",\"instances\":[{\"name\":\"demo-2\",\"phase\":\"Succeeded\"},"
+			      "{\"name\":\"demo-1\",\"phase\":\"Running\"},"
+			      "{\"name\":\"demo-0\",\"phase\":\"Pending\"}]",
+			12));
+	asks(GET_I);
+	answer(200, instance("", ""));
+	asks(EVENT);
+	answer(201, "{}");
+	body = asks(STATUS);
+	CHECK(has(body, "\"instances\":[{\"name\":\"demo-2\",\"phase\":\"Succeeded\"},"
+			"{\"name\":\"demo-1\",\"phase\":\"Failed\",\"podUID\":\"" POD "\"}]") &&
+		  has(body, "\"percent\":50"),
+	    "one that failed ends it, and none comes after it");
+	answer(200, dbops(WITH_FINALIZER, restart, "", 13));
+	ends(DONE, NONE, "once");
+}
 
 /* Its spec was changed while it ran: what it claims is known all the same. */
 static void
@@ -459,7 +514,9 @@ test_unreadable(void)
 	go();
 	asks(GET_OP);
 	answer(200, dbops(WITH_FINALIZER, bad,
-			"\"phase\":\"Failed\",\"attempt\":1,\"cleanup\":\"Due\"," WHY, 14));
+			"\"phase\":\"Failed\",\"startedAt\":\"2026-11-24T00:00:00Z\",\"attempt\":1,"
+			"\"cleanup\":\"Due\"," WHY,
+			14));
 	asks(CR);
 	answer(200, keep(cluster_json(FINALIZED, "")));
 	asks(GET_I);
@@ -477,6 +534,50 @@ test_unreadable(void)
 }
 
 /* The reconciler's word is not enough. */
+#define FAILED_AT(generation)                                                                      \
+	"\"phase\":\"Failed\",\"finishedAt\":\"2026-01-01T01:30:00Z\","                            \
+	"\"observedGeneration\":" generation
+#define STARTED ",\"startedAt\":\"2026-01-01T01:00:00Z\",\"retries\":1"
+#define CRON VACUUM ",\"schedule\":{\"cron\":\"0 0 29 2 *\"}"
+
+static void
+say(const char *spec, const char *state)
+{
+	begin(CHOICE_verb_DBOPS_SAY);
+	ask.phase = CHOICE_dbops_phase_WAITING;
+	snprintf(ask.text, sizeof(ask.text), "waits");
+	go();
+	asks(GET_OP);
+	answer(200, dbops("", spec, state, 12));
+}
+
+static void
+test_corrected(void)
+{
+	const char *body;
+
+	say(VACUUM, FAILED_AT("2"));
+	ends(CONFLICT, NONE, "what was refused is over");
+	say(VACUUM, FAILED_AT("1"));
+	body = asks(STATUS);
+	CHECK(has(body, "\"phase\":\"Waiting\"") && has(body, "\"finishedAt\":null") &&
+		  has(body, "\"observedGeneration\":2"),
+	    "once its spec was changed it is not");
+	answer(200, dbops("", VACUUM, "", 13));
+	ends(DONE, NONE, "as if it were new");
+	say(VACUUM, FAILED_AT("1") STARTED);
+	ends(CONFLICT, NONE, "but what has begun is not begun again by an edit");
+	tell(VACUUM, FAILED_AT("1") STARTED);
+	ends(CONFLICT, NONE, "by no means");
+	say(CRON, FAILED_AT("1") STARTED);
+	body = asks(STATUS);
+	CHECK(has(body, "\"finishedAt\":\"2026-01-01T01:30:00Z\""), "a schedule goes on");
+	answer(200, dbops("", CRON, "", 13));
+	ends(DONE, NONE, "knowing that its last run has ended");
+	tell(VACUUM ",\"schedule\":{\"cron\":\"0 0 30 2 *\"}", FAILED_AT("1") STARTED);
+	ends(CONFLICT, NONE, "and runs when it says");
+}
+
 static void
 test_when(void)
 {
@@ -527,7 +628,9 @@ main(void)
 	test_say();
 	test_end_of_the_object();
 	test_servers();
+	test_servers_go_on();
 	test_unreadable();
+	test_corrected();
 	test_when();
 	return case_done();
 }

@@ -1,0 +1,135 @@
+/* BGDbOps: what is done once is not ended by what stops servers, nor begun beside it. */
+#include "tests/unit/plan_dbops.h"
+
+static bool
+tells(const char *what)
+{
+	bool is = strstr(said, what) != NULL;
+
+	if (!is)
+		printf("# said: %s\n", said);
+	return is;
+}
+
+static void
+test_script_is_spared(void)
+{
+	begin(3);
+	add(CHOICE_dbops_op_SQL);
+	run();
+	add(CHOICE_dbops_op_RESTART);
+	is(run(), "op1 say Waiting; ", "a restart waits for the script on the primary at first");
+	CHECK(tells("waits for BGDbOps op0 (sql), which runs on demo-0"), "it says for which");
+	task_ends(0, CHOICE_task_phase_SUCCEEDED);
+	is(run(), "op0 finish Succeeded; op0 release; op1 tell 2; ", "and begins after it");
+	begin(3);
+	add(CHOICE_dbops_op_BENCHMARK);
+	run();
+	add(CHOICE_dbops_op_RESTART)->role = CHOICE_dbops_role_REPLICA;
+	is(run(), "op1 tell 2; ", "what stops other servers does not wait");
+	begin(3);
+	add(CHOICE_dbops_op_BENCHMARK);
+	run();
+	add(CHOICE_dbops_op_SWITCHOVER);
+	is(run(), "op1 say Waiting; ", "a switchover waits likewise");
+	begin(3);
+	add(CHOICE_dbops_op_SQL)->replica = true;
+	run();
+	add(CHOICE_dbops_op_REINIT)->wanted = 2;
+	is(run(), "op1 say Waiting; ", "and a reinit of that replica,");
+	begin(3);
+	add(CHOICE_dbops_op_SQL)->replica = true;
+	run();
+	add(CHOICE_dbops_op_REINIT)->wanted = 3;
+	is(run(), "op1 tell 2; ", "not of another one");
+	begin(3);
+	add(CHOICE_dbops_op_SQL)->replica = true;
+	run();
+	add(CHOICE_dbops_op_FAILOVER)->system_identifier = 7777;
+	CHECK(starts(run(), "op1 tell "), "a failover waits for none");
+	begin(3);
+	add(CHOICE_dbops_op_VACUUM);
+	run();
+	add(CHOICE_dbops_op_RESTART);
+	is(run(), "op1 tell 2; ", "what may be repeated is not waited for");
+	begin(3);
+	add(CHOICE_dbops_op_SQL);
+	run();
+	add(CHOICE_dbops_op_RELOAD);
+	is(run(), "op1 tell 2; ", "nor is anything waited for by what disturbs nobody");
+}
+
+static void
+test_script_waits(void)
+{
+	begin(3);
+	add(CHOICE_dbops_op_RESTART);
+	run();
+	add(CHOICE_dbops_op_SQL);
+	add(CHOICE_dbops_op_ANALYZE);
+	is(run(), "op1 say Waiting; op2 tell 0; ", "a script waits for a restart at a replica");
+	CHECK(ops[1].attempt == 0 && tells("waits for BGDbOps op0 (restart), which runs"),
+	    "it says so");
+	task_ends(0, CHOICE_task_phase_SUCCEEDED);
+	run();
+	for (unsigned i = 3; i-- > 0;) {
+		operation_ends(i, CHOICE_operation_phase_SUCCEEDED);
+		run();
+	}
+	CHECK(ops[1].phase == CHOICE_dbops_phase_RUNNING, "and begins after it");
+	begin(3);
+	reports[2].pod_inputs = 99;
+	reports[0].pod_inputs = 99;
+	says(2);
+	says(0);
+	run();
+	CHECK(memory[2].pod_terminating, "a pod is replaced");
+	add(CHOICE_dbops_op_SQL);
+	is(run(), "op0 say Waiting; ", "a rolling change is waited for");
+	CHECK(tells("waits for a change of BGCluster demo"), "it says so");
+	lose_pod(2, CHOICE_instance_role_REPLICA, CHOICE_instance_state_STARTING);
+	memory[2].pod_terminating = false;
+	reports[2].pod_inputs = 0;
+	says(2);
+	pass(60);
+	is(run(), "", "also while the next of it can not begin");
+	begin(3);
+	wanted.update = CHOICE_update_strategy_ON_DEMAND;
+	note_wanted();
+	reports[0].pending_restart = true;
+	says(0);
+	add(CHOICE_dbops_op_SQL);
+	is(run(), "op0 tell 0; ", "one that is left to the user is not");
+}
+
+static void
+test_paused_in_the_middle(void)
+{
+	begin(3);
+	add(CHOICE_dbops_op_RESTART);
+	run();
+	wanted.paused = true;
+	note_wanted();
+	operation_ends(2, CHOICE_operation_phase_SUCCEEDED);
+	is(run(), "op0 next; op0 say Running; ", "a paused cluster's other servers are let be");
+	CHECK(tells("BGCluster demo is paused"), "it says so");
+	is(run(), "", "once");
+	wanted.paused = false;
+	note_wanted();
+	pass(2);
+	is(run(), "op0 tell 1; ", "until it goes on");
+	plan_next(&c, &world, &step);
+	operation_ends(1, CHOICE_operation_phase_SUCCEEDED);
+	plan_next(&c, &world, &step);
+	CHECK(
+	    step.sent.verb == CHOICE_verb_DBOPS_NEXT && step.said.due == 1, "and who is left then");
+}
+
+int
+main(void)
+{
+	test_paused_in_the_middle();
+	test_script_is_spared();
+	test_script_waits();
+	return tap_done();
+}
