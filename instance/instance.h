@@ -98,7 +98,7 @@ enum stop_act {
 	STOP_WAIT,
 	STOP_ASK_HANDOVER, /* agent: POST /switchover */
 	STOP_TERM_PATRONI,
-	STOP_FAST,      /* SIGINT to the postmaster: Patroni left it (pause, or it was dead) */
+	STOP_FAST,      /* SIGINT to the postmaster: Patroni left it (pause, dead), or no time */
 	STOP_IMMEDIATE, /* SIGQUIT to the postmaster, SIGTERM to Patroni if it had none */
 	STOP_KILL,      /* SIGKILL all that is left */
 	STOP_EXIT,
@@ -112,8 +112,12 @@ struct stop {
 	enum stop_phase phase;
 	enum stop_act force; /* the strongest of FAST, IMMEDIATE, KILL so far; STOP_WAIT = none */
 	struct msec handover_until, immediate_at, kill_at;
+	unsigned grace_s; /* what these come from */
+	bool hasty;       /* no time to wait for anybody: PostgreSQL is told at once */
 };
 void stop_begin(struct stop *s, unsigned grace_s, struct msec now);
+/* So long it is, from then on; false: not shorter than what is known, so that stays. */
+bool stop_limit(struct stop *s, unsigned grace_s, struct msec from);
 enum stop_act stop_next(struct stop *s, const struct stop_seen *seen, struct msec now);
 
 /* --- backoff.c: how long until the next life. */

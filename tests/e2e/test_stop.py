@@ -21,10 +21,10 @@ def container(ns, pod):
     return next(c for c in get("pod", pod, ns)["status"]["containerStatuses"] if c["name"] == "postgres")
 
 
-def stop(ns, pod):
-    """SIGTERM by the pod's deletion. What the container ended with, when it had to end, and what PostgreSQL left written on the volume."""
+def stop(ns, pod, *how):
+    """SIGTERM by the pod's deletion (how: kubectl's options). What the container ended with, when it had to end, and what PostgreSQL left written on the volume."""
     patch("pod", pod, ns, {"metadata": {"finalizers": [FINALIZER]}})
-    kubectl("delete", "pod", pod, "-n", ns, "--wait=false")
+    kubectl("delete", "pod", pod, "-n", ns, "--wait=false", *how)
     limit = get("pod", pod, ns)["metadata"]["deletionTimestamp"]
     ended = wait(f"{pod}'s container to end", lambda: container(ns, pod)["state"].get("terminated"), 120)
     assert pod_pids(ns, pod) == {}, "nothing of ours survives"
@@ -75,6 +75,21 @@ def test_hung_archiver(ns):
     wait("the archiver to hang", lambda: any("sleep 1000" in c for c in pod_pids(ns, "demo-0").values()))
     assert_clean(*stop(ns, "demo-0"))
     assert_no_recovery(let_go(ns, "demo-0"))
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+
+
+def test_other_grace_period_than_the_specs(ns):
+    """The deletion gives less time than the spec: the archiver hangs, and the end is in order still; in next to no time it says why not."""
+    apply(bgcluster(postgres={"parameters": {"archive_mode": "on", "archive_command": "sleep 1000"}}), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    superuser_sql("demo", ns, "SELECT pg_switch_wal()")
+    wait("the archiver to hang", lambda: any("sleep 1000" in c for c in pod_pids(ns, "demo-0").values()))
+    assert_clean(*stop(ns, "demo-0", "--grace-period=10"))
+    assert_no_recovery(let_go(ns, "demo-0"))
+    ended, _, state = stop(ns, "demo-0", "--grace-period=1")
+    assert (ended["exitCode"], state) == (0, SHUT_DOWN) or (ended["exitCode"] != 0 and "grace period of 2 s" in ended["message"]), ended
+    let_go(ns, "demo-0")
     assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
 
 
