@@ -335,6 +335,14 @@ starts_to_lead(const struct report *stored, const struct report *now)
 	       now->role == CHOICE_instance_role_PRIMARY;
 }
 
+/* It takes no reads from now on: its label goes at once (reads.c), and this says why. */
+static bool
+falls_behind(const struct report *stored, const struct report *now)
+{
+	return now->state == CHOICE_instance_state_STREAMING && report_serves(stored) &&
+	       stored->lag != CHOICE_lag_class_LARGE && now->lag == CHOICE_lag_class_LARGE;
+}
+
 bool
 report_urgent(const struct report *stored, const struct report *now)
 {
@@ -347,7 +355,8 @@ report_urgent(const struct report *stored, const struct report *now)
 		return false;
 	if ((told && now->operation_phase != CHOICE_operation_phase_SUCCEEDED) ||
 	    task_turned(stored, now) || now->disk > stored->disk ||
-	    (now->reason == REASON_RESTING && now->state != stored->state))
+	    (now->reason == REASON_RESTING && now->state != stored->state) ||
+	    (!other && falls_behind(stored, now)))
 		return true;
 	if (stored->role == CHOICE_instance_role_PRIMARY &&
 	    now->role != CHOICE_instance_role_PRIMARY && now->certain && !told)

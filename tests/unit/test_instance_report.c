@@ -152,6 +152,17 @@ test_replica(void)
 	CHECK(writes() && report_damp_ms(&stored, &r) == REPORT_LOST_MS,
 	    "who loses its stream has the time to find it again");
 	v.streaming = v.near = true;
+	v.near = false;
+	v.lag = 18 << 20;
+	CHECK(at_once() && r.lag == CHOICE_lag_class_LARGE &&
+		  r.state == CHOICE_instance_state_STREAMING,
+	    "who falls behind says so at once");
+	stored = r;
+	v.lag = 0;
+	v.near = true;
+	CHECK(writes() && !at_once(), "that it has caught up can wait");
+	(void)writes();
+	stored = r;
 	in.spec_reason = REASON_PARAMETER_REFUSED;
 	in.spec_text = "work_mem: no";
 	CHECK(at_once() && r.state == CHOICE_instance_state_STREAMING &&
