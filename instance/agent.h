@@ -168,6 +168,7 @@ struct agent {
 	struct reinit_job reinit;
 	struct follow_track follow;
 	struct clone_tries clones;
+	struct start_track starts;
 	struct msec follow_next, identifier_next;
 	uint64_t cluster_identifier; /* looked up while Patroni does not run; 0 = not known */
 	bool switching, woken;       /* woken: Patroni, since it leads */

@@ -133,6 +133,7 @@ on_patroni(void *arg, const struct kube_reply *r)
 	}
 	misses = 0;
 	clone_note(&a->clones, a->view.state, a->view.running);
+	start_note(&a->starts, a->view.state, a->view.running, clock_boot());
 	if (same_standing(&before, &a->view) && serves(a) && a->polls % CLUSTER_EVERY != 0 &&
 	    !operate_eager(a))
 		end_poll(a, true);

@@ -267,6 +267,17 @@ struct clone_tries {
 void clone_note(struct clone_tries *t, const char *state, bool running);
 bool clone_fails(const struct clone_tries *t); /* so often that it is to be said */
 
+/* --- start.c: a server that has its data and does not come up. Pure. */
+struct start_track {
+	struct msec since, failed; /* it is to start; Patroni said it failed, first; 0 = not */
+};
+/* By Patroni's state. */
+void start_note(struct start_track *t, const char *state, bool running, struct msec now);
+bool start_has_failed(const char *state);
+bool start_lasts(const struct start_track *t, int64_t ms, struct msec now);
+/* START_FAILED, STARTS_LONG or NONE: nothing that is to be said. */
+enum choice_reason start_reason(const struct start_track *t, struct msec now);
+
 /* --- procs.c: processes by /proc. */
 struct proc {
 	pid_t pid, ppid;

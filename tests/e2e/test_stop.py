@@ -11,7 +11,7 @@ import time
 
 import psycopg2
 
-from cluster import Writer, ancestors, apply, bgcluster, connect, get, kill, kubectl, patch, pod_pids, pod_process, primary, sql, superuser_sql, wait, wait_ready
+from cluster import Writer, ancestors, apply, bgcluster, condition, connect, get, kill, kubectl, patch, pod_pids, pod_process, primary, sql, superuser_sql, wait, wait_ready
 
 FINALIZER = "e2e.bestgres.io/look"  # keeps a pod that has ended until its last words are read
 SHUT_DOWN, SHUT_DOWN_IN_RECOVERY = 1, 2  # enum DBState, catalog/pg_control.h
@@ -170,6 +170,28 @@ def test_postgresql_and_patroni_that_end_by_themselves_are_started_again(ns):
     wait_ready("demo", ns)
     assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
     assert container(ns, "demo-0")["restartCount"] == before, "mended inside the container"
+
+
+def test_a_server_that_can_not_start(ns):
+    """What postgres -C takes and a start does not: it is said, as no bootstrap, and the correction is applied to a server that does not run."""
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"huge_pages": "on"}}}})
+    said = set()
+
+    def failed():
+        c = condition("demo", ns, "Ready")
+        said.add(c["reason"])
+        return c["reason"] == "StartFailed" and c
+    told = wait("the cluster to say so", failed, 60, every=0.2)
+    assert "kubectl logs demo-0" in told["message"] and "Bootstrapping" not in said, (told, said)
+    assert get("bgi", "demo-0", ns)["status"]["state"] == "Failed"
+    wait("an Event", lambda: any(e["reason"] == "StartFailed" for e in get("events", ns=ns)), 10)
+    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"huge_pages": None}}}})
+    wait_ready("demo", ns)
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+    assert container(ns, "demo-0")["restartCount"] == 0
 
 
 def test_fenced_container_says_why(ns):
