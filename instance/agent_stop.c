@@ -49,7 +49,7 @@ on_own_pod(void *arg, const struct kube_reply *r)
 	bool refused = r->outcome == KUBE_REPLIED && r->status == 401;
 	bool forced = r->outcome == KUBE_REPLIED && r->status == 404;
 	struct json j;
-	int64_t s;
+	int64_t s = STOP_HASTY_S;
 
 	a->ending.busy = false;
 	a->ending.next.v = clock_boot().v + AGAIN_MS;
@@ -66,8 +66,8 @@ on_own_pod(void *arg, const struct kube_reply *r)
 		tell_grace(a, 0);
 	if (a->ending.waits) {
 		a->ending.waits = false;
-		if (forced || refused)
-			tell_switchover(a, 0, STR("the pod was deleted by force: no time for it"));
+		if (forced || refused || s < STOP_HASTY_S)
+			tell_switchover(a, 0, STR("the pod's deletion leaves no time for it"));
 		else
 			patroni_post_switchover(a, NULL, tell_switchover);
 	}

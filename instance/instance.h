@@ -93,6 +93,7 @@ bool silence_over(
     const struct silence *s, const struct fence *f, unsigned loop_wait_s, struct msec now);
 
 /* --- stop.c: the way down after SIGTERM. */
+#define STOP_HASTY_S 5 /* in less nothing is handed on, and nobody waited for */
 enum stop_phase { STOP_OFF, STOP_HANDOVER, STOP_PATRONI, STOP_POSTGRES };
 enum stop_act {
 	STOP_WAIT,

@@ -11,7 +11,6 @@
 #define IMMEDIATE_MS 10000
 #define KILL_MS 3000
 #define KILL_LEAST_MS 500
-#define HASTY_S 5
 #define KUBELET_LEAST_S 2 /* minimumGracePeriodInSeconds, pkg/kubelet/kuberuntime */
 
 static int64_t
@@ -26,7 +25,7 @@ set_limits(struct stop *s, unsigned grace_s, struct msec from)
 	int64_t grace, kill;
 
 	s->grace_s = grace_s > KUBELET_LEAST_S ? grace_s : KUBELET_LEAST_S;
-	s->hasty = s->grace_s < HASTY_S;
+	s->hasty = s->grace_s < STOP_HASTY_S;
 	grace = (int64_t)s->grace_s * 1000;
 	kill = at_most(KILL_MS, grace / 10);
 	s->handover_until.v = from.v + (s->hasty ? 0 : at_most(HANDOVER_MS, grace / 4));

@@ -210,6 +210,16 @@ test_handover(void)
 	reply(404, "");
 	CHECK(posts == 0 && handed_over == 1 && graces == 1, "by force: no time for it");
 	begin();
+	told(1);
+	agent_stop_switchover(&a);
+	reply(200, DELETED("4"));
+	CHECK(posts == 0 && handed_over == 1 && grace.seconds == 4, "nor is there in 4 s");
+	begin();
+	told(1);
+	agent_stop_switchover(&a);
+	reply(200, DELETED("5"));
+	CHECK(posts == 1 && handed_over == 0 && grace.seconds == 5, "there is in 5 s");
+	begin();
 	a.view.leads = false;
 	agent_stop_switchover(&a);
 	CHECK(handed_over == 1 && asks == 0, "who does not lead has nothing to hand on");
