@@ -101,6 +101,7 @@ agent_look(struct agent *a)
 		a->adopting = true;
 	else if (a->view.known && a->view.running)
 		a->adopting = false;
+	agent_stop_look(a);
 	tell_wanted(a);
 	spec_send(a);
 	patroni_look(a);
@@ -130,7 +131,7 @@ on_init(struct self *c, struct ipc_msg *m)
 		a->state_known = true;
 		break;
 	case IPC_SWITCHOVER:
-		patroni_switchover(a);
+		agent_stop_switchover(a);
 		break;
 	case IPC_RENEW_DONE:
 		reinit_renewed(a, &m->renew_done);

@@ -5,7 +5,8 @@
  * agent_patroni.c the polls and the switchover; agent_config.c Patroni's dynamic configuration;
  * agent_stale.c a bootstrap that died; agent_operate.c what the operator tells it to do once,
  * agent_task.c what it tells PostgreSQL's programs to; agent_reinit.c a replica that can not
- * follow. view.c, report.c, stale.c, proof.c, follow.c and dynamic.c hold what is pure.
+ * follow; agent_stop.c a stop. view.c, report.c, stale.c, proof.c, follow.c and dynamic.c hold what
+ * is pure.
  */
 #ifndef INSTANCE_AGENT_H
 #define INSTANCE_AGENT_H
@@ -102,6 +103,13 @@ struct reinit_job {
 	char text[IPC_TEXT_MAX + 1];
 };
 
+/* How long our pod has, once init was told to stop: by which of its stop_signals. */
+struct agent_ending {
+	bool busy, waits; /* waits: the handing-on does, for the answer */
+	uint32_t asked, known;
+	struct msec next; /* not before */
+};
+
 struct agent {
 	struct self self;
 	const char *cluster, *namespace, *pod, *pod_uid, *pod_inputs;
@@ -160,9 +168,11 @@ struct agent {
 	struct reinit_job reinit;
 	struct follow_track follow;
 	struct clone_tries clones;
+	struct start_track starts;
 	struct msec follow_next, identifier_next;
 	uint64_t cluster_identifier; /* looked up while Patroni does not run; 0 = not known */
 	bool switching, woken;       /* woken: Patroni, since it leads */
+	struct agent_ending ending;
 };
 
 /* agent.c */
@@ -192,9 +202,12 @@ void api_get(struct agent *a, enum kind kind, const char *name,
 /* Is it a 200 with a body that parses? That is in j then; into is emptied first. */
 bool api_parse(const struct kube_reply *r, struct arena *into, struct json *j);
 
+/* agent_stop.c */
+void agent_stop_look(struct agent *a);       /* init is told how long the pod has */
+void agent_stop_switchover(struct agent *a); /* at init's wish */
+
 /* agent_patroni.c */
 void patroni_look(struct agent *a);       /* poll, if due */
-void patroni_switchover(struct agent *a); /* at init's wish */
 void patroni_wake(struct agent *a);       /* once, when it has come to lead */
 /*
  * POST /switchover, away from this pod; candidate: empty or NULL = to whom it suits. Patroni itself

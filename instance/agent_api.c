@@ -250,6 +250,7 @@ make_report(const struct agent *a, struct report *out)
 	    .clone_stalls = a->state.clone_stalls,
 	    .clone_fails = clone_fails(&a->clones),
 	    .clone_kills = a->state.clone_kills,
+	    .start_reason = start_reason(&a->starts, a->now),
 	    .init_text = a->state.text,
 	    .disk_known = a->disk_known,
 	    .pgdata_empty = a->disk.pgdata_empty,

@@ -20,13 +20,15 @@
 
 /*
  * Who applies: the leader; where there is none for a while, the lowest that lives, since the
- * configuration may be why.
+ * configuration may be why. So it may be where the leader's server does not come up.
  */
 static bool
 is_ours(const struct agent *a)
 {
 	if (agent_leads(a))
 		return true;
+	if (a->view.cluster_known && a->view.leads && !a->view.running)
+		return start_lasts(&a->starts, LEADERLESS_MS, a->now);
 	return a->view.cluster_known && !a->view.has_leader && a->view.lowest_live &&
 	       a->leaderless_since.v != 0 && a->now.v - a->leaderless_since.v >= LEADERLESS_MS;
 }

@@ -1,6 +1,6 @@
 /*
- * Patroni on loopback: polls, and what it is asked to do: a switchover, planned or before a stop, a
- * restart, a look at once. What it says goes to view.c; whether it lives, to init.
+ * Patroni on loopback: polls, and what it is asked to do: a switchover, a restart, a look at once.
+ * What it says goes to view.c; whether it lives, to init.
  */
 #include "instance/agent.h"
 
@@ -10,7 +10,6 @@
 #define ASK_MS 1000
 #define ALIVE_MS 700
 #define SWITCHOVER_MS 60000 /* a large server may take long to stop */
-#define OWN_POD_MS 300      /* the API may be away: it is not needed */
 #define CLUSTER_EVERY 5     /* polls */
 #define MISSES_MAX 3
 #define NEAR (1 << 20) /* report.c's lag class None */
@@ -134,6 +133,7 @@ on_patroni(void *arg, const struct kube_reply *r)
 	}
 	misses = 0;
 	clone_note(&a->clones, a->view.state, a->view.running);
+	start_note(&a->starts, a->view.state, a->view.running, clock_boot());
 	if (same_standing(&before, &a->view) && serves(a) && a->polls % CLUSTER_EVERY != 0 &&
 	    !operate_eager(a))
 		end_poll(a, true);
@@ -294,69 +294,4 @@ patroni_wake(struct agent *a)
 		a->woken = true;
 		kube_send(a->rest, &q, on_woken, a);
 	}
-}
-
-/* --- The switchover before a stop. */
-
-static void
-tell_switchover(struct agent *a, int status, struct str text)
-{
-	struct ipc_msg m = {.type = IPC_SWITCHOVER_DONE, .fds = {-1, -1}};
-
-	m.switchover_done.done = status == 200;
-	str_copy_text(m.switchover_done.text, sizeof(m.switchover_done.text), text);
-	a->switching = false;
-	(void)child_tell(&a->self, &m);
-}
-
-/*
- * A pod deleted by force is killed 2 s after its SIGTERM, whatever grace it was given: no time for
- * a switchover, but for Patroni's own stop, which releases the lock. Its object is gone by then, or
- * is its successor's. Without an answer it has its time.
- */
-static bool
-is_forced(const struct agent *a, const struct kube_reply *r)
-{
-	struct json j;
-	struct err e;
-
-	if (r->outcome != KUBE_REPLIED)
-		return false;
-	if (r->status == 404)
-		return true;
-	return r->status == 200 && parse(r, &j, &e) == 0 &&
-	       !json_string_is(&j, json_path(&j, json_root(&j), "metadata.uid"), a->pod_uid);
-}
-
-static void
-on_own_pod(void *arg, const struct kube_reply *r)
-{
-	struct agent *a = arg;
-
-	if (is_forced(a, r))
-		tell_switchover(a, 0, STR("the pod was deleted by force: no time for it"));
-	else
-		patroni_post_switchover(a, NULL, tell_switchover);
-}
-
-/* No such wish when the cluster goes, or is paused. */
-void
-patroni_switchover(struct agent *a)
-{
-	char path[HTTP_PATH_MAX];
-	const struct kube_request r = {.method = KUBE_GET, .path = path, .timeout_ms = OWN_POD_MS};
-
-	if (a->switching)
-		return;
-	if (!agent_leads(a)) {
-		tell_switchover(a, 0, STR("not the leader"));
-		return;
-	}
-	if (a->view.paused || a->cluster_gone || !a->password_known) {
-		tell_switchover(a, 0, STR("the cluster is paused or being deleted"));
-		return;
-	}
-	a->switching = true;
-	kube_path(path, KIND_POD, a->namespace, a->pod, NULL, NULL);
-	kube_send(a->api, &r, on_own_pod, a);
 }

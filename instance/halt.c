@@ -1,22 +1,50 @@
 /*
  * The stop machine's hands (stop.c decides): the way down after SIGTERM, to the container's end,
  * and the operator's to a rest in it. Needs no API: only the handing-on of the leadership asks the
- * agent, and only for so long.
+ * agent, and only for so long. How long the kubelet gives the pod is the spec's word until the
+ * agent has read what the deletion said.
  */
 #include <signal.h>
 #include <unistd.h>
 
 #include "instance/init.h"
 
+#define HASTY_TICK_S .05
+
+/* Half a second is all there is between the steps of a hasty stop. */
+static void
+hurry(struct init *i)
+{
+	if (!i->stop.hasty || i->tick.repeat <= HASTY_TICK_S)
+		return;
+	i->tick.repeat = HASTY_TICK_S;
+	ev_timer_again(i->loop, &i->tick);
+}
+
+/* Again when the pod is deleted with a shorter grace period while it stops. */
 void
 halt_begin(struct init *i)
 {
-	if (i->stop.phase != STOP_OFF)
-		return;
-	log_info("stop", NULL, "told to stop: stopping within %u s", i->grace_s);
-	stop_begin(&i->stop, i->grace_s, clock_boot());
-	ev_timer_stop(i->loop, &i->keeper.again);
+	i->stop_signals++;
+	i->signalled = clock_boot();
+	if (i->stop.phase == STOP_OFF) {
+		log_info(
+		    "stop", NULL, "told to stop: stopping within %u s, or as we hear", i->grace_s);
+		stop_begin(&i->stop, i->grace_s, i->signalled);
+		ev_timer_stop(i->loop, &i->keeper.again);
+		hurry(i);
+	}
 	init_changed(i);
+	halt_look(i);
+}
+
+void
+halt_limit(struct init *i, const struct msg_grace *m)
+{
+	if (m->signal != i->stop_signals || !stop_limit(&i->stop, m->seconds, i->signalled))
+		return;
+	log_info("stop", NULL, "this pod's deletion gives it %u s", i->stop.grace_s);
+	hurry(i);
 	halt_look(i);
 }
 
@@ -30,12 +58,15 @@ signal_postmaster(pid_t postmaster, int sig)
 static void
 end(const struct init *i)
 {
-	if (i->stop.force == STOP_KILL)
+	if (i->killed_postgres)
 		init_end(EXIT_FENCED,
-		    "PostgreSQL did not stop within the grace period of %u s and was killed",
-		    i->grace_s);
+		    "PostgreSQL did not stop within the grace period of %u s and was killed; it "
+		    "recovers at its next start",
+		    i->stop.grace_s);
 	init_end(EXIT_ASKED, "stopped%s",
-	    i->stop.force == STOP_IMMEDIATE ? ", at last by an immediate shutdown" : "");
+	    i->stop.force == STOP_KILL        ? "; who stayed behind was killed"
+	    : i->stop.force == STOP_IMMEDIATE ? ", at last by an immediate shutdown"
+					      : "");
 }
 
 static void
@@ -68,6 +99,7 @@ act(struct init *i, enum stop_act what, pid_t postmaster)
 		signal_postmaster(postmaster, SIGQUIT);
 		break;
 	case STOP_KILL:
+		i->killed_postgres = postmaster != 0;
 		log_error("stop", NULL, "SIGKILL to %u processes", init_kill_all(i, SIGKILL));
 		break;
 	case STOP_ASK_HANDOVER:

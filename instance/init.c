@@ -94,6 +94,7 @@ state_now(const struct init *i)
 	    .fences = i->fences,
 	    .accepts = i->accepts,
 	    .stopping = i->stop.phase != STOP_OFF,
+	    .stop_signals = i->stop_signals,
 	    .detached = i->detached,
 	    .stopped = i->rested,
 	    .clone_stalls = i->keeper.clone.stalls,

@@ -67,7 +67,9 @@ struct init {
 	struct renew renew;
 	struct fence fence;
 	struct stop stop;
-	bool asked_handover, handover_done;
+	uint32_t stop_signals; /* how often we were told to */
+	struct msec signalled; /* when last: the kubelet counts from there */
+	bool asked_handover, handover_done, killed_postgres;
 	struct stop rest;      /* the same way down to a rest in the pod */
 	uint8_t rest_wanted;   /* choice stop: by the operator */
 	bool detached, rested; /* Patroni is gone for it; PostgreSQL as well */
@@ -117,7 +119,8 @@ void watchdog_look(struct init *i); /* read the FIFO, then do what is due */
 void watchdog_patroni_gone(struct init *i);
 
 /* halt.c */
-void halt_begin(struct init *i);
+void halt_begin(struct init *i); /* at every signal */
+void halt_limit(struct init *i, const struct msg_grace *m);
 void halt_look(struct init *i);
 void halt_wanted(struct init *i, enum choice_stop stop); /* the operator's word */
 

@@ -93,12 +93,13 @@ bool silence_over(
     const struct silence *s, const struct fence *f, unsigned loop_wait_s, struct msec now);
 
 /* --- stop.c: the way down after SIGTERM. */
+#define STOP_HASTY_S 5 /* in less nothing is handed on, and nobody waited for */
 enum stop_phase { STOP_OFF, STOP_HANDOVER, STOP_PATRONI, STOP_POSTGRES };
 enum stop_act {
 	STOP_WAIT,
 	STOP_ASK_HANDOVER, /* agent: POST /switchover */
 	STOP_TERM_PATRONI,
-	STOP_FAST,      /* SIGINT to the postmaster: Patroni left it (pause, or it was dead) */
+	STOP_FAST,      /* SIGINT to the postmaster: Patroni left it (pause, dead), or no time */
 	STOP_IMMEDIATE, /* SIGQUIT to the postmaster, SIGTERM to Patroni if it had none */
 	STOP_KILL,      /* SIGKILL all that is left */
 	STOP_EXIT,
@@ -112,8 +113,12 @@ struct stop {
 	enum stop_phase phase;
 	enum stop_act force; /* the strongest of FAST, IMMEDIATE, KILL so far; STOP_WAIT = none */
 	struct msec handover_until, immediate_at, kill_at;
+	unsigned grace_s; /* what these come from */
+	bool hasty;       /* no time to wait for anybody: PostgreSQL is told at once */
 };
 void stop_begin(struct stop *s, unsigned grace_s, struct msec now);
+/* So long it is, from then on; false: not shorter than what is known, so that stays. */
+bool stop_limit(struct stop *s, unsigned grace_s, struct msec from);
 enum stop_act stop_next(struct stop *s, const struct stop_seen *seen, struct msec now);
 
 /* --- backoff.c: how long until the next life. */
@@ -262,6 +267,17 @@ struct clone_tries {
 };
 void clone_note(struct clone_tries *t, const char *state, bool running);
 bool clone_fails(const struct clone_tries *t); /* so often that it is to be said */
+
+/* --- start.c: a server that has its data and does not come up. Pure. */
+struct start_track {
+	struct msec since, failed; /* it is to start; Patroni said it failed, first; 0 = not */
+};
+/* By Patroni's state. */
+void start_note(struct start_track *t, const char *state, bool running, struct msec now);
+bool start_has_failed(const char *state);
+bool start_lasts(const struct start_track *t, int64_t ms, struct msec now);
+/* START_FAILED, STARTS_LONG or NONE: nothing that is to be said. */
+enum choice_reason start_reason(const struct start_track *t, struct msec now);
 
 /* --- procs.c: processes by /proc. */
 struct proc {

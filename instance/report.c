@@ -93,9 +93,11 @@ make_running(const struct report_input *in, struct report *out)
 static bool
 starts(const char *state)
 {
-	static const char *const failed[] = {"start failed", "restart failed", "stop failed",
-	    "crashed", "initdb failed", "custom bootstrap failed"};
+	static const char *const failed[] = {
+	    "stop failed", "crashed", "initdb failed", "custom bootstrap failed"};
 
+	if (start_has_failed(state))
+		return false;
 	for (unsigned i = 0; i < sizeof(failed) / sizeof(failed[0]); i++)
 		if (strcmp(state, failed[i]) == 0)
 			return false;
@@ -156,6 +158,23 @@ make_stalled(const struct report_input *in, struct report *out)
 	trouble(out, CHOICE_instance_state_STARTING, REASON_CLONE_STALLED, text);
 }
 
+/* Its data is there, and its server is not. What that says goes to the log only. */
+static void
+make_not_started(const struct report_input *in, struct report *out)
+{
+	char text[IPC_TEXT_MAX + 1];
+	bool failed = in->start_reason == REASON_START_FAILED;
+
+	(void)snprintf(text, sizeof(text),
+	    failed ? "PostgreSQL does not start; kubectl logs %.63s says why. Correct that, or "
+		     "take back the last change of spec.postgres.parameters."
+		   : "PostgreSQL has not come up for two minutes; kubectl logs %.63s says whether "
+		     "it recovers, which takes its time, or what else it waits for.",
+	    in->pod);
+	trouble(out, failed ? CHOICE_instance_state_FAILED : CHOICE_instance_state_STARTING,
+	    in->start_reason, text);
+}
+
 /* Not serving: what is in its way, the first thing first. */
 static void
 make_waiting(const struct report_input *in, struct report *out)
@@ -181,6 +200,8 @@ make_waiting(const struct report_input *in, struct report *out)
 		trouble(out, CHOICE_instance_state_STARTING, REASON_REINITIALISING, "");
 	else if (in->foreign)
 		make_foreign(in, out);
+	else if (in->view->known && in->start_reason != REASON_NONE)
+		make_not_started(in, out);
 	else if (in->view->known && !starts(in->view->state)) {
 		(void)snprintf(text, sizeof(text), "PostgreSQL: %s; see its log", in->view->state);
 		trouble(out, CHOICE_instance_state_FAILED, REASON_PATRONI_EXITED, text);
@@ -335,6 +356,14 @@ starts_to_lead(const struct report *stored, const struct report *now)
 	       now->role == CHOICE_instance_role_PRIMARY;
 }
 
+/* It takes no reads from now on: its label goes at once (reads.c), and this says why. */
+static bool
+falls_behind(const struct report *stored, const struct report *now)
+{
+	return now->state == CHOICE_instance_state_STREAMING && report_serves(stored) &&
+	       stored->lag != CHOICE_lag_class_LARGE && now->lag == CHOICE_lag_class_LARGE;
+}
+
 bool
 report_urgent(const struct report *stored, const struct report *now)
 {
@@ -347,7 +376,8 @@ report_urgent(const struct report *stored, const struct report *now)
 		return false;
 	if ((told && now->operation_phase != CHOICE_operation_phase_SUCCEEDED) ||
 	    task_turned(stored, now) || now->disk > stored->disk ||
-	    (now->reason == REASON_RESTING && now->state != stored->state))
+	    (now->reason == REASON_RESTING && now->state != stored->state) ||
+	    (!other && falls_behind(stored, now)))
 		return true;
 	if (stored->role == CHOICE_instance_role_PRIMARY &&
 	    now->role != CHOICE_instance_role_PRIMARY && now->certain && !told)

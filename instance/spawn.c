@@ -135,9 +135,9 @@ spawn_say_state(struct helper *h, const struct msg_pod_state *now)
 	    h->said.patroni_running == now->patroni_running &&
 	    h->said.patroni_exits == now->patroni_exits && h->said.fences == now->fences &&
 	    h->said.accepts == now->accepts && h->said.stopping == now->stopping &&
-	    h->said.detached == now->detached && h->said.stopped == now->stopped &&
-	    h->said.clone_stalls == now->clone_stalls && h->said.clone_kills == now->clone_kills &&
-	    strcmp(h->said.text, now->text) == 0)
+	    h->said.stop_signals == now->stop_signals && h->said.detached == now->detached &&
+	    h->said.stopped == now->stopped && h->said.clone_stalls == now->clone_stalls &&
+	    h->said.clone_kills == now->clone_kills && strcmp(h->said.text, now->text) == 0)
 		return;
 	m.pod_state = *now;
 	if (!spawn_tell(h, &m))
@@ -212,6 +212,9 @@ on_msg(void *arg, struct ipc_msg *m)
 		    m->switchover_done.text);
 		i->handover_done = true;
 		halt_look(i);
+		break;
+	case IPC_GRACE:
+		halt_limit(i, &m->grace);
 		break;
 	case IPC_RENEW:
 		renewer_wanted(i, &m->renew);

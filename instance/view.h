@@ -139,6 +139,7 @@ struct report_input {
 	bool reinitialising;
 	bool clone_stalls, clone_fails; /* by init's word; by Patroni's */
 	uint8_t clone_kills;
+	uint8_t start_reason; /* start.c */
 	uint8_t space; /* choice disk_class */
 	uint8_t disk_reason, spec_reason, bootstrap_reason;
 	const char *disk_text, *spec_text, *bootstrap_text;

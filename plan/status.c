@@ -98,6 +98,7 @@ status_failing(enum choice_reason r)
 	    [REASON_WAL_APART] = true,
 	    [REASON_WAL_IN_PGDATA] = true,
 	    [REASON_CONTAINER_CONFIG_ERROR] = true,
+	    [REASON_START_FAILED] = true,
 	    [REASON_CRASH_LOOP] = true,
 	    [REASON_POD_FAILED] = true,
 	    [REASON_PODS_REFUSED] = true,
@@ -237,10 +238,13 @@ is_held(const struct plan_cluster *c, unsigned i)
 	return c->instance[i].child.present && c->instance[i].report.hold;
 }
 
+/* A server that is down has no timeline, but its data. */
 static bool
 has_run(const struct plan_cluster *c, unsigned i)
 {
-	return c->instance[i].child.present && c->instance[i].report.timeline > 0;
+	const struct plan_report *r = &c->instance[i].report;
+
+	return c->instance[i].child.present && (r->timeline > 0 || r->system_identifier != 0);
 }
 
 static bool

@@ -11,7 +11,7 @@ import time
 
 import psycopg2
 
-from cluster import Writer, ancestors, apply, bgcluster, connect, get, kill, kubectl, patch, pod_pids, pod_process, primary, sql, superuser_sql, wait, wait_ready
+from cluster import Writer, ancestors, apply, bgcluster, condition, connect, get, kill, kubectl, patch, pod_pids, pod_process, primary, sql, superuser_sql, wait, wait_ready
 
 FINALIZER = "e2e.bestgres.io/look"  # keeps a pod that has ended until its last words are read
 SHUT_DOWN, SHUT_DOWN_IN_RECOVERY = 1, 2  # enum DBState, catalog/pg_control.h
@@ -21,10 +21,10 @@ def container(ns, pod):
     return next(c for c in get("pod", pod, ns)["status"]["containerStatuses"] if c["name"] == "postgres")
 
 
-def stop(ns, pod):
-    """SIGTERM by the pod's deletion. What the container ended with, when it had to end, and what PostgreSQL left written on the volume."""
+def stop(ns, pod, *how):
+    """SIGTERM by the pod's deletion (how: kubectl's options). What the container ended with, when it had to end, and what PostgreSQL left written on the volume."""
     patch("pod", pod, ns, {"metadata": {"finalizers": [FINALIZER]}})
-    kubectl("delete", "pod", pod, "-n", ns, "--wait=false")
+    kubectl("delete", "pod", pod, "-n", ns, "--wait=false", *how)
     limit = get("pod", pod, ns)["metadata"]["deletionTimestamp"]
     ended = wait(f"{pod}'s container to end", lambda: container(ns, pod)["state"].get("terminated"), 120)
     assert pod_pids(ns, pod) == {}, "nothing of ours survives"
@@ -75,6 +75,21 @@ def test_hung_archiver(ns):
     wait("the archiver to hang", lambda: any("sleep 1000" in c for c in pod_pids(ns, "demo-0").values()))
     assert_clean(*stop(ns, "demo-0"))
     assert_no_recovery(let_go(ns, "demo-0"))
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+
+
+def test_other_grace_period_than_the_specs(ns):
+    """The deletion gives less time than the spec: the archiver hangs, and the end is in order still; in next to no time it says why not."""
+    apply(bgcluster(postgres={"parameters": {"archive_mode": "on", "archive_command": "sleep 1000"}}), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    superuser_sql("demo", ns, "SELECT pg_switch_wal()")
+    wait("the archiver to hang", lambda: any("sleep 1000" in c for c in pod_pids(ns, "demo-0").values()))
+    assert_clean(*stop(ns, "demo-0", "--grace-period=10"))
+    assert_no_recovery(let_go(ns, "demo-0"))
+    ended, _, state = stop(ns, "demo-0", "--grace-period=1")
+    assert (ended["exitCode"], state) == (0, SHUT_DOWN) or (ended["exitCode"] != 0 and "grace period of 2 s" in ended["message"]), ended
+    let_go(ns, "demo-0")
     assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
 
 
@@ -155,6 +170,28 @@ def test_postgresql_and_patroni_that_end_by_themselves_are_started_again(ns):
     wait_ready("demo", ns)
     assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
     assert container(ns, "demo-0")["restartCount"] == before, "mended inside the container"
+
+
+def test_a_server_that_can_not_start(ns):
+    """What postgres -C takes and a start does not: it is said, as no bootstrap, and the correction is applied to a server that does not run."""
+    apply(bgcluster(), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"huge_pages": "on"}}}})
+    said = set()
+
+    def failed():
+        c = condition("demo", ns, "Ready")
+        said.add(c["reason"])
+        return c["reason"] == "StartFailed" and c
+    told = wait("the cluster to say so", failed, 60, every=0.2)
+    assert "kubectl logs demo-0" in told["message"] and "Bootstrapping" not in said, (told, said)
+    assert get("bgi", "demo-0", ns)["status"]["state"] == "Failed"
+    wait("an Event", lambda: any(e["reason"] == "StartFailed" for e in get("events", ns=ns)), 10)
+    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"huge_pages": None}}}})
+    wait_ready("demo", ns)
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+    assert container(ns, "demo-0")["restartCount"] == 0
 
 
 def test_fenced_container_says_why(ns):

@@ -152,6 +152,17 @@ test_replica(void)
 	CHECK(writes() && report_damp_ms(&stored, &r) == REPORT_LOST_MS,
 	    "who loses its stream has the time to find it again");
 	v.streaming = v.near = true;
+	v.near = false;
+	v.lag = 18 << 20;
+	CHECK(at_once() && r.lag == CHOICE_lag_class_LARGE &&
+		  r.state == CHOICE_instance_state_STREAMING,
+	    "who falls behind says so at once");
+	stored = r;
+	v.lag = 0;
+	v.near = true;
+	CHECK(writes() && !at_once(), "that it has caught up can wait");
+	(void)writes();
+	stored = r;
 	in.spec_reason = REASON_PARAMETER_REFUSED;
 	in.spec_text = "work_mem: no";
 	CHECK(at_once() && r.state == CHOICE_instance_state_STREAMING &&
@@ -406,6 +417,33 @@ test_lag(void)
 }
 
 static void
+test_not_started(void)
+{
+	begin();
+	runs(true);
+	in.bootstrapped = true;
+	(void)writes();
+	stored = r;
+	v.running = v.primary = false;
+	(void)snprintf(v.state, sizeof(v.state), "restart failed (start failed)");
+	report_make(&in, &r);
+	CHECK(r.state == CHOICE_instance_state_FAILED && r.reason == REASON_PATRONI_EXITED,
+	    "a restart that failed, in Patroni's words");
+	in.start_reason = REASON_START_FAILED;
+	in.pod = "demo-0";
+	CHECK(at_once() && r.state == CHOICE_instance_state_FAILED &&
+		  r.reason == REASON_START_FAILED && strstr(r.message, "kubectl logs demo-0"),
+	    "that lasts: what to look at");
+	stored = r;
+	(void)snprintf(v.state, sizeof(v.state), "starting");
+	CHECK(!writes(), "the next attempt changes nothing");
+	in.start_reason = REASON_STARTS_LONG;
+	CHECK(at_once() && r.state == CHOICE_instance_state_STARTING, "one that hangs");
+	runs(true);
+	CHECK(at_once() && r.reason == REASON_NONE, "until it runs");
+}
+
+static void
 test_adopting(void)
 {
 	begin();
@@ -555,6 +593,7 @@ main(void)
 	test_task();
 	test_primary();
 	test_next_pod();
+	test_not_started();
 	test_adopting();
 	test_replica();
 	test_roles();

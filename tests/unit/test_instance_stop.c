@@ -98,6 +98,51 @@ test_force(void)
 	    "a sleep through all of it: SIGKILL");
 }
 
+/* What the pod's deletion said comes later, and may be less than the spec's. */
+static void
+test_limit(void)
+{
+	begin(60);
+	(void)next(true, true, true, true, 0);
+	CHECK(!stop_limit(&s, 600, (struct msec){0}) && !stop_limit(&s, 60, (struct msec){0}),
+	    "never longer than the spec's");
+	CHECK(stop_limit(&s, 10, (struct msec){0}) && s.grace_s == 10, "but shorter");
+	CHECK(next(true, true, true, true, 6000) == STOP_WAIT, "in which Patroni has its time");
+	CHECK(next(true, true, true, true, 6667) == STOP_IMMEDIATE, "then an immediate shutdown");
+	CHECK(next(true, false, true, true, 8999) == STOP_WAIT, "in which Patroni ends");
+	CHECK(next(true, true, true, true, 9000) == STOP_KILL, "and SIGKILL before the kubelet's");
+	CHECK(!stop_limit(&s, 60, (struct msec){0}), "it never grows again");
+
+	begin(60);
+	(void)next(true, true, true, true, 0);
+	CHECK(stop_limit(&s, 20, (struct msec){30000}) && s.kill_at.v == 48000,
+	    "told again: from then on");
+	CHECK(!stop_limit(&s, 29, (struct msec){31000}), "unless that ends later");
+	memset(&s, 0, sizeof(s));
+	CHECK(!stop_limit(&s, 10, (struct msec){0}), "nothing while nothing stops");
+}
+
+static void
+test_hasty(void)
+{
+	begin(60);
+	CHECK(next(true, true, true, false, 0) == STOP_ASK_HANDOVER, "as for a long one");
+	CHECK(stop_limit(&s, 1, (struct msec){0}) && s.grace_s == 2, "the kubelet's least are 2 s");
+	CHECK(next(true, true, true, false, 100) == STOP_TERM_PATRONI, "no handing on any more");
+	CHECK(next(true, true, true, false, 100) == STOP_FAST, "PostgreSQL beside Patroni");
+	CHECK(next(true, true, true, false, 1000) == STOP_WAIT, "has its time");
+	CHECK(next(true, true, true, false, 1400) == STOP_IMMEDIATE, "as far as it goes");
+	CHECK(next(true, true, true, false, 1500) == STOP_KILL, "half a second is for our own end");
+	begin(60);
+	CHECK(stop_limit(&s, 0, (struct msec){0}) && s.grace_s == 2, "by force: as 2 s");
+	begin(4);
+	CHECK(next(true, true, true, false, 0) == STOP_TERM_PATRONI &&
+		  next(true, true, true, false, 0) == STOP_FAST,
+	    "by the spec as well");
+	begin(5);
+	CHECK(next(true, true, true, false, 0) == STOP_ASK_HANDOVER, "5 s are enough for all");
+}
+
 int
 main(void)
 {
@@ -105,5 +150,7 @@ main(void)
 	test_shortcuts();
 	test_left_behind();
 	test_force();
+	test_limit();
+	test_hasty();
 	return tap_done();
 }

@@ -322,6 +322,42 @@ test_primary_change(void)
 	    "a new primary is told of once");
 }
 
+/* A server that is down tells of its data, not of a timeline. */
+static void
+test_down_is_no_bootstrap(void)
+{
+	const struct plan_condition *ready;
+
+	serve_saying(1);
+	reports[0].state = CHOICE_instance_state_STARTING;
+	reports[0].role = CHOICE_instance_role_NONE;
+	reports[0].timeline = 0;
+	reports[0].system_identifier = 42;
+	says(0);
+	world.now.v += 10000;
+	play();
+	ready = condition(CHOICE_condition_type_READY);
+	CHECK(ready->reason == REASON_NO_PRIMARY, "one that starts again does not bootstrap");
+	reports[0].state = CHOICE_instance_state_FAILED;
+	reports[0].reason = REASON_START_FAILED;
+	says(0);
+	world.now.v += 10000;
+	CHECK(strstr(play(), "event StartFailed") != NULL, "one that does not start is told of");
+	ready = condition(CHOICE_condition_type_READY);
+	CHECK(ready->reason == REASON_START_FAILED &&
+		  condition(CHOICE_condition_type_PROGRESSING)->status ==
+		      CHOICE_condition_status_FALSE,
+	    "and does not pass by itself");
+	reports[0].system_identifier = 0;
+	reports[0].reason = REASON_NONE;
+	reports[0].state = CHOICE_instance_state_STARTING;
+	says(0);
+	world.now.v += 10000;
+	play();
+	ready = condition(CHOICE_condition_type_READY);
+	CHECK(ready->reason == REASON_BOOTSTRAPPING, "without any data it is a bootstrap");
+}
+
 /* However many reasons there are, an Event about one is no Event about another. */
 static void
 test_each_reason(void)
@@ -403,6 +439,7 @@ main(void)
 	test_quiet_restart();
 	test_primary_change();
 	test_killed_while_telling();
+	test_down_is_no_bootstrap();
 	test_each_reason();
 	test_left_alone();
 	test_blind();
