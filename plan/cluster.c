@@ -33,7 +33,7 @@ static const struct rule {
 
     {DELETING, rule_namespace, "whether its namespace goes too is asked first"},
     {PAUSED | UNREADABLE | QUARANTINED, rule_namespace_held_up,
-	"and of what is deleted but held up as well"},
+	"and of what is deleted but held up, or left alone and loses what it has"},
     {DELETING | SAY, rule_dbops, "BGDbOps of a cluster that goes end"},
     {DELETING, rule_rest_to_delete, "data that is kept comes to rest in order first,"},
     {DELETING, rule_delete_statefulset, "then the StatefulSet goes,"},

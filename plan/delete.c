@@ -17,13 +17,40 @@ rule_namespace(struct plan_at *a)
 	return rule_step(a, CHOICE_verb_OBSERVE_NAMESPACE, CHILD_ANCHOR, 0, NULL);
 }
 
+/* Something that it was made of is gone, or a pod is not ready. */
+static bool
+has_losses(const struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (c->statefulset.known && c->statefulset.ready < c->statefulset.replicas)
+		return true;
+	for (unsigned child = CHILD_ANCHOR; child < CHILD_COUNT; child++) {
+		unsigned n = child == CHILD_INSTANCE ? rule_instances(c) : 1;
+
+		for (unsigned i = 0; i < n; i++)
+			if (!rule_unwatched((enum child)child) &&
+			    rule_child_is(a, (enum child)child, i) == IS_MISSING)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * Who is left alone makes nothing anew, and so is refused nothing: that its namespace is going
+ * shows in what it loses, before its own deletion, when our rights there are gone as well.
+ */
 enum verdict
 rule_namespace_held_up(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
+	bool goes = c->wanted.deleting || c->wanted.blocked;
+	int64_t sooner = c->lost ? NAMESPACE_MS - NAMESPACE_LOST_MS : 0;
 
-	if ((!c->wanted.deleting && !c->wanted.blocked) || !c->wanted.finalizer ||
-	    (c->namespace_asked && rule_waits_until(a, c->namespace_at)) || rule_waits(a, &c->self))
+	if (!c->wanted.finalizer || rule_waits(a, &c->self) || (!goes && !has_losses(a)))
+		return PASS;
+	if (goes ? c->namespace_asked && rule_waits_until(a, c->namespace_at)
+	         : rule_waits_until(a, (struct msec){c->namespace_at.v - sooner}))
 		return PASS;
 	return rule_step(a, CHOICE_verb_OBSERVE_NAMESPACE, CHILD_ANCHOR, 0, NULL);
 }

@@ -294,6 +294,7 @@ on_namespace(const struct ctx *x)
 	struct plan_cluster *c = x->c;
 
 	succeed(&c->self);
+	c->lost = false;
 	if (x->answer->terminating)
 		c->namespace_ends = true;
 	if (c->wanted.deleting || c->wanted.blocked)

@@ -245,6 +245,7 @@ plan_note_child_gone(
 		return;
 	s->present = false; /* uid and version stay: an answer about it may still be on its way */
 	s->deleting = false;
+	c->lost = true;
 	plan_forget_details(c, child, ordinal);
 	each_try(c, forget_conflict);
 }
@@ -263,6 +264,7 @@ plan_note_statefulset(struct plan_cluster *c, const struct plan_statefulset *s, 
 			c->instance[i].looked = false;
 	for (unsigned i = 0; changed && i < c->instances_n; i++)
 		look_again(&c->instance[i]);
+	c->lost |= c->statefulset.known && s->ready < c->statefulset.ready;
 	c->statefulset = *s;
 	c->statefulset.known = true;
 	if (ready)

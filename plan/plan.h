@@ -225,6 +225,7 @@ struct plan_cluster {
 	char *trouble_text;
 
 	bool namespace_asked, namespace_ends;
+	bool lost; /* an object or a ready pod, since its namespace was asked for */
 	struct msec namespace_at;
 	struct msec rested_at; /* when it was last told to rest for a deletion, or that was seen */
 	bool pods_gone;

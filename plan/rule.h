@@ -15,6 +15,7 @@
 #define RESTART_HEARD_MS 15000     /* from Patroni's loop to a report */
 #define REPLACED_MS 20000          /* so long a pod that we replace may take to be back */
 #define NAMESPACE_MS 10000         /* how often a cluster that loses pods asks for its namespace */
+#define NAMESPACE_LOST_MS 1000     /* and one that is left alone, after it has lost more */
 #define NAMESPACE_SHARED_MS 500    /* within this one asks for all */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
 /* So long a rolling change is halted before the last good template is written back: */
