@@ -143,10 +143,10 @@ event_before_status(struct plan_at *a)
 	const struct plan_condition *news = find_news(c, s);
 	char text[TEXT_MAX];
 
-	if (c->wanted.deleting && !c->wanted.paused)
-		return PASS;
 	if (news != NULL)
 		return tell(a, CHOICE_event_type_WARNING, news->reason, news->text);
+	if (c->wanted.deleting && !c->wanted.paused)
+		return PASS;
 	if (s->at[0].reason == REASON_HIBERNATED && !c->said.hibernated)
 		return tell(a, CHOICE_event_type_NORMAL, REASON_HIBERNATED, s->at[0].text);
 	if (tell_primary(a) == STEP)

@@ -136,7 +136,7 @@ plan_note_cluster(
 		forget_volumes(c, 0);
 	c->present = true;
 	if (w->deleting && (!c->wanted.deleting || c->wanted.paused))
-		c->rested_at = now;
+		c->rested_at = c->deleting_at = now;
 	c->wanted = *w;
 	if (!same)
 		event_recall(c);

@@ -227,6 +227,7 @@ struct plan_cluster {
 	bool namespace_asked, namespace_ends;
 	bool lost; /* an object or a ready pod, since its namespace was asked for */
 	struct msec namespace_at;
+	struct msec deleting_at; /* since when, in this life, it is deleted */
 	struct msec rested_at; /* when it was last told to rest for a deletion, or that was seen */
 	bool pods_gone;
 	uint8_t pods_looks;

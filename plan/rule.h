@@ -18,6 +18,7 @@
 #define NAMESPACE_LOST_MS 1000     /* and one that is left alone, after it has lost more */
 #define NAMESPACE_SHARED_MS 500    /* within this one asks for all */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
+#define DELETION_STALLED_MS 180000 /* so long a deletion may take without a word */
 /* So long a rolling change is halted before the last good template is written back: */
 #define HALTED_MS 10000         /* by what does not pass by itself */
 #define HALTED_SLOW_MS 300000   /* by who only takes its time */
@@ -256,6 +257,8 @@ enum verdict rule_await_pods(struct plan_at *a);
 enum verdict rule_delete_runtime(struct plan_at *a);
 enum verdict rule_destroy_data(struct plan_at *a);
 enum verdict rule_remove_finalizer(struct plan_at *a);
+/* It takes too long: what it waits for, and what to do. */
+bool delete_stalls(struct plan_at *a, char *text, size_t size);
 
 /* --- note.c */
 /* Another object of that name: what a record said of the last one does not hold. */

@@ -116,6 +116,7 @@ status_failing(enum choice_reason r)
 	    [REASON_QUARANTINED] = true,
 	    [REASON_WINDOW_INVALID] = true,
 	    [REASON_DELETION_PROTECTED] = true,
+	    [REASON_DELETION_STALLED] = true,
 	    [REASON_CANNOT_FOLLOW] = true,
 	    [REASON_FOREIGN_DATA] = true,
 	    [REASON_REINIT_FAILED] = true,
@@ -604,6 +605,22 @@ put_ready(const struct plan_cluster *c, struct plan_status *s, const struct trou
 		    rule_instances(c));
 }
 
+/* One write, whatever the ending pods still report; another when it takes too long. */
+static void
+put_deletion(struct plan_at *a, struct plan_status *s, struct trouble *t)
+{
+	bool stalls;
+
+	put_ready(a->c, s, t);
+	stalls = delete_stalls(a, t->text, sizeof(t->text));
+	if (stalls)
+		t->reason = REASON_DELETION_STALLED;
+	put_progressing(a, s, t);
+	if (stalls)
+		put_trouble(
+		    s, CHOICE_condition_type_DELETION_BLOCKED, CHOICE_condition_status_TRUE, t);
+}
+
 void
 status_make(struct plan_at *a, struct plan_status *out)
 {
@@ -614,9 +631,7 @@ status_make(struct plan_at *a, struct plan_status *out)
 
 	memset(out, 0, sizeof(*out));
 	if (c->wanted.deleting && !c->wanted.paused) {
-		/* One write, whatever the ending pods still report. */
-		put_ready(c, out, &obstacle);
-		put_progressing(a, out, &obstacle);
+		put_deletion(a, out, &obstacle);
 		return;
 	}
 	out->ready_instances = (uint8_t)status_serving(c);
