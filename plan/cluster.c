@@ -123,6 +123,7 @@ plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *
 	memset(out, 0, sizeof(*out));
 	out->again.v = PLAN_NEVER;
 	rule_want(&a);
+	roll_note_config(c, w->now);
 	roll_note_restarts(c, w->now);
 	template_note_halt(c, w->now);
 	window_look(c->windows, w->unix_s, &a.window);

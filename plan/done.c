@@ -458,7 +458,7 @@ on_event(const struct ctx *x)
 	else if (x->sent->reason == REASON_HIBERNATED)
 		c->said.hibernated = true;
 	else {
-		c->events[x->sent->reason] = true;
+		event_set_told(c, x->sent->reason, true);
 		c->said.told = x->sent->key;
 		if (x->sent->reason == REASON_FOREIGN_DATA)
 			reinit_kept_told(c);

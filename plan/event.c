@@ -13,6 +13,20 @@
 
 /* --- What was told. */
 
+bool
+event_is_told(const struct plan_cluster *c, enum choice_reason r)
+{
+	return (c->events[r / 64] >> (r % 64) & 1u) != 0;
+}
+
+void
+event_set_told(struct plan_cluster *c, enum choice_reason r, bool told)
+{
+	uint64_t bit = (uint64_t)1 << (r % 64);
+
+	c->events[r / 64] = told ? c->events[r / 64] | bit : c->events[r / 64] & ~bit;
+}
+
 void
 event_recall(struct plan_cluster *c)
 {
@@ -25,16 +39,16 @@ event_recall(struct plan_cluster *c)
 	c->said.leaderless = s->primary == 0 && ready == REASON_NO_PRIMARY;
 	c->said.kept = c->fresh;
 	for (unsigned i = 0; i < CHOICE_condition_type_COUNT; i++)
-		c->events[s->reasons[i]] = status_failing(s->reasons[i]);
+		event_set_told(c, s->reasons[i], status_failing(s->reasons[i]));
 }
 
 static void
 forget_events(struct plan_cluster *c, const enum choice_reason *reasons, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		if (!c->events[reasons[i]])
+		if (!event_is_told(c, reasons[i]))
 			continue;
-		c->events[reasons[i]] = false;
+		event_set_told(c, reasons[i], false);
 		c->said.told = 0;
 	}
 }
@@ -63,7 +77,8 @@ forget_past_events(struct plan_cluster *c, const struct plan_status *s)
 		told |= hash_str(HASH_INIT, str_of(s->at[i].text)) == c->said.told;
 	}
 	for (unsigned r = 0; r < CHOICE_reason_COUNT; r++)
-		c->events[r] &= present[r];
+		if (!present[r])
+			event_set_told(c, r, false);
 	if (!told)
 		c->said.told = 0;
 }
@@ -110,7 +125,7 @@ find_news(const struct plan_cluster *c, const struct plan_status *s)
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct plan_condition *k = &s->at[i];
 
-		if (status_failing(k->reason) && !c->events[k->reason] &&
+		if (status_failing(k->reason) && !event_is_told(c, k->reason) &&
 		    hash_str(HASH_INIT, str_of(k->text)) != c->said.told)
 			return k;
 	}

@@ -87,11 +87,15 @@ start_over(struct plan_cluster *c)
 }
 
 static void
-note_generation(struct plan_cluster *c, const struct plan_wanted *w, bool first)
+note_generation(struct plan_cluster *c, const struct plan_wanted *w, bool first, struct msec now)
 {
-	if (first)
-		c->config_generation = w->generation == 1 ? 1 : 0;
-	else if (w->hash[GROUP_CONFIG] != c->wanted.hash[GROUP_CONFIG]) {
+	if (first) {
+		c->config_generation = w->generation;
+		c->config_known = w->said.reasons[CHOICE_condition_type_CONFIGURATION_APPLIED] ==
+		                  REASON_AS_WANTED;
+		c->config_doubted = !c->config_known;
+	} else if (w->hash[GROUP_CONFIG] != c->wanted.hash[GROUP_CONFIG]) {
+		roll_config_changed(c, now);
 		c->config_generation = w->generation;
 		/* Replicas have not heard of this one. */
 		c->restart_since.v = 0;
@@ -130,7 +134,7 @@ plan_note_cluster(
 	}
 	if (!same || !c->present)
 		c->fresh = w->status == 0;
-	note_generation(c, w, !same);
+	note_generation(c, w, !same, now);
 	each_try(c, forget_conflict);
 	if (w->hash[GROUP_STORAGE] != c->wanted.hash[GROUP_STORAGE])
 		forget_volumes(c, 0);

@@ -203,7 +203,14 @@ struct plan_cluster {
 	char *invalid_text;
 	struct windows *windows;    /* the caller's; NULL: disruption may begin at any time */
 	uint64_t quarantined;       /* this generation crashed a worker: leave it alone; 0 = none */
-	uint64_t config_generation; /* the first one with the wanted CONFIG group, 0 = not known */
+	uint64_t config_generation; /* the first one that is known with the wanted CONFIG group */
+	/*
+	 * written: its leader has written that, and when; 0 = so long ago that all have taken it
+	 * up. known: as the stored status says, which the leader has not belied. doubted: what waits
+	 * for a restart may do so for an earlier one.
+	 */
+	bool config_written, config_known, config_doubted;
+	struct msec config_at;
 	uint64_t tried;             /* the template that the API server would take, by its inputs */
 	uint64_t orphaned; /* the generation whose storage change re-made the StatefulSet */
 
@@ -238,7 +245,7 @@ struct plan_cluster {
 	uint64_t status_gist;
 	struct msec status_at;
 	bool status_ready;
-	bool events[CHOICE_reason_COUNT]; /* failing reasons that an Event told of */
+	uint64_t events[CHOICE_reason_COUNT / 64 + 1]; /* bit per failing reason that an Event told of */
 	struct {
 		bool ready, hibernated;
 		bool leaderless; /* nobody was primary, and who was before is not known */

@@ -143,6 +143,12 @@ bool roll_awaits_restart(const struct plan_cluster *c, unsigned ordinal);
 bool roll_is_restarting(const struct plan_cluster *c, unsigned ordinal);
 /* Since when its primary waits for one, and who has as well. */
 void roll_note_restarts(struct plan_cluster *c, struct msec now);
+/* Whether, and when, the leader has written the wanted configuration. */
+void roll_note_config(struct plan_cluster *c, struct msec now);
+/* So long ago that all instances have taken it up, and have said what follows from it. */
+bool roll_config_settled(struct plan_at *a);
+/* Another one is wanted. */
+void roll_config_changed(struct plan_cluster *c, struct msec now);
 /* By `patronictl pause`: Patroni starts no server then, so none may be stopped. */
 bool roll_patroni_paused(const struct plan_cluster *c);
 bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */
@@ -278,6 +284,8 @@ bool status_failing(enum choice_reason r); /* a reason that someone must do some
 enum verdict rule_status(struct plan_at *a);
 
 /* --- event.c */
+bool event_is_told(const struct plan_cluster *c, enum choice_reason r);
+void event_set_told(struct plan_cluster *c, enum choice_reason r, bool told);
 /* STEP: an Event tells first what is new in a->out->status, which is due to be written. */
 enum verdict event_before_status(struct plan_at *a);
 /* The stored status is a->out->status. */

@@ -545,7 +545,7 @@ find_config_trouble(const struct plan_cluster *c, struct trouble *t)
 }
 
 static void
-put_configuration(const struct plan_at *a, struct plan_status *s)
+put_configuration(struct plan_at *a, struct plan_status *s)
 {
 	const struct plan_cluster *c = a->c;
 	unsigned primary = find_primary(c);
@@ -571,6 +571,10 @@ put_configuration(const struct plan_at *a, struct plan_status *s)
 		    CHOICE_condition_status_FALSE, REASON_RESTART_PENDING,
 		    "%s%s parameter takes effect only after a restart of %s.", window,
 		    window[0] != '\0' ? "a" : "A", names);
+	else if (!roll_config_settled(a))
+		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
+		    CHOICE_condition_status_FALSE, REASON_CREATING,
+		    "It is written; Patroni takes it up on each instance within loop_wait.");
 	else
 		put(s, CHOICE_condition_type_CONFIGURATION_APPLIED, CHOICE_condition_status_TRUE,
 		    REASON_AS_WANTED, "");
