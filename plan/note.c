@@ -105,7 +105,7 @@ note_generation(struct plan_cluster *c, const struct plan_wanted *w, bool first,
 	if (!first && w->generation == c->wanted.generation)
 		return;
 	forget_tries(c);
-	memset(c->events, 0, sizeof(c->events));
+	event_forget_edited(c, first || w->hash[GROUP_STORAGE] != c->wanted.hash[GROUP_STORAGE]);
 }
 
 /* From this ordinal on: another size is wanted, or they are nobody's any more. */

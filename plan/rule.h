@@ -159,6 +159,8 @@ bool roll_is_busy(const struct plan_cluster *c, unsigned ordinal);
 bool roll_goes_on(struct plan_at *a);
 
 /* --- gist.c */
+bool status_is_rolling(const struct plan_at *a); /* pods are replaced, servers restarted */
+bool status_has_rolled(const struct plan_at *a); /* or were a moment ago */
 /* Equal: nothing but texts differ that nobody has to act on. */
 uint64_t status_gist(const struct plan_at *a, const struct plan_status *s);
 /* When that in a->out may be written; ready: what it says. */
@@ -284,8 +286,9 @@ bool status_failing(enum choice_reason r); /* a reason that someone must do some
 enum verdict rule_status(struct plan_at *a);
 
 /* --- event.c */
-bool event_is_told(const struct plan_cluster *c, enum choice_reason r);
-void event_set_told(struct plan_cluster *c, enum choice_reason r, bool told);
+void event_told(struct plan_cluster *c, const struct plan_sent *sent);
+/* Another spec: what is still amiss may be so for another reason. storage: that is another. */
+void event_forget_edited(struct plan_cluster *c, bool storage);
 /* STEP: an Event tells first what is new in a->out->status, which is due to be written. */
 enum verdict event_before_status(struct plan_at *a);
 /* The stored status is a->out->status. */
