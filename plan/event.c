@@ -39,12 +39,14 @@ event_recall(struct plan_cluster *c)
 {
 	const struct plan_said *s = &c->wanted.said;
 	enum choice_reason ready = s->reasons[CHOICE_condition_type_READY];
+	enum choice_reason progressing = s->reasons[CHOICE_condition_type_PROGRESSING];
 
 	c->said.ready = s->ready;
 	c->said.rest = rest_of(ready);
 	c->said.fenced = ready == REASON_INSTANCES_FENCED;
 	c->said.paused = s->reasons[CHOICE_condition_type_PAUSED] == REASON_PAUSED;
-	c->said.rolling = s->reasons[CHOICE_condition_type_PROGRESSING] == REASON_ROLLOUT_PENDING;
+	c->said.rolling =
+	    progressing == REASON_ROLLOUT_PENDING || progressing == REASON_RESTART_PENDING;
 	c->said.primary = s->primary;
 	c->said.leaderless = s->primary == 0 && ready == REASON_NO_PRIMARY;
 	c->said.kept = c->fresh;
@@ -229,14 +231,6 @@ tell_asked(struct plan_at *a)
 	return PASS;
 }
 
-static bool
-is_due(const struct plan_cluster *c, unsigned i)
-{
-	return roll_outdated(c, i) || roll_awaits_restart(c, i) ||
-	       (status_current(c, i) && !uid_none(&c->instance[i].replaced) &&
-		   uid_eq(&c->instance[i].replaced, &c->instance[i].report.pod_uid));
-}
-
 /* A rolling change; what becomes of Ready in it is expected, and not told. */
 static enum verdict
 tell_rolling(struct plan_at *a)
@@ -245,7 +239,7 @@ tell_rolling(struct plan_at *a)
 	const struct plan_status *s = &a->out->status;
 	bool ready = s->at[0].status == CHOICE_condition_status_TRUE;
 	char names[IPC_TEXT_MAX / 2], text[TEXT_MAX];
-	unsigned due = status_list(c, is_due, names, sizeof(names));
+	unsigned due = status_list(c, roll_is_due, names, sizeof(names));
 
 	if (!c->said.rolling && due > 0 && status_is_rolling(a)) {
 		snprintf(text, sizeof(text),

@@ -279,6 +279,16 @@ roll_is_restarting(const struct plan_cluster *c, unsigned ordinal)
 		   c->instance[ordinal].report.operation == CHOICE_operation_RESTART);
 }
 
+bool
+roll_is_due(const struct plan_cluster *c, unsigned ordinal)
+{
+	const struct plan_instance *p = &c->instance[ordinal];
+
+	return roll_outdated(c, ordinal) || roll_awaits_restart(c, ordinal) ||
+	       (status_current(c, ordinal) && !uid_none(&p->replaced) &&
+		   uid_eq(&p->replaced, &p->report.pod_uid));
+}
+
 /* Nothing is gained by another restart of it before the primary's. */
 static bool
 is_due_before_primary(const struct plan_cluster *c, unsigned i)

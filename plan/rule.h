@@ -141,6 +141,8 @@ bool roll_is_ending(const struct plan_cluster *c, unsigned ordinal);
 /* Does a parameter wait for its restart? Does it, or does it restart for that just now? */
 bool roll_awaits_restart(const struct plan_cluster *c, unsigned ordinal);
 bool roll_is_restarting(const struct plan_cluster *c, unsigned ordinal);
+/* A change is to reach it, or its pod was told to end for one. */
+bool roll_is_due(const struct plan_cluster *c, unsigned ordinal);
 /* Since when its primary waits for one, and who has as well. */
 void roll_note_restarts(struct plan_cluster *c, struct msec now);
 /* Whether, and when, the leader has written the wanted configuration. */

@@ -475,20 +475,64 @@ put_bad_window(const struct plan_at *a, struct plan_status *s)
 	    i, a->c->windows->at[i].zone);
 }
 
+/* Pods are to be replaced, or servers restarted, for a change; false = none. */
+static bool
+put_change(const struct plan_at *a, struct plan_status *s)
+{
+	const struct plan_cluster *c = a->c;
+	char names[TEXT_MAX - 40], window[WINDOW_TEXT_SIZE];
+	const char *paused = roll_patroni_paused(c) ? " (Patroni is paused: resume it)" : "";
+
+	window_put_text(a, window);
+	if (status_list(c, roll_is_changing, names, sizeof(names)) > 0)
+		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
+		    REASON_ROLLOUT_PENDING, "%solder than the spec: %s%s",
+		    any(c, roll_outdated) ? window : "", names, paused);
+	else if (status_list(c, roll_is_restarting, names, sizeof(names)) > 0)
+		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
+		    REASON_RESTART_PENDING, "%sto be restarted for a parameter: %s%s", window,
+		    names, paused);
+	else
+		return false;
+	return true;
+}
+
+/* While instances are replaced or restarted in turn. */
+static bool
+is_expected(const struct plan_at *a, enum choice_reason r)
+{
+	return (r == REASON_WAITING_FOR_INSTANCES || r == REASON_NO_PRIMARY) &&
+	       status_is_rolling(a) && any(a->c, roll_is_due);
+}
+
+/* Would anything be done, if it were not paused? */
+static bool
+is_left_undone(const struct plan_at *a, const struct trouble *obstacle)
+{
+	const struct plan_cluster *c = a->c;
+
+	return c->wanted.paused &&
+	       ((obstacle != NULL && !is_lasting(obstacle->reason)) || is_making(a) ||
+		   any(c, roll_is_changing) || any(c, roll_is_restarting));
+}
+
 static void
 put_progressing(const struct plan_at *a, struct plan_status *s, const struct trouble *obstacle)
 {
 	const struct plan_cluster *c = a->c;
-	char names[TEXT_MAX - 40], window[WINDOW_TEXT_SIZE];
 	struct trouble t;
 
-	window_put_text(a, window);
 	if (a->w->degraded)
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
 		    REASON_WORKER_DEGRADED, "");
 	else if (find_refused(c, &t))
 		put_trouble(
 		    s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE, &t);
+	else if (is_left_undone(a, obstacle))
+		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
+		    REASON_PAUSED, "");
+	else if (obstacle != NULL && is_expected(a, obstacle->reason) && put_change(a, s))
+		return;
 	else if (obstacle != NULL)
 		put_trouble(s, CHOICE_condition_type_PROGRESSING,
 		    is_lasting(obstacle->reason) ? CHOICE_condition_status_FALSE
@@ -499,12 +543,7 @@ put_progressing(const struct plan_at *a, struct plan_status *s, const struct tro
 		    REASON_CREATING, "");
 	else if (a->window.bad != 0)
 		put_bad_window(a, s);
-	else if (status_list(c, roll_is_changing, names, sizeof(names)) > 0)
-		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
-		    REASON_ROLLOUT_PENDING, "%solder than the spec: %s%s",
-		    any(c, roll_outdated) ? window : "", names,
-		    roll_patroni_paused(c) ? " (Patroni is paused: resume it)" : "");
-	else
+	else if (!put_change(a, s))
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
 		    REASON_AS_WANTED, "");
 }

@@ -107,9 +107,10 @@ test_few_words(void)
 	CHECK(does(CHOICE_verb_STATUS) &&
 		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_FALSE,
 	    "which is said");
-	CHECK(strstr(condition(CHOICE_condition_type_PROGRESSING)->text,
-		  "the pod of demo-2 is being replaced") != NULL,
-	    "with its name");
+	CHECK(strstr(condition(CHOICE_condition_type_READY)->text,
+		  "the pod of demo-2 is being replaced") != NULL &&
+		  condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_ROLLOUT_PENDING,
+	    "with its name, and for what");
 	answer_as_said();
 	note_statefulset(3, 2);
 	gone = true;
@@ -441,6 +442,10 @@ test_few_words_of_restarts(void)
 		  condition(CHOICE_condition_type_CONFIGURATION_APPLIED)->reason ==
 		      REASON_RESTART_PENDING,
 	    "which is said");
+	CHECK(condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_RESTART_PENDING &&
+		  condition(CHOICE_condition_type_PROGRESSING)->status ==
+		      CHOICE_condition_status_TRUE,
+	    "and that it goes on");
 	answer_as_said();
 	CHECK(is_next(CHOICE_verb_NONE, 0), "while one restarts");
 	reports[2].operation = CHOICE_operation_RESTART;

@@ -375,9 +375,21 @@ test_transitions(void)
 	wanted.paused = true;
 	edit();
 	is(events_of(5000), "Paused; ", "a pause");
+	CHECK(condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_AS_WANTED,
+	    "under which nothing is amiss");
+	wanted.instances = 3;
+	wanted.hash[GROUP_SCALE]++;
+	edit();
+	is(events_of(5000), "WaitingForInstances; ", "until it asks for more");
+	CHECK(condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_PAUSED &&
+		  condition(CHOICE_condition_type_PROGRESSING)->status ==
+		      CHOICE_condition_status_FALSE,
+	    "which is left undone");
+	wanted.instances = 2;
+	wanted.hash[GROUP_SCALE]--;
 	wanted.paused = false;
 	edit();
-	is(events_of(5000), "Resumed; ", "and its end");
+	is(events_of(5000), "Resumed; Ready; ", "and its end");
 
 	wanted.fenced = 2;
 	edit();
