@@ -89,6 +89,7 @@ status_failing(enum choice_reason r)
 	static const bool failing[CHOICE_reason_COUNT] = {
 	    [REASON_NAME_TAKEN] = true,
 	    [REASON_CREDENTIALS_MISSING] = true,
+	    [REASON_BOOTSTRAP_DIFFERS] = true,
 	    [REASON_IMAGE_PULL_FAILED] = true,
 	    [REASON_UNSCHEDULABLE] = true,
 	    [REASON_VOLUME_PENDING] = true,
