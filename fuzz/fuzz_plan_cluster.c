@@ -279,9 +279,9 @@ check_other_step(const struct plan_sent *s)
 	bool says = s->verb == CHOICE_verb_STATUS || s->verb == CHOICE_verb_EVENT;
 
 	MUST(c.present && uid_eq(&s->uid, &c.wanted.uid));
-	/* Nothing holds up a namespace that ends; whether it does is asked of what is deleted. */
+	/* Nothing of ours holds up a namespace that ends; whether it does may be asked. */
 	says |= c.namespace_ends && s->verb == CHOICE_verb_REMOVE_FINALIZER;
-	says |= (c.wanted.deleting || c.wanted.blocked) && s->verb == CHOICE_verb_OBSERVE_NAMESPACE;
+	says |= c.wanted.finalizer && s->verb == CHOICE_verb_OBSERVE_NAMESPACE;
 	if ((c.quarantined != 0 && c.quarantined == c.wanted.generation) || c.wanted.paused)
 		MUST(says);
 	if (c.wanted.invalid && !c.wanted.deleting)

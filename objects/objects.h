@@ -32,6 +32,8 @@ struct object_ctx {
  */
 int objects_render(enum child c, unsigned ordinal, const struct bgcluster *cluster,
     const struct object_ctx *ctx, struct buf *out, struct err *e);
+/* The application's database or owner, or their default. */
+struct str objects_app_name(struct str s);
 /*
  * A .status merge patch for the BGCluster: conditions keep lastTransitionTime where their status
  * stays. now: RFC 3339. ERR_LIMIT past out's bound, ERR_INVALID for what
@@ -66,8 +68,7 @@ struct dbops_status {
 	struct str output;
 };
 /* As it is: to be changed, then rendered. */
-void objects_dbops_status_of(
-    const struct bgdbops *seen, const char *now, struct dbops_status *out);
+void objects_dbops_status_of(const struct bgdbops *seen, const char *now, struct dbops_status *out);
 /* The whole of .status as a merge patch; ERR_LIMIT past out's bound, which is empty then. */
 int objects_render_dbops_status(
     const struct bgdbops *seen, const struct dbops_status *s, struct buf *out, struct err *e);

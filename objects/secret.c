@@ -18,8 +18,8 @@ password(const struct render *r, size_t n)
 	return p;
 }
 
-static struct str
-or_default(struct str s)
+struct str
+objects_app_name(struct str s)
 {
 	return s.len > 0 ? s : STR(DEFAULT_NAME);
 }
@@ -101,7 +101,8 @@ put_uris(struct render *r, struct str host, struct str dbname, struct str userna
 void
 objects_put_app(struct render *r)
 {
-	struct str dbname = or_default(r->c->database), username = or_default(r->c->owner);
+	struct str dbname = objects_app_name(r->c->database),
+		   username = objects_app_name(r->c->owner);
 	struct buf host;
 
 	buf_init(&host, HTTP_PATH_MAX);

@@ -33,7 +33,7 @@ static const struct rule {
 
     {DELETING, rule_namespace, "whether its namespace goes too is asked first"},
     {PAUSED | UNREADABLE | QUARANTINED, rule_namespace_held_up,
-	"and of what is deleted but held up as well"},
+	"and of what is deleted but held up, or left alone and loses what it has"},
     {DELETING | SAY, rule_dbops, "BGDbOps of a cluster that goes end"},
     {DELETING, rule_rest_to_delete, "data that is kept comes to rest in order first,"},
     {DELETING, rule_delete_statefulset, "then the StatefulSet goes,"},
@@ -123,6 +123,7 @@ plan_next(struct plan_cluster *c, const struct plan_world *w, struct plan_step *
 	memset(out, 0, sizeof(*out));
 	out->again.v = PLAN_NEVER;
 	rule_want(&a);
+	roll_note_config(c, w->now);
 	roll_note_restarts(c, w->now);
 	template_note_halt(c, w->now);
 	dbops_note_config(c, w->now);

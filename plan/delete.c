@@ -6,6 +6,8 @@
  */
 #include "plan/rule.h"
 
+#include <stdio.h>
+
 /* Again and again: it may be deleted while pods still end, and then our rights end soon. */
 enum verdict
 rule_namespace(struct plan_at *a)
@@ -17,13 +19,40 @@ rule_namespace(struct plan_at *a)
 	return rule_step(a, CHOICE_verb_OBSERVE_NAMESPACE, CHILD_ANCHOR, 0, NULL);
 }
 
+/* Something that it was made of is gone, or a pod is not ready. */
+static bool
+has_losses(const struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (c->statefulset.known && c->statefulset.ready < c->statefulset.replicas)
+		return true;
+	for (unsigned child = CHILD_ANCHOR; child < CHILD_COUNT; child++) {
+		unsigned n = child == CHILD_INSTANCE ? rule_instances(c) : 1;
+
+		for (unsigned i = 0; i < n; i++)
+			if (!rule_unwatched((enum child)child) &&
+			    rule_child_is(a, (enum child)child, i) == IS_MISSING)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * Who is left alone makes nothing anew, and so is refused nothing: that its namespace is going
+ * shows in what it loses, before its own deletion, when our rights there are gone as well.
+ */
 enum verdict
 rule_namespace_held_up(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
+	bool goes = c->wanted.deleting || c->wanted.blocked;
+	int64_t sooner = c->lost ? NAMESPACE_MS - NAMESPACE_LOST_MS : 0;
 
-	if ((!c->wanted.deleting && !c->wanted.blocked) || !c->wanted.finalizer ||
-	    (c->namespace_asked && rule_waits_until(a, c->namespace_at)) || rule_waits(a, &c->self))
+	if (!c->wanted.finalizer || rule_waits(a, &c->self) || (!goes && !has_losses(a)))
+		return PASS;
+	if (goes ? c->namespace_asked && rule_waits_until(a, c->namespace_at)
+		 : rule_waits_until(a, (struct msec){c->namespace_at.v - sooner}))
 		return PASS;
 	return rule_step(a, CHOICE_verb_OBSERVE_NAMESPACE, CHILD_ANCHOR, 0, NULL);
 }
@@ -127,4 +156,84 @@ rule_destroy_data(struct plan_at *a)
 		return STOP;
 	return rule_step(a, verbs[a->c->destruction], CHILD_ANCHOR, 0,
 	    a->c->destruction == PLAN_CONFIGMAPS_DELETED ? &anchor->uid : NULL);
+}
+
+/* --- What takes too long. */
+
+static bool
+has_pod(const struct plan_cluster *c, unsigned ordinal)
+{
+	return c->instance[ordinal].looked && c->instance[ordinal].pod_present;
+}
+
+static void
+put_pods(const struct plan_cluster *c, char *out, size_t size)
+{
+	for (unsigned i = 0; i < c->instances_n; i++) {
+		if (!has_pod(c, i))
+			continue;
+		snprintf(out, size,
+		    "Pod %s-%u does not end: it has someone's finalizer, or its node is lost: once "
+		    "that is off for certain, kubectl delete pod --force.",
+		    c->name, i);
+		return;
+	}
+	snprintf(
+	    out, size, "Its pods do not end; see kubectl get pods -l %s=%s.", LABEL_SCOPE, c->name);
+}
+
+/* An object that was told to go and is there. */
+static bool
+put_child(const struct plan_cluster *c, enum child child, unsigned ordinal, char *out, size_t size)
+{
+	const struct plan_child *s = rule_child(c, child, ordinal);
+	char name[NAME_MAX_LABEL + 1];
+
+	if (!s->present || !s->deleting)
+		return false;
+	model_child_name(name, child, c->name, ordinal);
+	snprintf(out, size,
+	    "%s %s is deleted but does not go: someone's finalizer holds it; see its "
+	    "metadata.finalizers.",
+	    kind_info[child_info[child].kind].name, name);
+	return true;
+}
+
+static bool
+put_object(const struct plan_cluster *c, char *out, size_t size)
+{
+	for (unsigned child = CHILD_SERVICEACCOUNT; child < CHILD_STATEFULSET; child++)
+		for (unsigned i = 0; i < (child == CHILD_INSTANCE ? c->instances_n : 1u); i++)
+			if (put_child(c, (enum child)child, i, out, size))
+				return true;
+	return false;
+}
+
+bool
+delete_stalls(struct plan_at *a, char *text, size_t size)
+{
+	const struct plan_cluster *c = a->c;
+
+	if (!a->w->synced ||
+	    rule_waits_until(a, (struct msec){c->deleting_at.v + DELETION_STALLED_MS}))
+		return false;
+	if (put_child(c, CHILD_STATEFULSET, 0, text, size))
+		return true;
+	if (c->child[CHILD_STATEFULSET].present && c->child[CHILD_STATEFULSET].owner == a->owner)
+		return false; /* its servers come to rest, or that it goes is refused */
+	if (!c->pods_gone) {
+		put_pods(c, text, size);
+		return true;
+	}
+	if (put_object(c, text, size))
+		return true;
+	if (c->destruction != PLAN_ANCHOR_MARKED && c->destruction != PLAN_VOLUMES_DELETED)
+		return false;
+	snprintf(text, size,
+	    "%s that were deleted do not go: a pod uses them, or someone's finalizer holds them; "
+	    "see "
+	    "kubectl describe %s -l " LABEL_CLUSTER "=%s.",
+	    c->destruction == PLAN_ANCHOR_MARKED ? "Volumes" : "ConfigMaps",
+	    c->destruction == PLAN_ANCHOR_MARKED ? "pvc" : "configmap", c->name);
+	return true;
 }

@@ -294,6 +294,7 @@ on_namespace(const struct ctx *x)
 	struct plan_cluster *c = x->c;
 
 	succeed(&c->self);
+	c->lost = false;
 	if (x->answer->terminating)
 		c->namespace_ends = true;
 	if (c->wanted.deleting || c->wanted.blocked)
@@ -450,18 +451,7 @@ on_event(const struct ctx *x)
 	struct plan_cluster *c = x->c;
 
 	succeed(&c->say);
-	if (x->sent->reason == REASON_READY)
-		c->said.ready = true;
-	if (x->sent->reason == REASON_READY || x->sent->reason == REASON_PRIMARY_CHANGED)
-		c->said.primary = x->sent->ordinal;
-	else if (x->sent->reason == REASON_HIBERNATED)
-		c->said.hibernated = true;
-	else {
-		c->events[x->sent->reason] = true;
-		c->said.told = x->sent->key;
-		if (x->sent->reason == REASON_FOREIGN_DATA)
-			reinit_kept_told(c);
-	}
+	event_told(c, x->sent);
 }
 
 static char **

@@ -6,8 +6,8 @@
  */
 #include "plan/rule.h"
 
-static bool
-is_rolling(const struct plan_at *a)
+bool
+status_is_rolling(const struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
 
@@ -21,8 +21,8 @@ is_rolling(const struct plan_at *a)
 }
 
 /* Or the last pod that was told to end comes back just now. */
-static bool
-has_rolled(const struct plan_at *a)
+bool
+status_has_rolled(const struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
 
@@ -30,13 +30,13 @@ has_rolled(const struct plan_at *a)
 		if (c->instance[i].replaced_at.v != 0 &&
 		    a->w->now.v < c->instance[i].replaced_at.v + REPLACED_MS)
 			return true;
-	return is_rolling(a);
+	return status_is_rolling(a);
 }
 
 uint64_t
 status_gist(const struct plan_at *a, const struct plan_status *s)
 {
-	bool rolled = has_rolled(a), acts = false;
+	bool rolled = status_has_rolled(a), acts = false;
 	struct plan_status gist = *s;
 
 	for (unsigned i = 0; i < gist.n; i++) {
@@ -61,7 +61,7 @@ struct msec
 status_due(const struct plan_at *a, bool ready)
 {
 	const struct plan_cluster *c = a->c;
-	bool turns = ready != c->status_ready, rolling = is_rolling(a);
+	bool turns = ready != c->status_ready, rolling = status_is_rolling(a);
 	/* A planned switchover: who leads is news, that for a moment nobody does is none. */
 	bool news =
 	    a->out->sent.gist != c->status_gist && !(rolling && a->out->status.primary[0] == '\0');

@@ -87,11 +87,15 @@ start_over(struct plan_cluster *c)
 }
 
 static void
-note_generation(struct plan_cluster *c, const struct plan_wanted *w, bool first)
+note_generation(struct plan_cluster *c, const struct plan_wanted *w, bool first, struct msec now)
 {
-	if (first)
-		c->config_generation = w->generation == 1 ? 1 : 0;
-	else if (w->hash[GROUP_CONFIG] != c->wanted.hash[GROUP_CONFIG]) {
+	if (first) {
+		c->config_generation = w->generation;
+		c->config_known = w->said.reasons[CHOICE_condition_type_CONFIGURATION_APPLIED] ==
+		                  REASON_AS_WANTED;
+		c->config_doubted = !c->config_known;
+	} else if (w->hash[GROUP_CONFIG] != c->wanted.hash[GROUP_CONFIG]) {
+		roll_config_changed(c, now);
 		c->config_generation = w->generation;
 		/* Replicas have not heard of this one. */
 		c->restart_since.v = 0;
@@ -101,7 +105,7 @@ note_generation(struct plan_cluster *c, const struct plan_wanted *w, bool first)
 	if (!first && w->generation == c->wanted.generation)
 		return;
 	forget_tries(c);
-	memset(c->events, 0, sizeof(c->events));
+	event_forget_edited(c, first || w->hash[GROUP_STORAGE] != c->wanted.hash[GROUP_STORAGE]);
 }
 
 /* From this ordinal on: another size is wanted, or they are nobody's any more. */
@@ -130,13 +134,13 @@ plan_note_cluster(
 	}
 	if (!same || !c->present)
 		c->fresh = w->status == 0;
-	note_generation(c, w, !same);
+	note_generation(c, w, !same, now);
 	each_try(c, forget_conflict);
 	if (w->hash[GROUP_STORAGE] != c->wanted.hash[GROUP_STORAGE])
 		forget_volumes(c, 0);
 	c->present = true;
 	if (w->deleting && (!c->wanted.deleting || c->wanted.paused))
-		c->rested_at = now;
+		c->rested_at = c->deleting_at = now;
 	c->wanted = *w;
 	if (!same)
 		event_recall(c);
@@ -245,6 +249,7 @@ plan_note_child_gone(
 		return;
 	s->present = false; /* uid and version stay: an answer about it may still be on its way */
 	s->deleting = false;
+	c->lost = true;
 	plan_forget_details(c, child, ordinal);
 	each_try(c, forget_conflict);
 }
@@ -263,6 +268,7 @@ plan_note_statefulset(struct plan_cluster *c, const struct plan_statefulset *s, 
 			c->instance[i].looked = false;
 	for (unsigned i = 0; changed && i < c->instances_n; i++)
 		look_again(&c->instance[i]);
+	c->lost |= c->statefulset.known && s->ready < c->statefulset.ready;
 	c->statefulset = *s;
 	c->statefulset.known = true;
 	if (ready)

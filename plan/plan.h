@@ -203,7 +203,14 @@ struct plan_cluster {
 	char *invalid_text;
 	struct windows *windows;    /* the caller's; NULL: disruption may begin at any time */
 	uint64_t quarantined;       /* this generation crashed a worker: leave it alone; 0 = none */
-	uint64_t config_generation; /* the first one with the wanted CONFIG group, 0 = not known */
+	uint64_t config_generation; /* the first one that is known with the wanted CONFIG group */
+	/*
+	 * written: its leader has written that, and when; 0 = so long ago that all have taken
+	 * it up. known: as the stored status says, which the leader has not belied. doubted:
+	 * what waits for a restart may do so for an earlier one.
+	 */
+	bool config_written, config_known, config_doubted;
+	struct msec config_at;
 	uint64_t tried;             /* the template that the API server would take, by its inputs */
 	uint64_t orphaned; /* the generation whose storage change re-made the StatefulSet */
 
@@ -226,7 +233,9 @@ struct plan_cluster {
 	char *trouble_text;
 
 	bool namespace_asked, namespace_ends;
+	bool lost; /* an object or a ready pod, since its namespace was asked for */
 	struct msec namespace_at;
+	struct msec deleting_at; /* since when, in this life, it is deleted */
 	struct msec rested_at; /* when it was last told to rest for a deletion, or that was seen */
 	bool pods_gone;
 	uint8_t pods_looks;
@@ -237,9 +246,10 @@ struct plan_cluster {
 	uint64_t status_gist;
 	struct msec status_at;
 	bool status_ready;
-	bool events[CHOICE_reason_COUNT]; /* failing reasons that an Event told of */
+	uint64_t events[CHOICE_reason_COUNT / 64 + 1]; /* bit per failing reason that was told */
 	struct {
-		bool ready, hibernated;
+		bool ready, paused, fenced, rolling;
+		uint8_t rest;    /* HIBERNATING, HIBERNATED, or NONE */
 		bool leaderless; /* nobody was primary, and who was before is not known */
 		uint8_t primary; /* ordinal + 1 */
 		uint64_t told;   /* hash of the last warning's text */
@@ -274,12 +284,28 @@ struct plan_status {
 	} at[CHOICE_condition_type_COUNT]; /* sorted by type */
 };
 
+/* What an Event told of. */
+enum plan_news {
+	NEWS_TROUBLE, /* a condition's reason that fails */
+	NEWS_UNREADY, /* the same or any other, of Ready, which was True */
+	NEWS_READY,
+	NEWS_PRIMARY,
+	NEWS_REST, /* a hibernation begins, or is complete */
+	NEWS_FENCED,
+	NEWS_UNFENCED,
+	NEWS_PAUSED,
+	NEWS_RESUMED,
+	NEWS_ROLLING,
+	NEWS_ROLLED,
+};
+
 /* What plan_done must know of a step when its answer comes. */
 struct plan_sent {
 	uint8_t verb, child;
 	uint8_t ordinal; /* EVENT of PRIMARY_CHANGED and READY: 1 + the primary's */
 	uint8_t reason;  /* EVENT */
 	bool ready;      /* STATUS: what it said */
+	uint8_t news;    /* EVENT: enum plan_news */
 	struct uid uid, target; /* the BGCluster's; that of what it acts on, or none */
 	/*
 	 * ENSURE, TEMPLATE, TRY_TEMPLATE, RESTORE_TEMPLATE: inputs; STATUS: the hash; EVENT: that

@@ -279,6 +279,16 @@ roll_is_restarting(const struct plan_cluster *c, unsigned ordinal)
 		   c->instance[ordinal].report.operation == CHOICE_operation_RESTART);
 }
 
+bool
+roll_is_due(const struct plan_cluster *c, unsigned ordinal)
+{
+	const struct plan_instance *p = &c->instance[ordinal];
+
+	return roll_outdated(c, ordinal) || roll_awaits_restart(c, ordinal) ||
+	       (status_current(c, ordinal) && !uid_none(&p->replaced) &&
+		   uid_eq(&p->replaced, &p->report.pod_uid));
+}
+
 /* Nothing is gained by another restart of it before the primary's. */
 static bool
 is_due_before_primary(const struct plan_cluster *c, unsigned i)
@@ -313,6 +323,51 @@ roll_note_restarts(struct plan_cluster *c, struct msec now)
 		c->instance[i].awaited = false;
 }
 
+/* From when its leader has written it until all have said what follows from it. */
+static struct msec
+config_settles(const struct plan_cluster *c)
+{
+	int64_t takes = (int64_t)1000 * c->wanted.loop_wait + RESTART_HEARD_MS;
+
+	return (struct msec){c->config_at.v == 0 ? 0 : c->config_at.v + takes};
+}
+
+void
+roll_note_config(struct plan_cluster *c, struct msec now)
+{
+	unsigned n = rule_instances(c), i = 0;
+
+	while (i < n && !(status_current(c, i) && is_primary(&c->instance[i])))
+		i++;
+	if (i == n || c->config_written)
+		return;
+	if (c->instance[i].report.config_generation < c->config_generation) {
+		c->config_known = false;
+		return;
+	}
+	c->config_written = true;
+	/* A new database begins with it. */
+	if (!c->config_known &&
+	    !(c->config_generation == 1 && c->anchor == CHOICE_anchor_state_CREATED))
+		c->config_at = now;
+}
+
+void
+roll_config_changed(struct plan_cluster *c, struct msec now)
+{
+	bool settled = c->config_written && now.v >= config_settles(c).v;
+
+	c->config_doubted = !settled || pick(c, roll_awaits_restart) != rule_instances(c);
+	c->config_written = c->config_known = false;
+	c->config_at.v = 0;
+}
+
+bool
+roll_config_settled(struct plan_at *a)
+{
+	return a->c->config_written && !rule_waits_until(a, config_settles(a->c));
+}
+
 /*
  * A replica takes up what was changed in its own Patroni's loop, and is heard of at its agent's
  * next look: perhaps later than the primary.
@@ -343,7 +398,8 @@ rule_restart(struct plan_at *a)
 	enum verdict v;
 
 	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
-	    template_is_due(c) || !a->window.open || dbops_holds_up(a))
+	    template_is_due(c) || !a->window.open || dbops_holds_up(a) ||
+	    (c->config_doubted && !roll_config_settled(a)))
 		return PASS;
 	if (primary == n)
 		i = pick(c, roll_awaits_restart);

@@ -15,8 +15,10 @@
 #define RESTART_HEARD_MS 15000     /* from Patroni's loop to a report */
 #define REPLACED_MS 20000          /* so long a pod that we replace may take to be back */
 #define NAMESPACE_MS 10000         /* how often a cluster that loses pods asks for its namespace */
+#define NAMESPACE_LOST_MS 1000     /* and one that is left alone, after it has lost more */
 #define NAMESPACE_SHARED_MS 500    /* within this one asks for all */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
+#define DELETION_STALLED_MS 180000 /* so long a deletion may take without a word */
 /* So long a rolling change is halted before the last good template is written back: */
 #define HALTED_MS 10000         /* by what does not pass by itself */
 #define HALTED_SLOW_MS 300000   /* by who only takes its time */
@@ -139,8 +141,16 @@ bool roll_is_ending(const struct plan_cluster *c, unsigned ordinal);
 /* Does a parameter wait for its restart? Does it, or does it restart for that just now? */
 bool roll_awaits_restart(const struct plan_cluster *c, unsigned ordinal);
 bool roll_is_restarting(const struct plan_cluster *c, unsigned ordinal);
+/* A change is to reach it, or its pod was told to end for one. */
+bool roll_is_due(const struct plan_cluster *c, unsigned ordinal);
 /* Since when its primary waits for one, and who has as well. */
 void roll_note_restarts(struct plan_cluster *c, struct msec now);
+/* Whether, and when, the leader has written the wanted configuration. */
+void roll_note_config(struct plan_cluster *c, struct msec now);
+/* So long ago that all instances have taken it up, and have said what follows from it. */
+bool roll_config_settled(struct plan_at *a);
+/* Another one is wanted. */
+void roll_config_changed(struct plan_cluster *c, struct msec now);
 /* By `patronictl pause`: Patroni starts no server then, so none may be stopped. */
 bool roll_patroni_paused(const struct plan_cluster *c);
 bool roll_serves(const struct plan_cluster *c, unsigned ordinal); /* and is not busy or ending */
@@ -151,6 +161,8 @@ bool roll_is_busy(const struct plan_cluster *c, unsigned ordinal);
 bool roll_goes_on(struct plan_at *a);
 
 /* --- gist.c */
+bool status_is_rolling(const struct plan_at *a); /* pods are replaced, servers restarted */
+bool status_has_rolled(const struct plan_at *a); /* or were a moment ago */
 /* Equal: nothing but texts differ that nobody has to act on. */
 uint64_t status_gist(const struct plan_at *a, const struct plan_status *s);
 /* When that in a->out may be written; ready: what it says. */
@@ -269,6 +281,8 @@ enum verdict rule_await_pods(struct plan_at *a);
 enum verdict rule_delete_runtime(struct plan_at *a);
 enum verdict rule_destroy_data(struct plan_at *a);
 enum verdict rule_remove_finalizer(struct plan_at *a);
+/* It takes too long: what it waits for, and what to do. */
+bool delete_stalls(struct plan_at *a, char *text, size_t size);
 
 /* --- note.c */
 /* Another object of that name: what a record said of the last one does not hold. */
@@ -288,6 +302,9 @@ bool status_failing(enum choice_reason r); /* a reason that someone must do some
 enum verdict rule_status(struct plan_at *a);
 
 /* --- event.c */
+void event_told(struct plan_cluster *c, const struct plan_sent *sent);
+/* Another spec: what is still amiss may be so for another reason. storage: that is another. */
+void event_forget_edited(struct plan_cluster *c, bool storage);
 /* STEP: an Event tells first what is new in a->out->status, which is due to be written. */
 enum verdict event_before_status(struct plan_at *a);
 /* The stored status is a->out->status. */

@@ -89,6 +89,7 @@ status_failing(enum choice_reason r)
 	static const bool failing[CHOICE_reason_COUNT] = {
 	    [REASON_NAME_TAKEN] = true,
 	    [REASON_CREDENTIALS_MISSING] = true,
+	    [REASON_BOOTSTRAP_DIFFERS] = true,
 	    [REASON_IMAGE_PULL_FAILED] = true,
 	    [REASON_UNSCHEDULABLE] = true,
 	    [REASON_VOLUME_PENDING] = true,
@@ -117,6 +118,7 @@ status_failing(enum choice_reason r)
 	    [REASON_QUARANTINED] = true,
 	    [REASON_WINDOW_INVALID] = true,
 	    [REASON_DELETION_PROTECTED] = true,
+	    [REASON_DELETION_STALLED] = true,
 	    [REASON_CANNOT_FOLLOW] = true,
 	    [REASON_FOREIGN_DATA] = true,
 	    [REASON_REINIT_FAILED] = true,
@@ -478,20 +480,64 @@ put_bad_window(const struct plan_at *a, struct plan_status *s)
 	    i, a->c->windows->at[i].zone);
 }
 
+/* Pods are to be replaced, or servers restarted, for a change; false = none. */
+static bool
+put_change(const struct plan_at *a, struct plan_status *s)
+{
+	const struct plan_cluster *c = a->c;
+	char names[TEXT_MAX - 40], window[WINDOW_TEXT_SIZE];
+	const char *paused = roll_patroni_paused(c) ? " (Patroni is paused: resume it)" : "";
+
+	window_put_text(a, window);
+	if (status_list(c, roll_is_changing, names, sizeof(names)) > 0)
+		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
+		    REASON_ROLLOUT_PENDING, "%solder than the spec: %s%s",
+		    any(c, roll_outdated) ? window : "", names, paused);
+	else if (status_list(c, roll_is_restarting, names, sizeof(names)) > 0)
+		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
+		    REASON_RESTART_PENDING, "%sto be restarted for a parameter: %s%s", window,
+		    names, paused);
+	else
+		return false;
+	return true;
+}
+
+/* While instances are replaced or restarted in turn. */
+static bool
+is_expected(const struct plan_at *a, enum choice_reason r)
+{
+	return (r == REASON_WAITING_FOR_INSTANCES || r == REASON_NO_PRIMARY) &&
+	       status_is_rolling(a) && any(a->c, roll_is_due);
+}
+
+/* Would anything be done, if it were not paused? */
+static bool
+is_left_undone(const struct plan_at *a, const struct trouble *obstacle)
+{
+	const struct plan_cluster *c = a->c;
+
+	return c->wanted.paused &&
+	       ((obstacle != NULL && !is_lasting(obstacle->reason)) || is_making(a) ||
+		   any(c, roll_is_changing) || any(c, roll_is_restarting));
+}
+
 static void
 put_progressing(const struct plan_at *a, struct plan_status *s, const struct trouble *obstacle)
 {
 	const struct plan_cluster *c = a->c;
-	char names[TEXT_MAX - 40], window[WINDOW_TEXT_SIZE];
 	struct trouble t;
 
-	window_put_text(a, window);
 	if (a->w->degraded)
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
 		    REASON_WORKER_DEGRADED, "");
 	else if (find_refused(c, &t))
 		put_trouble(
 		    s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE, &t);
+	else if (is_left_undone(a, obstacle))
+		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
+		    REASON_PAUSED, "");
+	else if (obstacle != NULL && is_expected(a, obstacle->reason) && put_change(a, s))
+		return;
 	else if (obstacle != NULL)
 		put_trouble(s, CHOICE_condition_type_PROGRESSING,
 		    is_lasting(obstacle->reason) ? CHOICE_condition_status_FALSE
@@ -502,12 +548,7 @@ put_progressing(const struct plan_at *a, struct plan_status *s, const struct tro
 		    REASON_CREATING, "");
 	else if (a->window.bad != 0)
 		put_bad_window(a, s);
-	else if (status_list(c, roll_is_changing, names, sizeof(names)) > 0)
-		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
-		    REASON_ROLLOUT_PENDING, "%solder than the spec: %s%s",
-		    any(c, roll_outdated) ? window : "", names,
-		    roll_patroni_paused(c) ? " (Patroni is paused: resume it)" : "");
-	else
+	else if (!put_change(a, s))
 		put(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_FALSE,
 		    REASON_AS_WANTED, "");
 }
@@ -548,7 +589,7 @@ find_config_trouble(const struct plan_cluster *c, struct trouble *t)
 }
 
 static void
-put_configuration(const struct plan_at *a, struct plan_status *s)
+put_configuration(struct plan_at *a, struct plan_status *s)
 {
 	const struct plan_cluster *c = a->c;
 	unsigned primary = find_primary(c);
@@ -574,6 +615,10 @@ put_configuration(const struct plan_at *a, struct plan_status *s)
 		    CHOICE_condition_status_FALSE, REASON_RESTART_PENDING,
 		    "%s%s parameter takes effect only after a restart of %s.", window,
 		    window[0] != '\0' ? "a" : "A", names);
+	else if (!roll_config_settled(a))
+		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
+		    CHOICE_condition_status_FALSE, REASON_CREATING,
+		    "It is written; Patroni takes it up on each instance within loop_wait.");
 	else
 		put(s, CHOICE_condition_type_CONFIGURATION_APPLIED, CHOICE_condition_status_TRUE,
 		    REASON_AS_WANTED, "");
@@ -608,6 +653,22 @@ put_ready(const struct plan_cluster *c, struct plan_status *s, const struct trou
 		    rule_instances(c));
 }
 
+/* One write, whatever the ending pods still report; another when it takes too long. */
+static void
+put_deletion(struct plan_at *a, struct plan_status *s, struct trouble *t)
+{
+	bool stalls;
+
+	put_ready(a->c, s, t);
+	stalls = delete_stalls(a, t->text, sizeof(t->text));
+	if (stalls)
+		t->reason = REASON_DELETION_STALLED;
+	put_progressing(a, s, t);
+	if (stalls)
+		put_trouble(
+		    s, CHOICE_condition_type_DELETION_BLOCKED, CHOICE_condition_status_TRUE, t);
+}
+
 void
 status_make(struct plan_at *a, struct plan_status *out)
 {
@@ -618,9 +679,7 @@ status_make(struct plan_at *a, struct plan_status *out)
 
 	memset(out, 0, sizeof(*out));
 	if (c->wanted.deleting && !c->wanted.paused) {
-		/* One write, whatever the ending pods still report. */
-		put_ready(c, out, &obstacle);
-		put_progressing(a, out, &obstacle);
+		put_deletion(a, out, &obstacle);
 		return;
 	}
 	out->ready_instances = (uint8_t)status_serving(c);

@@ -23,14 +23,14 @@ enum policy_shape { /* what a message must carry, else BREACH */
 	SHAPE_TARGET = 1,
 	SHAPE_DBOPS = 2, /* it is about a BGDbOps, and a STEP_DBOPS */
 };
-enum policy_need {               /* what the user's object must be, else REFUSE */
-	NEED_SPEC = 1,           /* decodable */
-	NEED_LIVE = 2,           /* no deletionTimestamp */
-	NEED_DELETING = 4,       /* deletionTimestamp */
-	NEED_FINALIZER = 8,      /* ours is on it: what we make will be removed again */
-	NEED_POLICY_DELETE = 16, /* deletionPolicy Delete: data may go */
-	NEED_MEMBER = 32,        /* ordinal < spec.instances */
-	NEED_SURPLUS = 64,       /* ordinal >= spec.instances, or deletionTimestamp */
+enum policy_need {                /* what the user's object must be, else REFUSE */
+	NEED_SPEC = 1,            /* decodable */
+	NEED_LIVE = 2,            /* no deletionTimestamp */
+	NEED_DELETING = 4,        /* deletionTimestamp */
+	NEED_FINALIZER = 8,       /* ours is on it: what we make will be removed again */
+	NEED_POLICY_DELETE = 16,  /* deletionPolicy Delete: data may go */
+	NEED_MEMBER = 32,         /* ordinal < spec.instances */
+	NEED_SURPLUS = 64,        /* ordinal >= spec.instances, or deletionTimestamp */
 	NEED_DESTROYING = 128,    /* the anchor was marked by it: the commit point is passed */
 	NEED_NAME = 256,          /* not confusable with a name of Patroni's */
 	NEED_ENV = 512,           /* no variable that Bestgres must win */
@@ -88,6 +88,7 @@ struct anchor_view {
 	struct object_meta meta;
 	bool destroying, adopted;
 	bool credentials_made, app_made;
+	struct str app; /* ["owner","database"] it was made with; "true": not known which */
 	struct uid destroyer;
 };
 /* The newest text of some events. */
@@ -356,7 +357,7 @@ bool step_owns(const struct step *s, const struct object_meta *m);
 void step_end_foreign(struct step *s, enum kind k, const char *name);
 
 /* ============ Verbs ============ */
-void verb_ensure(struct step *s);        /* executor_ensure.c */
+void verb_ensure(struct step *s); /* executor_ensure.c */
 /* What ENSURE and TEMPLATE share: */
 bool ensure_may_patch(struct step *s, const struct object_meta *m); /* false: the step has ended */
 bool ensure_render(struct step *s, bool hold, struct str seen, struct buf *out); /* likewise */

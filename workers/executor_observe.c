@@ -302,7 +302,8 @@ observe_anchor(const struct json *j, struct arena *a, struct anchor_view *out, s
 	out->adopted = json_string_is(j, json_get(j, data, STR(ANCHOR_ADOPTED)), "true");
 	out->credentials_made =
 	    json_string_is(j, json_get(j, data, STR(ANCHOR_CREDENTIALS)), "true");
-	out->app_made = json_string_is(j, json_get(j, data, STR(ANCHOR_APP)), "true");
+	out->app = text_of(j, json_get(j, data, STR(ANCHOR_APP)), a);
+	out->app_made = out->app.len > 0;
 	uid_parse(text_of(j, json_get(j, data, STR(ANCHOR_DESTROYER)), a), &out->destroyer);
 	return 0;
 }

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#define NAMES_MAX 1024
 #define PASSWORDS 4
 #define PASSWORD_LEN 32 /* of 62 characters: 190 bits */
 
@@ -122,20 +123,54 @@ on_recorded(struct step *s, const struct kube_reply *r)
 		step_fail(s, r);
 }
 
+/* What the application's Secret is made with, and then its database: owner and name. */
+static void
+put_names(const struct step *s, struct buf *out)
+{
+	struct jw w;
+
+	buf_init(out, NAMES_MAX);
+	jw_init(&w, out);
+	jw_array(&w);
+	jw_str(&w, objects_app_name(s->cluster.owner));
+	jw_str(&w, objects_app_name(s->cluster.database));
+	jw_end(&w);
+	buf_put(out, "", 1);
+}
+
 static void
 on_made(struct step *s, const struct kube_reply *r)
 {
 	struct guard guard = patch_guard(&s->anchor.meta);
-	struct buf body;
+	struct buf body, names;
 
 	if (!step_ok(r) && !step_replied(r, 409)) {
 		step_fail(s, r);
 		return;
 	}
 	buf_init(&body, HTTP_BODY_MAX);
-	patch_anchor_data(
-	    &body, &guard, s->req.child == CHILD_APP ? ANCHOR_APP : ANCHOR_CREDENTIALS, "true");
+	put_names(s, &names);
+	if (s->req.child == CHILD_APP)
+		patch_anchor_data(&body, &guard, ANCHOR_APP, names.p);
+	else
+		patch_anchor_data(&body, &guard, ANCHOR_CREDENTIALS, "true");
+	buf_free(&names);
 	step_patch(s, KIND_CONFIGMAP, s->anchor_name, NULL, &body, on_recorded);
+}
+
+/* The kept data of an earlier BGCluster has its own, which its Secret names. */
+static bool
+differs(const struct step *s)
+{
+	struct buf names;
+	bool same;
+
+	if (!s->anchor.app_made || str_is(s->anchor.app, "true"))
+		return false;
+	put_names(s, &names);
+	same = str_is(s->anchor.app, names.p);
+	buf_free(&names);
+	return !same;
 }
 
 static void
@@ -144,6 +179,13 @@ on_secret_anchor(struct step *s)
 	struct buf body;
 	struct err e;
 
+	if (s->req.child == CHILD_APP && differs(s)) {
+		step_end(s, CHOICE_step_code_INVALID, REASON_BOOTSTRAP_DIFFERS,
+		    "The kept data has [owner, database] %.*s, and no other is made beside it: "
+		    "make the BGCluster with these in spec.bootstrap",
+		    (int)s->anchor.app.len, s->anchor.app.p);
+		return;
+	}
 	if (was_made(s)) {
 		verb_probe_secret(s, s->req.child, on_probed);
 		return;

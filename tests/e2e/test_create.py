@@ -91,7 +91,7 @@ def test_parameters_reload_and_refusal(ns):
     # dropped: back to the default
     patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"work_mem": None}}}})
     wait("the default", lambda: sql("demo", ns, "SHOW work_mem") == [("4MB",)], 30)
-    wait("it is applied", lambda: condition("demo", ns, "ConfigurationApplied").get("status") == "True", 30)
+    wait("it is applied", lambda: condition("demo", ns, "ConfigurationApplied").get("status") == "True", 60)
 
 
 def test_full_example_is_accepted_and_examples_are_valid(ns):

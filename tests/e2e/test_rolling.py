@@ -223,7 +223,7 @@ def test_parameters_that_need_a_restart_in_the_right_order(ns):
         for value in ("80", "50"):  # raised: replicas first; lowered: the primary first
             patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"max_connections": int(value)}}}})
             wait(f"max_connections = {value} everywhere", lambda: set(show(ns, "max_connections").values()) == {value}, 120, 1)
-            wait("it is applied", lambda: condition("demo", ns, "ConfigurationApplied").get("status") == "True", 30)
+            wait("it is applied", lambda: condition("demo", ns, "ConfigurationApplied").get("status") == "True", 60)
             wait_ready("demo", ns)
     assert uids(ns) == before, "servers are restarted, pods are not replaced"
     assert w.lost() == []

@@ -89,7 +89,7 @@ static inline struct plan_report
 report(unsigned ordinal, enum choice_instance_role role)
 {
 	return (struct plan_report){.pod_uid = uid(200 + ordinal),
-	    .config_generation = 1,
+	    .config_generation = wanted.generation,
 	    .pod_inputs = model_pod_inputs(wanted.hash),
 	    .timeline = 1,
 	    .role = (uint8_t)role,

@@ -49,7 +49,9 @@ static bool
 only_tells(unsigned r)
 {
 	return r == REASON_NONE || r == REASON_SCHEDULED || r == REASON_PRIMARY_CHANGED ||
-	       r == REASON_CREATED || r == REASON_READY;
+	       r == REASON_CREATED || r == REASON_READY || r == REASON_RESUMED ||
+	       r == REASON_INSTANCES_UNFENCED || r == REASON_ROLLOUT_BEGUN ||
+	       r == REASON_ROLLOUT_ENDED;
 }
 
 static void

@@ -359,6 +359,55 @@ test_namespace_takes_pods(void)
 	is(play(), "", "and is not put back");
 }
 
+/* Nothing is done to it, but its namespace ends all the same. */
+static void
+test_namespace_takes_who_is_left_alone(void (*leave)(void), const char *name)
+{
+	serve(1);
+	leave();
+	play();
+	world.now.v += 20000;
+	is(play(), "", name);
+	note_statefulset(c.statefulset.replicas, 0);
+	CHECK(starts(play(), "observe-namespace; "), "it loses a pod and asks, at once");
+	plan_note_child_gone(&c, CHILD_SERVICE_RW, 0, &c.child[CHILD_SERVICE_RW].uid);
+	CHECK(!next() && step.again.v <= world.now.v + 1000, "and again soon, as it loses more");
+	world.now.v += 1000;
+	script[0] = '\0';
+	next();
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE, .terminating = true});
+	next();
+	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	is(script, "observe-namespace; remove-finalizer; ", "and does not hold it up");
+	CHECK(!next() || step.sent.verb == CHOICE_verb_STATUS, "nothing else is done");
+	c.wanted.finalizer = true;
+	c.namespace_ends = false;
+	is(play(), "", "a namespace that stays");
+	CHECK(step.again.v <= world.now.v + 10000, "is asked for rarely");
+}
+
+static void
+leave_paused(void)
+{
+	wanted.paused = true;
+	note_wanted();
+}
+
+static void
+leave_unreadable(void)
+{
+	wanted.generation++;
+	wanted.invalid = true;
+	wanted.instances = 0;
+	note_wanted();
+}
+
+static void
+leave_quarantined(void)
+{
+	plan_note_quarantine(&c, wanted.generation);
+}
+
 static void
 test_forced_finalizer(void)
 {
@@ -420,6 +469,9 @@ main(void)
 	    "Delete: the data too, after its anchor was marked");
 	test_namespace_ends();
 	test_namespace_takes_pods();
+	test_namespace_takes_who_is_left_alone(leave_paused, "a paused one does nothing");
+	test_namespace_takes_who_is_left_alone(leave_unreadable, "one that can not be read");
+	test_namespace_takes_who_is_left_alone(leave_quarantined, "one in quarantine");
 	test_forced_finalizer();
 	test_forced_finalizer_and_fewer();
 	CHECK(sizeof(struct plan_cluster) + 3 * sizeof(struct plan_instance) <= 2400,

@@ -401,6 +401,49 @@ test_late_orphan(void)
 	    "a pod that comes late holds up no deletion for ever");
 }
 
+/* Its StatefulSet is gone, and demo-0's pod has someone's finalizer. */
+static void
+test_stalled_deletion(void)
+{
+	const struct plan_condition *k;
+	char said[4096] = "";
+	int64_t began;
+
+	serve(1);
+	plan_note_child_gone(&c, CHILD_STATEFULSET, 0, &c.child[CHILD_STATEFULSET].uid);
+	wanted.deleting = true;
+	began = world.now.v;
+	edit();
+	script[0] = '\0';
+	while (world.now.v < began + 200000) {
+		struct plan_answer a;
+
+		if (!next()) {
+			world.now = step.again;
+			script[0] = '\0';
+			continue;
+		}
+		a = done_answer();
+		a.count = 1;
+		a.terminating = step.sent.verb == CHOICE_verb_OBSERVE_POD;
+		if (step.sent.verb == CHOICE_verb_EVENT)
+			strncat(said, reason_info[step.sent.reason].name, 100);
+		if (step.sent.verb == CHOICE_verb_STATUS) {
+			k = condition(CHOICE_condition_type_DELETION_BLOCKED);
+			CHECK((k != NULL) == (world.now.v >= began + 180000),
+			    "after three minutes it is said that a deletion is held up");
+			if (k != NULL)
+				CHECK(k->reason == REASON_DELETION_STALLED &&
+					  strstr(k->text, "Pod demo-0 does not end") != NULL,
+				    "and by whom");
+		}
+		answer(&a);
+	}
+	is(said, "DeletionStalled", "as an Event too, once");
+	k = condition(CHOICE_condition_type_PROGRESSING);
+	CHECK(k != NULL && k->status == CHOICE_condition_status_FALSE, "nor does it progress");
+}
+
 int
 main(void)
 {
@@ -410,6 +453,7 @@ main(void)
 	test_paused();
 	test_two_lead();
 	test_late_orphan();
+	test_stalled_deletion();
 	test_fence();
 	test_undone();
 	test_smaller();

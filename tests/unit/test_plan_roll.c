@@ -107,9 +107,10 @@ test_few_words(void)
 	CHECK(does(CHOICE_verb_STATUS) &&
 		  condition(CHOICE_condition_type_READY)->status == CHOICE_condition_status_FALSE,
 	    "which is said");
-	CHECK(strstr(condition(CHOICE_condition_type_PROGRESSING)->text,
-		  "the pod of demo-2 is being replaced") != NULL,
-	    "with its name");
+	CHECK(strstr(condition(CHOICE_condition_type_READY)->text,
+		  "the pod of demo-2 is being replaced") != NULL &&
+		  condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_ROLLOUT_PENDING,
+	    "with its name, and for what");
 	answer_as_said();
 	note_statefulset(3, 2);
 	gone = true;
@@ -336,7 +337,12 @@ test_replicas_heard_late(void)
 	reports[1].pending_restart = reports[2].pending_restart = true;
 	says(1);
 	says(2);
-	CHECK(is_next(CHOICE_verb_RESTART, 2), "and go first again");
+	CHECK(is_next(CHOICE_verb_NONE, 0), "nor is known for which change they wait,");
+	reports[0].config_generation = wanted.generation;
+	says(0);
+	CHECK(is_next(CHOICE_verb_NONE, 0), "until it was written,");
+	world.now.v += 25000;
+	CHECK(is_next(CHOICE_verb_RESTART, 2), "a loop and a report ago; they go first again");
 	restarts(2, false);
 	CHECK(is_next(CHOICE_verb_RESTART, 1), "both of them");
 	restarts(1, false);
@@ -350,6 +356,81 @@ test_replicas_heard_late(void)
 	CHECK(is_next(CHOICE_verb_RESTART, 0), "is its own after a loop and a report");
 }
 
+static void
+change_parameter(void)
+{
+	wanted.hash[GROUP_CONFIG]++;
+	wanted.generation++;
+	wanted.status = c.wanted.status;
+	wanted.loop_wait = 10;
+	note_wanted();
+}
+
+static enum choice_reason
+configuration(void)
+{
+	while (next())
+		answer_as_said();
+	plan_next(&c, &world, &step);
+	return condition(CHOICE_condition_type_CONFIGURATION_APPLIED)->reason;
+}
+
+/* Written by the leader, Patroni's loops take it up; what waits for a restart is said then. */
+static void
+test_parameter_taken_up(void)
+{
+	serve_saying(2);
+	world.now.v += 60000;
+	CHECK(configuration() == REASON_AS_WANTED, "a new database begins with its parameters");
+	change_parameter();
+	CHECK(configuration() == REASON_CREATING, "a change is not applied");
+	reports[0].config_generation = reports[1].config_generation = wanted.generation;
+	says(0);
+	says(1);
+	CHECK(configuration() == REASON_CREATING, "when it is written");
+	world.now.v += 24000;
+	CHECK(configuration() == REASON_CREATING && step.again.v == world.now.v + 1000,
+	    "but when all may have told what follows from it");
+	reports[1].pending_restart = true;
+	says(1);
+	CHECK(configuration() == REASON_RESTART_PENDING, "as one does, late");
+	reports[1].pending_restart = false;
+	says(1);
+	world.now.v += 1000;
+	CHECK(configuration() == REASON_AS_WANTED, "then it is");
+	wanted.generation++;
+	wanted.hash[GROUP_META]++;
+	note_wanted();
+	plan_next(&c, &world, &step);
+	CHECK(c.config_written, "another change is none of parameters");
+}
+
+/* Taken back before Patroni has seen that: what it waits for is gone in a moment. */
+static void
+test_parameter_taken_back(void)
+{
+	serve_saying(2);
+	change_parameter();
+	for (unsigned i = 0; i < 2; i++) {
+		reports[i].config_generation = wanted.generation;
+		reports[i].pending_restart = true;
+		says(i);
+	}
+	CHECK(is_next(CHOICE_verb_RESTART, 1), "a parameter that waits for a restart");
+	change_parameter();
+	for (unsigned i = 0; i < 2; i++) {
+		reports[i].config_generation = wanted.generation;
+		says(i);
+	}
+	CHECK(is_next(CHOICE_verb_NONE, 0), "is taken back: no server is restarted for it");
+	world.now.v += 24000;
+	CHECK(is_next(CHOICE_verb_NONE, 0), "on the word of before");
+	reports[0].pending_restart = false;
+	says(0);
+	world.now.v += 1000;
+	CHECK(is_next(CHOICE_verb_RESTART, 1), "but for what waits still");
+}
+
 /* One word when it begins, one when it ends, and rarely one between. */
 static void
 test_few_words_of_restarts(void)
@@ -361,6 +442,10 @@ test_few_words_of_restarts(void)
 		  condition(CHOICE_condition_type_CONFIGURATION_APPLIED)->reason ==
 		      REASON_RESTART_PENDING,
 	    "which is said");
+	CHECK(condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_RESTART_PENDING &&
+		  condition(CHOICE_condition_type_PROGRESSING)->status ==
+		      CHOICE_condition_status_TRUE,
+	    "and that it goes on");
 	answer_as_said();
 	CHECK(is_next(CHOICE_verb_NONE, 0), "while one restarts");
 	reports[2].operation = CHOICE_operation_RESTART;
@@ -428,6 +513,8 @@ main(void)
 	test_two_synchronous();
 	test_parameters();
 	test_replicas_heard_late();
+	test_parameter_taken_up();
+	test_parameter_taken_back();
 	test_few_words_of_restarts();
 	test_undone();
 	return tap_done();

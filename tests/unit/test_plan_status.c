@@ -2,6 +2,7 @@
  * When pods are looked at and replaced, what refusals lead to, and what users are told: the rest of
  * plan/'s rules as scripts.
  */
+#include "plan/rule.h"
 #include "tests/unit/plan_script.h"
 
 /* --- Pods. */
@@ -229,6 +230,7 @@ static void
 test_quiet_restart(void)
 {
 	serve(2);
+	wanted.said.reasons[CHOICE_condition_type_CONFIGURATION_APPLIED] = REASON_AS_WANTED;
 	wanted.status = c.wanted.status;
 	forget();
 	for (unsigned child = CHILD_SERVICEACCOUNT; child < CHILD_COUNT; child++) {
@@ -358,6 +360,130 @@ test_down_is_no_bootstrap(void)
 	CHECK(ready->reason == REASON_BOOTSTRAPPING, "without any data it is a bootstrap");
 }
 
+/* Events since the last call, as the reasons that they give. */
+static const char *
+events(void)
+{
+	static char all[4096];
+
+	all[0] = '\0';
+	for (unsigned i = 0; i < 60 && next(); i++) {
+		if (step.sent.verb == CHOICE_verb_EVENT)
+			snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s; ",
+			    reason_info[step.sent.reason].name);
+		answer_as_said();
+	}
+	script[0] = '\0';
+	return all;
+}
+
+static const char *
+events_of(unsigned ready_ms)
+{
+	world.now.v += ready_ms;
+	return events();
+}
+
+static void
+edit(void)
+{
+	wanted.generation++;
+	wanted.status = c.wanted.status;
+	note_wanted();
+}
+
+static void
+test_transitions(void)
+{
+	serve_saying(2);
+	reports[1].state = CHOICE_instance_state_STARTING;
+	says(1);
+	is(events_of(5000), "WaitingForInstances; ", "that it is not Ready any more is told, once");
+	reports[0].role = CHOICE_instance_role_REPLICA;
+	says(0);
+	is(events_of(5000), "", "why may change");
+	reports[0].role = CHOICE_instance_role_PRIMARY;
+	reports[1].state = CHOICE_instance_state_STREAMING;
+	says(0);
+	says(1);
+	is(events_of(5000), "Ready; ", "and that it is again");
+
+	wanted.paused = true;
+	edit();
+	is(events_of(5000), "Paused; ", "a pause");
+	CHECK(condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_AS_WANTED,
+	    "under which nothing is amiss");
+	wanted.instances = 3;
+	wanted.hash[GROUP_SCALE]++;
+	edit();
+	is(events_of(5000), "WaitingForInstances; ", "until it asks for more");
+	CHECK(condition(CHOICE_condition_type_PROGRESSING)->reason == REASON_PAUSED &&
+		  condition(CHOICE_condition_type_PROGRESSING)->status ==
+		      CHOICE_condition_status_FALSE,
+	    "which is left undone");
+	wanted.instances = 2;
+	wanted.hash[GROUP_SCALE]--;
+	wanted.paused = false;
+	edit();
+	is(events_of(5000), "Resumed; Ready; ", "and its end");
+
+	wanted.fenced = 2;
+	edit();
+	is(events_of(5000), "InstancesFenced; ", "a fence, which ends Ready");
+	wanted.fenced = 0;
+	edit();
+	is(events_of(5000), "InstancesUnfenced; Ready; ", "and its end");
+
+	wanted.hibernated = true;
+	edit();
+	is(events_of(5000), "Hibernating; ", "a hibernation begins");
+}
+
+static void
+test_events_of_rollout(void)
+{
+	serve_saying(2);
+	wanted.hash[GROUP_POD] = 7;
+	edit();
+	is(events_of(5000), "RolloutBegun; ", "a rolling change begins");
+	for (unsigned i = 2; i-- > 0;) {
+		reports[i].state = CHOICE_instance_state_STARTING;
+		reports[i].pod_uid = uid(300 + i);
+		reports[i].pod_inputs = model_pod_inputs(wanted.hash);
+		says(i);
+		is(events_of(1000), "", "what is not Ready meanwhile is expected");
+		reports[i].state =
+		    i == 0 ? CHOICE_instance_state_RUNNING : CHOICE_instance_state_STREAMING;
+		says(i);
+		is(events_of(1000), i == 0 ? "RolloutEnded; " : "", "until it ends");
+	}
+	is(events_of(60000), "", "and that is all");
+}
+
+static void
+refuse_volume(void)
+{
+	c.instance[0].volume = (struct plan_try){.code = CHOICE_step_code_INVALID,
+	    .reason = REASON_EXPANSION_REFUSED,
+	    .until = {world.now.v + 9000000}};
+	c.instance[0].volume_grown = false;
+}
+
+/* An edit does not make news of what it has not touched. */
+static void
+test_storage_trouble_once(void)
+{
+	serve_saying(1);
+	refuse_volume();
+	is(events_of(5000), "ExpansionRefused; ", "a volume may not grow");
+	wanted.hash[GROUP_LIFE]++;
+	edit();
+	refuse_volume();
+	is(events_of(5000), "", "which an edit of something else does not change");
+	CHECK(condition(CHOICE_condition_type_STORAGE_HEALTHY)->reason == REASON_EXPANSION_REFUSED,
+	    "nor end");
+}
+
 /* However many reasons there are, an Event about one is no Event about another. */
 static void
 test_each_reason(void)
@@ -367,15 +493,15 @@ test_each_reason(void)
 	for (unsigned r = 1; r < CHOICE_reason_COUNT; r++) {
 		unsigned n = 0;
 
-		if (r == REASON_READY || r == REASON_PRIMARY_CHANGED || r == REASON_HIBERNATED)
-			continue; /* nothing fails */
+		if (!status_failing(r))
+			continue;
 		start(1);
 		step.sent = (struct plan_sent){
 		    .verb = CHOICE_verb_EVENT, .uid = wanted.uid, .reason = (uint8_t)r};
 		answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
 		for (unsigned k = 0; k < CHOICE_reason_COUNT; k++)
-			n += c.events[k];
-		alone = alone && n == 1 && c.events[r];
+			n += (unsigned)(c.events[k / 64] >> (k % 64) & 1u);
+		alone = alone && n == 1 && (c.events[r / 64] >> (r % 64) & 1u) != 0;
 	}
 	CHECK(alone, "an Event is remembered for its own reason alone");
 }
@@ -440,6 +566,9 @@ main(void)
 	test_primary_change();
 	test_killed_while_telling();
 	test_down_is_no_bootstrap();
+	test_transitions();
+	test_events_of_rollout();
+	test_storage_trouble_once();
 	test_each_reason();
 	test_left_alone();
 	test_blind();

@@ -184,6 +184,7 @@ test_new_life(void)
 	remake();
 	until(CHOICE_verb_STATUS);
 	answer(&(struct plan_answer){.code = CHOICE_step_code_DONE});
+	wanted.said.reasons[CHOICE_condition_type_CONFIGURATION_APPLIED] = REASON_AS_WANTED;
 	wanted.status = c.wanted.status;
 	forget();
 	for (unsigned child = CHILD_SERVICEACCOUNT; child < CHILD_COUNT; child++) {

@@ -291,7 +291,7 @@ test_anchor(void)
 	CHECK(parse(&j,
 		  "{" META ",\"data\":{\"state\":\"destroying\",\"destroyer\":\"11111111-2222-3333-"
 		  "4444-555555555555\","
-		  "\"adopted\":\"true\",\"credentialsMade\":\"true\",\"appMade\":\"false\"}}") &&
+		  "\"adopted\":\"true\",\"credentialsMade\":\"true\",\"appMade\":\"\"}}") &&
 		  observe_anchor(&j, &arena, &v, NULL) == 0,
 	    "one with data");
 	CHECK(v.destroying && v.adopted && v.credentials_made && !v.app_made &&
