@@ -117,6 +117,7 @@ status_failing(enum choice_reason r)
 	    [REASON_WINDOW_INVALID] = true,
 	    [REASON_DELETION_PROTECTED] = true,
 	    [REASON_CANNOT_FOLLOW] = true,
+	    [REASON_LAST_PRIMARY_MISSING] = true,
 	    [REASON_FOREIGN_DATA] = true,
 	    [REASON_REINIT_FAILED] = true,
 	    [REASON_CLONE_STALLED] = true,
@@ -407,6 +408,14 @@ find_going_primary(const struct plan_cluster *c, struct trouble *t)
 	return true;
 }
 
+/* Nobody may lead, since newer data is elsewhere, or may be. */
+static bool
+find_missing_primary(const struct plan_cluster *c, struct trouble *t)
+{
+	t->reason = REASON_LAST_PRIMARY_MISSING;
+	return lead_put_text(c, t->text, sizeof(t->text));
+}
+
 /* What stands in the way of being Ready, worst first; false = nothing does. */
 static bool
 find_obstacle(const struct plan_at *a, struct trouble *t)
@@ -431,7 +440,8 @@ find_obstacle(const struct plan_at *a, struct trouble *t)
 		return true;
 	if (is_complete(c))
 		return false;
-	if (!find_refused(c, t) && !find_going_primary(c, t) && !find_pods_trouble(c, true, t))
+	if (!find_refused(c, t) && !find_missing_primary(c, t) && !find_going_primary(c, t) &&
+	    !find_pods_trouble(c, true, t))
 		find_wait(c, t);
 	return true;
 }
