@@ -224,6 +224,7 @@ reinit_renewed(struct agent *a, const struct msg_renew_done *m)
 		operate_finish(a, CHOICE_operation_phase_FAILED, str_of(m->text));
 		return;
 	}
+	a->follow = (struct follow_track){0}; /* of the data that went */
 	a->reinit.renewed = true;
 	a->reinit.renewed_at = clock_boot();
 	str_copy_text(a->reinit.text, sizeof(a->reinit.text), str_of(m->text));

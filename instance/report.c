@@ -32,6 +32,10 @@ lag_class(int64_t lag, int64_t max_lag)
 static void
 make_cut_off(const struct report_input *in, struct report *out)
 {
+	if (in->cannot_follow == CHOICE_follow_FORKED) {
+		trouble(out, out->state, REASON_HISTORY_FORKED, "");
+		return;
+	}
 	trouble(out, out->state, REASON_CANNOT_FOLLOW,
 	    in->cannot_follow == CHOICE_follow_DIVERGED
 		? "It has rows that the primary has not, and pg_rewind did not help; its data is "

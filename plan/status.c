@@ -118,6 +118,7 @@ status_failing(enum choice_reason r)
 	    [REASON_DELETION_PROTECTED] = true,
 	    [REASON_CANNOT_FOLLOW] = true,
 	    [REASON_LAST_PRIMARY_MISSING] = true,
+	    [REASON_HISTORY_FORKED] = true,
 	    [REASON_FOREIGN_DATA] = true,
 	    [REASON_REINIT_FAILED] = true,
 	    [REASON_CLONE_STALLED] = true,

@@ -449,6 +449,9 @@ test_cut_off(void)
 	in.cannot_follow = CHOICE_follow_DIVERGED;
 	report_make(&in, &r);
 	CHECK(strstr(r.message, "pg_rewind") != NULL, "and why else");
+	in.cannot_follow = CHOICE_follow_FORKED;
+	report_make(&in, &r);
+	CHECK(r.reason == REASON_HISTORY_FORKED, "or that its data is not to be cloned away");
 	v.streaming = true;
 	report_make(&in, &r);
 	CHECK(r.reason == REASON_NONE, "not once it streams");
