@@ -36,10 +36,12 @@ is_cut_off(const struct agent *a)
 {
 	const struct view *v = &a->view;
 
-	return a->released && v->known && v->running && !v->primary && !v->streaming &&
-	       !v->restores && !v->paused && v->cluster_known && v->has_leader && !v->leads &&
-	       v->leader_host[0] != '\0' && v->system_identifier != 0 && v->received != 0 &&
-	       v->replayed != 0 && !a->state.stopping;
+	/* Sent less than it has replayed, it seems to stream: of another history. */
+	return a->released && v->known && v->running && !v->primary &&
+	       (!v->streaming || v->received < v->replayed) && !v->restores && !v->paused &&
+	       v->cluster_known && v->has_leader && !v->leads && v->leader_host[0] != '\0' &&
+	       v->system_identifier != 0 && v->received != 0 && v->replayed != 0 &&
+	       !a->state.stopping;
 }
 
 static void
