@@ -36,10 +36,12 @@ is_cut_off(const struct agent *a)
 {
 	const struct view *v = &a->view;
 
-	return a->released && v->known && v->running && !v->primary && !v->streaming &&
-	       !v->restores && !v->paused && v->cluster_known && v->has_leader && !v->leads &&
-	       v->leader_host[0] != '\0' && v->system_identifier != 0 && v->received != 0 &&
-	       v->replayed != 0 && !a->state.stopping;
+	/* Sent less than it has replayed, it seems to stream: of another history. */
+	return a->released && v->known && v->running && !v->primary &&
+	       (!v->streaming || v->received < v->replayed) && !v->restores && !v->paused &&
+	       v->cluster_known && v->has_leader && !v->leads && v->leader_host[0] != '\0' &&
+	       v->system_identifier != 0 && v->received != 0 && v->replayed != 0 &&
+	       !a->state.stopping;
 }
 
 static void
@@ -224,6 +226,7 @@ reinit_renewed(struct agent *a, const struct msg_renew_done *m)
 		operate_finish(a, CHOICE_operation_phase_FAILED, str_of(m->text));
 		return;
 	}
+	a->follow = (struct follow_track){0}; /* of the data that went */
 	a->reinit.renewed = true;
 	a->reinit.renewed_at = clock_boot();
 	str_copy_text(a->reinit.text, sizeof(a->reinit.text), str_of(m->text));

@@ -13,7 +13,8 @@
 
 #define GONE_MS 30000
 #define DIVERGED_MS 120000 /* pg_rewind first: Patroni runs it while PostgreSQL is stopped */
-#define FIELDS 9
+#define FORKED_MS 60000    /* so long it may seem to stream, or not be asked about, in between */
+#define FIELDS 10
 
 void
 follow_slot(const char *pod, char out[64])
@@ -61,7 +62,8 @@ follow_sql(const struct follow_self *self, struct str slot, struct buf *out)
 	    "(SELECT count(*) FROM pg_replication_slots WHERE slot_type = 'physical' "
 	    "AND NOT active AND wal_status = 'lost' AND slot_name = '");
 	buf_str(out, slot);
-	buf_puts(out, "')) FROM me, history, fork, need;\n");
+	buf_printf(out, "'), (me.lsn - '0/0'::pg_lsn < %llu)::int) FROM me, history, fork, need;\n",
+	    (unsigned long long)self->replayed);
 }
 
 /* "primary|a|b|...": exactly FIELDS of them. */
@@ -83,7 +85,18 @@ split(struct str line, struct str out[FIELDS])
 enum choice_follow
 follow_judge(const struct follow_self *self, struct str printed, bool *slot_lost)
 {
-	enum { NAME, IDENTIFIER, TIMELINE, HISTORY, FORK, CHECKPOINTED, LATER, PRESENT, LOST };
+	enum {
+		NAME,
+		IDENTIFIER,
+		TIMELINE,
+		HISTORY,
+		FORK,
+		CHECKPOINTED,
+		LATER,
+		PRESENT,
+		LOST,
+		BEHIND
+	};
 	struct str f[FIELDS];
 	uint64_t v[FIELDS] = {0};
 	bool forks;
@@ -106,14 +119,36 @@ follow_judge(const struct follow_self *self, struct str printed, bool *slot_lost
 	if (self->timeline > v[TIMELINE] ||
 	    (self->timeline < v[TIMELINE] && (!forks || self->replayed > v[FORK])))
 		return v[CHECKPOINTED] == 1 ? CHOICE_follow_DIVERGED : CHOICE_follow_CAN;
+	/* The replica was asked first, and no primary sends what it has not written. */
+	if (self->timeline == v[TIMELINE] && v[BEHIND] == 1)
+		return CHOICE_follow_FORKED;
 	return v[LATER] == 1 && v[PRESENT] == 0 ? CHOICE_follow_WAL_GONE : CHOICE_follow_CAN;
+}
+
+/*
+ * Once found it is so, although the primary writes on and is ahead by then: until the replica
+ * streams for good, from another primary or as a clone.
+ */
+static bool
+is_forked_still(struct follow_track *t, enum choice_follow finding, struct msec now)
+{
+	if (t->finding != CHOICE_follow_FORKED)
+		return false;
+	if (finding != CHOICE_follow_UNKNOWN) {
+		t->unsure_since.v = 0;
+		return true;
+	}
+	if (t->unsure_since.v == 0)
+		t->unsure_since = now;
+	return now.v < t->unsure_since.v + FORKED_MS;
 }
 
 void
 follow_note(struct follow_track *t, enum choice_follow finding, struct msec now)
 {
-	if (t->finding == finding)
+	if (t->finding == finding || is_forked_still(t, finding, now))
 		return;
+	t->unsure_since.v = 0;
 	t->finding = (uint8_t)finding;
 	t->since = now;
 }
@@ -124,5 +159,6 @@ follow_is_certain(const struct follow_track *t, struct msec now)
 	int64_t lasted = now.v - t->since.v;
 
 	return (t->finding == CHOICE_follow_WAL_GONE && lasted >= GONE_MS) ||
-	       (t->finding == CHOICE_follow_DIVERGED && lasted >= DIVERGED_MS);
+	       ((t->finding == CHOICE_follow_DIVERGED || t->finding == CHOICE_follow_FORKED) &&
+		   lasted >= DIVERGED_MS);
 }

@@ -231,10 +231,11 @@ enum choice_follow follow_judge(
     const struct follow_self *self, struct str printed, bool *slot_lost);
 /* As Patroni names it (patroni/dcs, slot_name_from_member_name). */
 void follow_slot(const char *pod, char out[64]);
-/* Since when the same was found, without a gap. */
+/* Since when the same was found, without a gap; FORKED outlives a short one. */
 struct follow_track {
 	uint8_t finding; /* choice follow */
 	struct msec since;
+	struct msec unsure_since; /* FORKED, and nothing was found since then; 0 = it was */
 };
 void follow_note(struct follow_track *t, enum choice_follow finding, struct msec now);
 /* It has lasted: nothing will come of waiting. */

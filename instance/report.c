@@ -80,6 +80,8 @@ make_running(const struct report_input *in, struct report *out)
 		trouble(out, out->state, in->bootstrap_reason, in->bootstrap_text);
 	else if (v->primary && in->sync_wanted && !v->has_sync)
 		trouble(out, out->state, REASON_NO_SYNCHRONOUS_STANDBY, "");
+	else if (!v->primary && in->cannot_follow == CHOICE_follow_FORKED)
+		trouble(out, CHOICE_instance_state_RUNNING, REASON_HISTORY_FORKED, "");
 	else if (!v->primary && !v->streaming && in->cannot_follow != CHOICE_follow_UNKNOWN)
 		make_cut_off(in, out);
 	else if (in->operation_phase == CHOICE_operation_phase_FAILED)

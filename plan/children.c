@@ -229,6 +229,10 @@ tend_anchor(struct plan_at *a)
 {
 	const struct plan_child *s = &a->c->child[CHILD_ANCHOR];
 
+	if (s->present && lead_lacks(a->c, NULL) != LEAD_FREE &&
+	    !rule_waits_until(a, (struct msec){a->c->checked[CHILD_ANCHOR].v + LEAD_LOOK_MS}) &&
+	    !rule_waits(a, &s->try))
+		return ensure(a, CHILD_ANCHOR, 0);
 	if (!s->present || a->c->anchor != CHOICE_anchor_state_DESTROYING)
 		return tend(a, CHILD_ANCHOR, 0);
 	return rule_waits(a, &s->try) ? STOP : ensure(a, CHILD_ANCHOR, 0);

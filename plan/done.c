@@ -182,6 +182,9 @@ on_ensured(const struct ctx *x)
 	if (x->sent->child != CHILD_ANCHOR)
 		return;
 	x->c->anchor = x->answer->anchor;
+	x->c->last_primary = x->answer->primary;
+	x->c->last_timeline = x->answer->timeline;
+	x->c->volumes = x->answer->volumes;
 	if (x->answer->anchor == CHOICE_anchor_state_DESTROYING)
 		back_off(x->c, &s->try, CHOICE_step_code_FOREIGN, REASON_WAITING_FOR_DESTRUCTION,
 		    x->now);

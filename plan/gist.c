@@ -6,6 +6,26 @@
  */
 #include "plan/rule.h"
 
+uint64_t
+plan_status_hash(const struct plan_status *s, uint64_t generation)
+{
+	struct cluster_status m = {
+	    .ready_instances = s->ready_instances,
+	    .primary = str_of(s->primary),
+	    .phase = str_of(s->phase),
+	    .generation = (int64_t)generation,
+	    .n = s->n,
+	};
+
+	for (unsigned i = 0; i < s->n; i++) {
+		m.conditions[i].type = s->at[i].type;
+		m.conditions[i].status = s->at[i].status;
+		m.conditions[i].reason = s->at[i].reason;
+		m.conditions[i].text = str_of(s->at[i].text);
+	}
+	return model_status_hash(&m);
+}
+
 bool
 status_is_rolling(const struct plan_at *a)
 {

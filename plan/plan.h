@@ -2,10 +2,10 @@
  * plan: what is to be done next for one BGCluster. Pure: (what is wanted, what was seen, now) ->
  * the next step, or when to look again. No I/O, no clock, no JSON, no allocation: the caller
  * (workers/reconciler*.c, tests, the fuzzer) owns all memory and all times. cluster.c is the table
- * of rules; children.c, storage.c, template.c, pods.c, roll.c, reinit.c, rest.c, delete.c, status.c
- * (with gist.c), event.c and dbops.c (with dbops_*.c) are what its rows call; window.c, cron.c and
- * zone.c tell the time; note.c and dbops_note.c take in what the watcher saw, done.c what came of a
- * step.
+ * of rules; children.c, storage.c, template.c, pods.c, roll.c, reinit.c, rest.c, lead.c, delete.c,
+ * status.c (with gist.c), event.c and dbops.c (with dbops_*.c) are what its rows call; window.c,
+ * cron.c and zone.c tell the time; note.c and dbops_note.c take in what the watcher saw, done.c
+ * what came of a step.
  */
 #ifndef PLAN_PLAN_H
 #define PLAN_PLAN_H
@@ -221,6 +221,9 @@ struct plan_cluster {
 	unsigned dbops_n;
 	uint8_t instances_n;
 	uint8_t anchor;                     /* choice anchor_state */
+	uint8_t last_primary;   /* of the cluster whose data is adopted: ordinal + 1; 0 = unknown */
+	uint32_t last_timeline; /* it was on then */
+	uint32_t volumes;       /* a bit for each ordinal whose PGDATA is there */
 	struct msec checked[CHILD_APP + 1]; /* when what nobody watches was last ensured */
 	struct msec unready_since;          /* 0 = the StatefulSet is fully ready */
 	struct msec restart_since;          /* 0 = the primary waits for no restart */
@@ -337,7 +340,8 @@ struct plan_step {
 
 /* What STEP_DONE says. */
 struct plan_answer {
-	uint8_t code, anchor, reason, count;
+	uint8_t code, anchor, reason, count, primary;
+	uint32_t timeline, volumes;
 	struct uid child_uid;
 	uint64_t version, generation, inputs;
 	uint64_t dbops_version;

@@ -87,16 +87,6 @@ rest_has_no_pods(const struct plan_cluster *c)
 	return c->statefulset.known && c->statefulset.replicas == 0;
 }
 
-/* Does x come before y? 0 = neither. */
-static int
-compare_standing(const struct plan_report *x, const struct plan_report *y)
-{
-	if (x->timeline != y->timeline)
-		return x->timeline > y->timeline ? 1 : -1;
-	return (x->role == CHOICE_instance_role_PRIMARY) -
-	       (y->role == CHOICE_instance_role_PRIMARY);
-}
-
 /* By what the instances said last, wherever they have come since. */
 unsigned
 rest_last_primary(const struct plan_cluster *c)
@@ -104,16 +94,13 @@ rest_last_primary(const struct plan_cluster *c)
 	unsigned n = c->instances_n, best = n;
 
 	for (unsigned i = 0; i < n; i++)
-		if (c->instance[i].child.present &&
-		    (best == n ||
-			compare_standing(&c->instance[i].report, &c->instance[best].report) > 0))
+		if (c->instance[i].child.present && (best == n || lead_compare(c, i, best) > 0))
 			best = i;
-	return best < n && c->instance[best].report.role == CHOICE_instance_role_PRIMARY ? best : n;
+	return best < n && lead_was_primary(c, best) ? best : n;
 }
 
-/* It waits for our word. What is held may run all the same: a StatefulSet made anew finds it so. */
-static bool
-is_down(const struct plan_instance *p)
+bool
+rest_is_down(const struct plan_instance *p)
 {
 	return p->report.hold || p->report.stop != CHOICE_stop_NONE;
 }
@@ -122,7 +109,7 @@ bool
 rest_is_any(const struct plan_cluster *c)
 {
 	for (unsigned i = 0; i < c->instances_n; i++)
-		if (c->instance[i].child.present && is_down(&c->instance[i]))
+		if (c->instance[i].child.present && rest_is_down(&c->instance[i]))
 			return true;
 	return rest_has_no_pods(c);
 }
@@ -276,8 +263,8 @@ rule_rest_to_delete(struct plan_at *a)
 /* --- Waking: adopted data, a hibernated cluster, a fenced instance. */
 
 /* A held pod is another one than that which stopped: its own word counts. */
-static bool
-has_stopped(const struct plan_instance *p)
+bool
+rest_has_stopped(const struct plan_instance *p)
 {
 	if (p->report.state == CHOICE_instance_state_HELD)
 		return true;
@@ -294,12 +281,10 @@ has_stopped(const struct plan_instance *p)
 static bool
 is_foremost(const struct plan_cluster *c, unsigned ordinal)
 {
-	const struct plan_report *r = &c->instance[ordinal].report;
-
 	for (unsigned i = 0; i < pods_end(c); i++)
-		if (i != ordinal && compare_standing(r, &c->instance[i].report) <= 0)
+		if (i != ordinal && lead_compare(c, ordinal, i) <= 0)
 			return false;
-	return r->role == CHOICE_instance_role_PRIMARY;
+	return lead_was_primary(c, ordinal);
 }
 
 /* It is released, but has not started yet. A lost pod's report loses its role. */
@@ -307,7 +292,7 @@ static bool
 starts_alone(const struct plan_cluster *c)
 {
 	for (unsigned i = 0; i < pods_end(c); i++)
-		if (!is_down(&c->instance[i]) && is_foremost(c, i) &&
+		if (!rest_is_down(&c->instance[i]) && is_foremost(c, i) &&
 		    c->instance[i].report.state < CHOICE_instance_state_RUNNING)
 			return true;
 	return false;
@@ -329,22 +314,22 @@ release_running(struct plan_at *a, unsigned i)
 }
 
 /*
- * Who waits for our word and is next, once all that wait have reported; pods_end() = none. Who is
+ * Who waits for our word and is next, once all that wait have reported; instances_n = none. Who is
  * on its way out too: a last primary has to lead before it can hand over.
  */
-static unsigned
-find_first(const struct plan_cluster *c)
+unsigned
+rest_first(const struct plan_cluster *c)
 {
-	unsigned n = pods_end(c), first = n;
+	unsigned n = c->instances_n, first = n;
 
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < pods_end(c); i++) {
 		const struct plan_instance *p = &c->instance[i];
 
-		if (!p->child.present || rest_is_wanted(c, i) || !is_down(p))
+		if (!p->child.present || rest_is_wanted(c, i) || !rest_is_down(p))
 			continue;
-		if (!status_current(c, i) || !has_stopped(p))
+		if (!status_current(c, i) || !rest_has_stopped(p))
 			return n;
-		if (first == n || compare_standing(&p->report, &c->instance[first].report) > 0)
+		if (first == n || lead_compare(c, i, first) > 0)
 			first = i;
 	}
 	return first;
@@ -366,12 +351,13 @@ rule_release(struct plan_at *a)
 		if (!c->instance[i].child.present || !c->instance[i].known)
 			return PASS;
 	for (unsigned i = 0; i < n; i++)
-		if (c->instance[i].child.present && is_down(&c->instance[i]) &&
-		    !rest_is_wanted(c, i) && !has_stopped(&c->instance[i]) &&
+		if (c->instance[i].child.present && rest_is_down(&c->instance[i]) &&
+		    !rest_is_wanted(c, i) && !rest_has_stopped(&c->instance[i]) &&
 		    release_running(a, i) == STEP)
 			return STEP;
-	first = find_first(c);
-	if (first == n || starts_alone(c) || rule_waits(a, &c->instance[first].child.try))
+	first = rest_first(c);
+	if (first == c->instances_n || starts_alone(c) || lead_lacks(c, NULL) != LEAD_FREE ||
+	    rule_waits(a, &c->instance[first].child.try))
 		return PASS;
 	return rule_step(
 	    a, CHOICE_verb_RELEASE, CHILD_INSTANCE, first, &c->instance[first].child.uid);

@@ -34,6 +34,7 @@
 #define EXPAND_MAX_MS 300000
 #define SETTLE_MS 500 /* between two ENSUREs of the same object that both succeeded */
 #define SETTLE_WINDOW_MS 10000
+#define LEAD_LOOK_MS 5000 /* while all wait for a last primary: are its volumes still there? */
 #define AWAITS_MS 60000  /* for the record of what was written: the executor looks itself */
 #define WALL_LOOK_S 3600 /* the wall clock may be set: it is looked at this often at least */
 
@@ -203,6 +204,27 @@ bool rest_has_no_pods(const struct plan_cluster *c); /* the StatefulSet is at 0 
 bool rest_is_any(const struct plan_cluster *c);
 /* Who was, or is, primary on the highest timeline? instances_n: not known. */
 unsigned rest_last_primary(const struct plan_cluster *c);
+/* It waits for our word; but what is held may run, if its StatefulSet was made anew. */
+bool rest_is_down(const struct plan_instance *p);
+bool rest_has_stopped(const struct plan_instance *p); /* and what it says of itself holds */
+/* Who is to start next, once all that wait have reported; instances_n = nobody. */
+unsigned rest_first(const struct plan_cluster *c);
+
+/* --- lead.c */
+/* Whose data is newer? 1: i's, -1: k's, 0: that is not known. */
+int lead_compare(const struct plan_cluster *c, unsigned i, unsigned k);
+bool lead_was_primary(const struct plan_cluster *c, unsigned ordinal);
+enum lead_lack {
+	LEAD_FREE,        /* who is first may lead */
+	LEAD_BEYOND,      /* who led last is not among the instances, but its volume is there */
+	LEAD_VOLUME_GONE, /* its data is not there any more */
+	LEAD_UNKNOWN,     /* who led last is not known, and there are more volumes */
+	LEAD_FENCED,      /* a fenced one has newer data */
+};
+/* Why may nobody start to lead? who, unless NULL: because of which ordinal. */
+enum lead_lack lead_lacks(const struct plan_cluster *c, unsigned *who);
+bool lead_put_text(const struct plan_cluster *c, char *out, size_t size); /* false: LEAD_FREE */
+
 /* --- window.c */
 void window_look(const struct windows *windows, int64_t unix_s, struct window_state *out);
 void window_look_again(struct plan_at *a); /* when one opens or closes */

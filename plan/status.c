@@ -120,6 +120,8 @@ status_failing(enum choice_reason r)
 	    [REASON_DELETION_PROTECTED] = true,
 	    [REASON_DELETION_STALLED] = true,
 	    [REASON_CANNOT_FOLLOW] = true,
+	    [REASON_LAST_PRIMARY_MISSING] = true,
+	    [REASON_HISTORY_FORKED] = true,
 	    [REASON_FOREIGN_DATA] = true,
 	    [REASON_REINIT_FAILED] = true,
 	    [REASON_CLONE_STALLED] = true,
@@ -413,6 +415,14 @@ find_going_primary(const struct plan_cluster *c, struct trouble *t)
 	return true;
 }
 
+/* Nobody may lead, since newer data is elsewhere, or may be. */
+static bool
+find_missing_primary(const struct plan_cluster *c, struct trouble *t)
+{
+	t->reason = REASON_LAST_PRIMARY_MISSING;
+	return lead_put_text(c, t->text, sizeof(t->text));
+}
+
 /* What stands in the way of being Ready, worst first; false = nothing does. */
 static bool
 find_obstacle(const struct plan_at *a, struct trouble *t)
@@ -437,7 +447,8 @@ find_obstacle(const struct plan_at *a, struct trouble *t)
 		return true;
 	if (is_complete(c))
 		return false;
-	if (!find_refused(c, t) && !find_going_primary(c, t) && !find_pods_trouble(c, true, t))
+	if (!find_refused(c, t) && !find_missing_primary(c, t) && !find_going_primary(c, t) &&
+	    !find_pods_trouble(c, true, t))
 		find_wait(c, t);
 	return true;
 }
@@ -717,26 +728,6 @@ plan_status_refused(struct plan_status *out)
 	snprintf(out->phase, sizeof(out->phase), "%s", reason_info[REASON_TOO_MANY_CLUSTERS].name);
 	put(out, CHOICE_condition_type_READY, CHOICE_condition_status_FALSE,
 	    REASON_TOO_MANY_CLUSTERS, "");
-}
-
-uint64_t
-plan_status_hash(const struct plan_status *s, uint64_t generation)
-{
-	struct cluster_status m = {
-	    .ready_instances = s->ready_instances,
-	    .primary = str_of(s->primary),
-	    .phase = str_of(s->phase),
-	    .generation = (int64_t)generation,
-	    .n = s->n,
-	};
-
-	for (unsigned i = 0; i < s->n; i++) {
-		m.conditions[i].type = s->at[i].type;
-		m.conditions[i].status = s->at[i].status;
-		m.conditions[i].reason = s->at[i].reason;
-		m.conditions[i].text = str_of(s->at[i].text);
-	}
-	return model_status_hash(&m);
 }
 
 /* --- When it is written. */

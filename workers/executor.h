@@ -90,6 +90,8 @@ struct anchor_view {
 	bool credentials_made, app_made;
 	struct str app; /* ["owner","database"] it was made with; "true": not known which */
 	struct uid destroyer;
+	uint8_t primary; /* 1 + who led last; 0 = not known */
+	uint32_t timeline;
 };
 /* The newest text of some events. */
 struct event_view {
@@ -100,12 +102,16 @@ struct event_view {
 #define ANCHOR_STATE "state" /* "destroying" or absent */
 #define ANCHOR_DESTROYER "destroyer"
 #define ANCHOR_ADOPTED "adopted"
+/* Who led the cluster that was deleted, until all have started; a user may take that out. */
+#define ANCHOR_PRIMARY "primary"
+#define ANCHOR_TIMELINE "timeline"
 #define ANCHOR_CREDENTIALS "credentialsMade"
 #define ANCHOR_APP "appMade"
 
 int observe_pod(const struct json *j, struct arena *a, struct pod_view *out, struct err *e);
 int observe_pvc(const struct json *j, struct arena *a, struct pvc_view *out, struct err *e);
-int observe_anchor(const struct json *j, struct arena *a, struct anchor_view *out, struct err *e);
+int observe_anchor(const struct json *j, const char *cluster, struct arena *a,
+    struct anchor_view *out, struct err *e);
 bool observe_namespace_terminating(const struct json *j);
 /* Keeps the newest event since `since` whose message holds `needle` (NULL: any). */
 void observe_event(const struct json *j, int event, const char *needle, const char *since,
@@ -166,13 +172,17 @@ int patch_anchor(struct buf *out, const struct guard *g, struct str rendered, st
 /* body: a merge patch without a guard, which is added. ERR_INVALID if body is no object. */
 int patch_guarded(
     struct buf *out, const struct guard *g, struct str body, struct arena *a, struct err *e);
-/* One key of an anchor's data; value NULL takes it out. */
+/* One key of an anchor's data. */
 void patch_anchor_data(struct buf *out, const struct guard *g, const char *key, const char *value);
 /*
  * A rendered anchor as it is POSTed; data_found: adopted from the start, and its Secrets are never
  * made.
  */
 void patch_new_anchor(struct buf *out, struct str rendered, bool data_found);
+/* Who led last, by the name of its instance; and all that is known of an adoption, taken out. */
+void patch_last_primary(
+    struct buf *out, const struct guard *g, const char *instance, uint32_t timeline);
+void patch_adoption_ended(struct buf *out, const struct guard *g);
 void patch_destroying(struct buf *out, const struct guard *g, const struct uid *destroyer);
 /* spec.operation: a new one, for that pod; of a REINIT attempt and generation as well. */
 void patch_operation(struct buf *out, const struct guard *g, enum choice_operation operation,
@@ -240,6 +250,7 @@ struct step {
 	struct anchor_view anchor;
 	char anchor_name[NAME_MAX_LABEL + 1];
 	void (*then)(struct step *s); /* who needs the anchor */
+	uint32_t led_on;              /* on which timeline s->name, a BGInstance, was primary */
 	bool posted;
 	struct { /* TEMPLATE, RESTORE_TEMPLATE: which templates the Ready pods are made from */
 		unsigned n;
@@ -367,6 +378,8 @@ void ensure_written(struct step *s, const struct kube_reply *r);
 void verb_template(struct step *s);
 void verb_ensure_anchor(struct step *s); /* executor_anchor.c */
 void verb_destroy_anchor(struct step *s);
+/* The anchor, if it is this cluster's, remembers that the BGInstance s->name led; then goes on. */
+void verb_record_primary(struct step *s, uint32_t timeline, void (*then)(struct step *s));
 /*
  * GETs the anchor, which this cluster must have made or adopted and nobody destroys; then goes on
  * with then(s).

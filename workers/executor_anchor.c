@@ -1,8 +1,9 @@
 /*
  * The anchor ConfigMap: what outlives a BGCluster and tells the next one of that name whose data it
  * finds. Its data keys, all written by the executor alone: state and destroyer (the commit point of
- * deletionPolicy Delete), adopted (until every instance is released), credentialsMade and appMade
- * (from then on a Secret is never made anew).
+ * deletionPolicy Delete), adopted (until every instance is released), primary and timeline (who led
+ * the cluster that was deleted, until then as well; a user may take them out), credentialsMade and
+ * appMade (from then on a Secret is never made anew).
  */
 #include "objects/objects.h"
 #include "workers/executor.h"
@@ -29,7 +30,7 @@ parse_anchor(struct step *s, const struct kube_reply *r, struct json *j)
 
 	if (!step_parse_object(s, r, s->anchor_name, j, &m))
 		return false;
-	if (observe_anchor(j, &s->arena, &s->anchor, &e) == -1)
+	if (observe_anchor(j, s->req.name, &s->arena, &s->anchor, &e) == -1)
 		step_end_err(s, &e);
 	else if (!str_is(m.cluster, s->req.name))
 		step_end_foreign(s, KIND_CONFIGMAP, s->anchor_name);
@@ -106,12 +107,63 @@ verb_after_commit(struct step *s, void (*then)(struct step *s))
 
 /* --- ENSURE: create, adopt, or wait for its destruction. */
 
+struct volumes {
+	struct step *s;
+	unsigned n;
+	uint32_t ordinals; /* bits, of those whose PGDATA is there to stay */
+	bool going;
+};
+
+static int
+on_volume(void *arg, const struct feed_item *item)
+{
+	struct volumes *v = arg;
+	struct object_meta m;
+	enum claim claim;
+	int ordinal;
+
+	if (decode_meta(item->j, item->object, &v->s->arena, &m, NULL) == -1 ||
+	    !str_is(m.cluster, v->s->req.name))
+		return 0;
+	ordinal = observe_pvc_ordinal(m.name, v->s->req.name, &claim);
+	if (ordinal == -1)
+		return 0;
+	v->n++;
+	v->going |= m.deleting;
+	if (!m.deleting && claim == CLAIM_OF_DATA)
+		v->ordinals |= 1u << ordinal;
+	return 0;
+}
+
 static void
 end_with(struct step *s, enum choice_anchor_state state)
 {
 	s->done.anchor = (uint8_t)state;
 	step_saw(s, &s->anchor.meta);
 	step_end_done(s);
+}
+
+static void
+on_kept_volumes(struct step *s, const struct kube_reply *r)
+{
+	struct volumes v = {.s = s};
+
+	if (!step_items(s, r, on_volume, &v))
+		return;
+	s->done.volumes = v.ordinals;
+	s->done.primary = s->anchor.primary;
+	s->done.timeline = s->anchor.timeline;
+	end_with(s, CHOICE_anchor_state_ADOPTED);
+}
+
+/* Of data that is adopted the plan has to know who led it last, and what else there is. */
+static void
+end_ensured(struct step *s)
+{
+	if (s->anchor.adopted)
+		step_list_cluster(s, KIND_PVC, on_kept_volumes);
+	else
+		end_with(s, CHOICE_anchor_state_CREATED);
 }
 
 static void
@@ -123,8 +175,7 @@ on_anchor_written(struct step *s, const struct kube_reply *r)
 		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "ConfigMap %s went away",
 		    s->anchor_name);
 	else if (parse_anchor(s, r, &j))
-		end_with(s,
-		    s->anchor.adopted ? CHOICE_anchor_state_ADOPTED : CHOICE_anchor_state_CREATED);
+		end_ensured(s);
 }
 
 /* False: the step has ended. */
@@ -162,8 +213,7 @@ adopt(struct step *s, struct str seen)
 	}
 	buf_free(&body);
 	if (changed == 0)
-		end_with(s,
-		    s->anchor.adopted ? CHOICE_anchor_state_ADOPTED : CHOICE_anchor_state_CREATED);
+		end_ensured(s);
 	else
 		step_end_err(s, &e);
 }
@@ -243,28 +293,6 @@ verb_ensure_anchor(struct step *s)
  * a new one, it could not be told from one that we made just before a crash.
  */
 
-struct volumes {
-	struct step *s;
-	unsigned n;
-	bool going;
-};
-
-static int
-on_volume(void *arg, const struct feed_item *item)
-{
-	struct volumes *v = arg;
-	struct object_meta m;
-	enum claim claim;
-
-	if (decode_meta(item->j, item->object, &v->s->arena, &m, NULL) == -1 ||
-	    !str_is(m.cluster, v->s->req.name) ||
-	    observe_pvc_ordinal(m.name, v->s->req.name, &claim) == -1)
-		return 0;
-	v->n++;
-	v->going |= m.deleting;
-	return 0;
-}
-
 static void
 end_secret_found(struct step *s)
 {
@@ -317,6 +345,62 @@ static void
 look_for_remains(struct step *s)
 {
 	step_list_cluster(s, KIND_PVC, on_volumes);
+}
+
+/*
+ * --- Before the BGInstance of a primary goes with its cluster: who led last, on the highest
+ * timeline. Where there is no anchor of this cluster's there is nothing to remember it for, and
+ * that holds up no deletion.
+ */
+
+static void
+on_primary_recorded(struct step *s, const struct kube_reply *r)
+{
+	if (step_ok(r))
+		s->then(s);
+	else if (step_replied(r, 404))
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "ConfigMap %s went away",
+		    s->anchor_name);
+	else
+		step_fail(s, r);
+}
+
+static void
+on_anchor_to_record_in(struct step *s, const struct kube_reply *r)
+{
+	struct object_meta m;
+	struct guard guard;
+	struct buf body;
+	struct json j;
+	struct err e;
+
+	if (step_replied(r, 404)) {
+		s->then(s);
+		return;
+	}
+	if (!step_parse_object(s, r, s->anchor_name, &j, &m))
+		return;
+	if (observe_anchor(&j, s->req.name, &s->arena, &s->anchor, &e) == -1) {
+		step_end_err(s, &e);
+		return;
+	}
+	if (!str_is(m.cluster, s->req.name) || m.deleting || !is_ours(s) || s->anchor.destroying ||
+	    s->anchor.timeline >= s->led_on) {
+		s->then(s);
+		return;
+	}
+	guard = patch_guard(&s->anchor.meta);
+	buf_init(&body, HTTP_BODY_MAX);
+	patch_last_primary(&body, &guard, s->name, s->led_on);
+	step_patch(s, KIND_CONFIGMAP, s->anchor_name, NULL, &body, on_primary_recorded);
+}
+
+void
+verb_record_primary(struct step *s, uint32_t timeline, void (*then)(struct step *s))
+{
+	s->led_on = timeline;
+	s->then = then;
+	get_anchor(s, on_anchor_to_record_in);
 }
 
 /* --- DESTROY_ANCHOR: the commit point. What this cluster never adopted is not its to destroy. */

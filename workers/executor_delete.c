@@ -59,17 +59,43 @@ parse_target(
 /* --- DELETE */
 
 static void
+delete_child(struct step *s)
+{
+	struct guard guard = {s->req.target, 0};
+
+	step_delete(s, child_info[s->req.child].kind, s->name, &guard, "Background", on_deleted);
+}
+
+/*
+ * Of a cluster that goes, did it lead? Who was held all the while says only what is on its volume:
+ * that may be old.
+ */
+static bool
+has_led(struct step *s, const struct json *j, uint32_t *timeline)
+{
+	struct bginstance i;
+
+	if (s->req.child != CHILD_INSTANCE || !policy_is_going(&s->cluster) ||
+	    decode_bginstance(j, json_root(j), &s->arena, &i, NULL) == -1 || i.hold ||
+	    i.role != CHOICE_instance_role_PRIMARY || i.timeline <= 0 || i.timeline > UINT32_MAX)
+		return false;
+	*timeline = (uint32_t)i.timeline;
+	return true;
+}
+
+static void
 on_child(struct step *s, const struct kube_reply *r)
 {
-	enum kind k = child_info[s->req.child].kind;
-	struct guard guard;
 	struct object_meta m;
+	uint32_t timeline;
 	struct json j;
 
-	if (!parse_target(s, k, r, &j, &m))
+	if (!parse_target(s, child_info[s->req.child].kind, r, &j, &m))
 		return;
-	guard = (struct guard){m.uid, 0};
-	step_delete(s, k, s->name, &guard, "Background", on_deleted);
+	if (has_led(s, &j, &timeline))
+		verb_record_primary(s, timeline, delete_child);
+	else
+		delete_child(s);
 }
 
 static void

@@ -291,9 +291,11 @@ observe_pvc_ordinal(struct str name, const char *cluster, enum claim *claim)
 /* --- The anchor, the namespace, a BGInstance */
 
 int
-observe_anchor(const struct json *j, struct arena *a, struct anchor_view *out, struct err *e)
+observe_anchor(const struct json *j, const char *cluster, struct arena *a, struct anchor_view *out,
+    struct err *e)
 {
-	int data = json_path(j, json_root(j), "data");
+	int data = json_path(j, json_root(j), "data"), ordinal;
+	uint64_t timeline = 0;
 
 	memset(out, 0, sizeof(*out));
 	if (decode_meta(j, json_root(j), a, &out->meta, e) == -1)
@@ -305,6 +307,14 @@ observe_anchor(const struct json *j, struct arena *a, struct anchor_view *out, s
 	out->app = text_of(j, json_get(j, data, STR(ANCHOR_APP)), a);
 	out->app_made = out->app.len > 0;
 	uid_parse(text_of(j, json_get(j, data, STR(ANCHOR_DESTROYER)), a), &out->destroyer);
+	ordinal =
+	    model_ordinal(text_of(j, json_get(j, data, STR(ANCHOR_PRIMARY)), a), str_of(cluster));
+	if (ordinal >= 0 &&
+	    str_to_u64(text_of(j, json_get(j, data, STR(ANCHOR_TIMELINE)), a), &timeline) == 0 &&
+	    timeline > 0 && timeline <= UINT32_MAX) {
+		out->primary = (uint8_t)(ordinal + 1);
+		out->timeline = (uint32_t)timeline;
+	}
 	return 0;
 }
 

@@ -412,10 +412,40 @@ patch_anchor_data(struct buf *out, const struct guard *g, const char *key, const
 	jw_end(&w);
 	jw_key(&w, "data");
 	jw_object(&w);
-	if (value != NULL)
-		jw_kv(&w, key, value);
-	else {
-		jw_key(&w, key);
+	jw_kv(&w, key, value);
+	jw_end(&w);
+	jw_end(&w);
+}
+
+void
+patch_last_primary(struct buf *out, const struct guard *g, const char *instance, uint32_t timeline)
+{
+	char number[11];
+	struct jw w;
+
+	snprintf(number, sizeof(number), "%u", timeline);
+	open_patch(&w, out, g);
+	jw_end(&w);
+	jw_key(&w, "data");
+	jw_object(&w);
+	jw_kv(&w, ANCHOR_PRIMARY, instance);
+	jw_kv(&w, ANCHOR_TIMELINE, number);
+	jw_end(&w);
+	jw_end(&w);
+}
+
+void
+patch_adoption_ended(struct buf *out, const struct guard *g)
+{
+	static const char *const keys[] = {ANCHOR_ADOPTED, ANCHOR_PRIMARY, ANCHOR_TIMELINE};
+	struct jw w;
+
+	open_patch(&w, out, g);
+	jw_end(&w);
+	jw_key(&w, "data");
+	jw_object(&w);
+	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		jw_key(&w, keys[i]);
 		jw_null(&w);
 	}
 	jw_end(&w);

@@ -141,7 +141,7 @@ end_adoption(struct step *s)
 		return;
 	}
 	buf_init(&body, HTTP_BODY_MAX);
-	patch_anchor_data(&body, &guard, ANCHOR_ADOPTED, NULL);
+	patch_adoption_ended(&body, &guard);
 	step_patch(s, KIND_CONFIGMAP, s->anchor_name, NULL, &body, on_adoption_ended);
 }
 

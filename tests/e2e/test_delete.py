@@ -1,6 +1,9 @@
 """Deletion in order: data kept or destroyed as deletionPolicy says; a deleted namespace ends by itself."""
+import time
+
 from clean import namespace_objects
-from cluster import apply, bgcluster, delete, get, kubectl, patch, sql, wait, wait_ready
+from cluster import apply, bgcluster, condition, delete, get, kubectl, patch, sql, wait, wait_ready
+from test_life import switch_to
 
 DATA = [("pvc", "pgdata-demo-0"), ("secret", "demo-credentials"), ("secret", "demo-app"), ("configmap", "demo-data"), ("configmap", "demo-config")]
 RUNTIME = [("statefulset", "demo"), ("service", "demo-rw"), ("service", "demo-ro"), ("service", "demo-pods"), ("pdb", "demo"), ("bgi", "demo-0"),
@@ -24,6 +27,30 @@ def test_retain_keeps_data_and_a_new_cluster_continues_with_it(ns):
     wait_ready("demo", ns)
     assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
     assert get("bgi", "demo-0", ns)["status"]["systemIdentifier"] == sysid
+
+
+def test_fewer_instances_than_the_kept_primary_needs(ns):
+    """demo-0 has old data, demo-1 led last: the next cluster is not led by what is old."""
+    apply(bgcluster(instances=2), ns)
+    wait_ready("demo", ns)
+    switch_to(ns, "demo-1")
+    wait_ready("demo", ns)
+    patch("bgc", "demo", ns, {"spec": {"fencedInstances": ["demo-0"]}})
+    wait("it to stop", lambda: get("bgi", "demo-0", ns)["status"]["state"] == "Stopped", 60)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    delete("bgc", "demo", ns)
+    wait("it to go", lambda: get("bgc", "demo", ns) is None, 90)
+    assert get("configmap", "demo-data", ns)["data"]["primary"] == "demo-1"
+    apply(bgcluster(instances=1), ns)
+    c = wait("it says who is missing", lambda: (lambda c: c if c and c["reason"] == "LastPrimaryMissing" else None)(condition("demo", ns, "Ready")), 60)
+    assert "demo-1 led last" in c["message"] and "at least 2" in c["message"]
+    wait("demo-0 to be held", lambda: get("bgi", "demo-0", ns)["status"].get("state") == "Held", 60)
+    time.sleep(5)
+    assert get("bgi", "demo-0", ns)["status"]["state"] == "Held"
+    patch("bgc", "demo", ns, {"spec": {"instances": 2}})
+    wait_ready("demo", ns)
+    assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+    assert "primary" not in get("configmap", "demo-data", ns).get("data", {}), "all have started: it is forgotten"
 
 
 def test_delete_destroys_all_of_it(ns):

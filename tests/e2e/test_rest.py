@@ -134,6 +134,26 @@ def test_all_fenced(ns):
     assert w.lost() == []
 
 
+def test_only_stale_data_unfenced(ns):
+    apply(bgcluster(instances=2), ns)
+    wait_ready("demo", ns)
+    old = primary("demo", ns)
+    patch("bgc", "demo", ns, {"spec": {"fencedInstances": [old]}})
+    wait("another to lead", lambda: primary("demo", ns) not in (old, None), 60)
+    new = primary("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    patch("bgc", "demo", ns, {"spec": {"fencedInstances": [old, new]}})
+    wait("both to stop", lambda: all(instance(i, ns)["state"] == "Stopped" for i in names(ns)), 60)
+    patch("bgc", "demo", ns, {"spec": {"fencedInstances": [new]}})
+    c = wait("it says who has the newest data", lambda: (lambda c: c if c["reason"] == "LastPrimaryMissing" else None)(condition("demo", ns, "Ready")), 30)
+    assert f"{new} is fenced" in c["message"]
+    time.sleep(5)
+    assert instance(old, ns)["state"] == "Stopped"
+    patch("bgc", "demo", ns, {"spec": {"fencedInstances": []}})
+    wait_ready("demo", ns)
+    assert primary("demo", ns) == new and sql("demo", ns, "SELECT n FROM kept") == [(42,)]
+
+
 def test_unknown_instance_is_refused(ns):
     for bad in (["demo-1"], ["other-0"], ["demo-00"], ["demo-x"], ["demo-0", "demo-32"]):
         assert "spec.fencedInstances" in refused(bgcluster(instances=1, fencedInstances=bad), ns)

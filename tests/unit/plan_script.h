@@ -21,6 +21,7 @@ static struct plan_step step;
 static char script[4096];
 static uint32_t versions;
 static enum choice_anchor_state anchor;
+static struct plan_answer adopted; /* what is known of the data, while anchor is ADOPTED */
 static struct plan_report reports[MAX]; /* what instances say, from serve_saying on */
 
 static inline struct uid
@@ -52,6 +53,7 @@ start(unsigned n)
 {
 	forget();
 	anchor = CHOICE_anchor_state_CREATED;
+	adopted = (struct plan_answer){0};
 	wanted = (struct plan_wanted){.uid = uid(1), .generation = 1, .instances = (uint8_t)n};
 	for (unsigned g = 0; g < GROUP_COUNT; g++)
 		wanted.hash[g] = 100 + g;
@@ -119,6 +121,12 @@ done_answer(void)
 		a.child_uid = o.uid;
 		a.version = o.version;
 		a.generation = o.generation;
+	}
+	if (s->verb == CHOICE_verb_ENSURE && s->child == CHILD_ANCHOR &&
+	    anchor == CHOICE_anchor_state_ADOPTED) {
+		a.primary = adopted.primary;
+		a.timeline = adopted.timeline;
+		a.volumes = adopted.volumes;
 	}
 	if (s->verb == CHOICE_verb_RELEASE || s->verb == CHOICE_verb_HOLD ||
 	    s->verb == CHOICE_verb_STOP_PATRONI || s->verb == CHOICE_verb_STOP_POSTGRESQL) {

@@ -31,6 +31,8 @@ struct pvc {
 	bool present, bound, grows;
 	struct uid uid;
 	uint64_t storage, size;
+	uint32_t timeline; /* of the data on it */
+	bool led;
 };
 /* A BGDbOps as it is stored, and what pods have done for its present run. */
 struct op {
@@ -78,6 +80,8 @@ static struct world {
 	} shown[ORDINALS], before[ORDINALS]; /* each BGInstance as it was written, and before */
 	struct op ops[OPS];
 	bool destroying, adopted, configmaps, data;
+	uint8_t last_primary;   /* as the anchor has it */
+	uint32_t last_timeline;
 
 	/* The reconciler. */
 	struct plan_cluster plan;
@@ -90,7 +94,7 @@ static struct world {
 	unsigned lists_from; /* in which order they come */
 
 	bool calm; /* no more faults, no more users */
-	unsigned restored, halted;
+	unsigned restored, halted, asked;
 	unsigned steps, deletes_of_data, rolled, dropped, waited, cloned;
 	unsigned ended[CHOICE_dbops_op_COUNT], repeated, cancelled, cleaned;
 	bool cuts;            /* replicas may fall behind too far */
@@ -451,7 +455,8 @@ rest(unsigned i, struct plan_report *r, unsigned leader)
 		r->role = CHOICE_instance_role_REPLICA;
 	} else {
 		r->state = CHOICE_instance_state_STOPPED;
-		r->role = w.report[i].role;
+		r->timeline = w.pvcs[i].timeline;
+		r->role = w.pvcs[i].led ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_NONE;
 		p->runs = false;
 	}
 	if (p->ready)
@@ -625,7 +630,8 @@ run_agent(unsigned i)
 	if (rest(i, &r, leader)) {
 		r.reason = REASON_RESTING;
 	} else if (r.hold && !w.pods[i].runs) {
-		r.role = w.report[i].role;
+		r.timeline = w.pvcs[i].timeline;
+		r.role = w.pvcs[i].led ? CHOICE_instance_role_PRIMARY : CHOICE_instance_role_NONE;
 		r.state = CHOICE_instance_state_HELD;
 		r.reason = REASON_HELD;
 		w.pods[i].ready = false;
@@ -657,6 +663,8 @@ run_agent(unsigned i)
 			touch(&w.child[CHILD_STATEFULSET], false);
 		w.pods[i].ready = w.pods[i].runs = true;
 		w.lowered[i] = false;
+		w.pvcs[i].timeline = r.timeline;
+		w.pvcs[i].led = primary;
 		w.data = w.configmaps = true;
 	}
 	if (memcmp(&r, &w.report[i], sizeof(r)) == 0)

@@ -32,6 +32,8 @@ do_ensure_anchor(void)
 	if (!o->present) {
 		*o = (struct object){.present = true, .uid = new_uid(), .owner = w.cluster.uid};
 		w.destroying = w.adopted = false;
+		w.last_primary = 0;
+		w.last_timeline = 0;
 	} else if (!w.destroying && !uid_eq(&o->owner, &w.cluster.uid)) {
 		o->owner = w.cluster.uid;
 		w.adopted = true;
@@ -40,6 +42,12 @@ do_ensure_anchor(void)
 	a.anchor = w.destroying ? CHOICE_anchor_state_DESTROYING
 	           : w.adopted  ? CHOICE_anchor_state_ADOPTED
 	                        : CHOICE_anchor_state_CREATED;
+	if (!w.adopted || w.destroying)
+		return a;
+	a.primary = w.last_primary;
+	a.timeline = w.last_timeline;
+	for (unsigned i = 0; i < ORDINALS; i++)
+		a.volumes |= (uint32_t)w.pvcs[i].present << i;
 	return a;
 }
 
@@ -198,6 +206,21 @@ do_ensure(const struct plan_sent *s)
 	return saw(o, s->child);
 }
 
+/* As the executor does before a BGInstance goes with its cluster. */
+static void
+remember_primary(unsigned i)
+{
+	const struct plan_report *r = &w.report[i];
+	const struct object *anchor = &w.child[CHILD_ANCHOR];
+
+	if (!w.cluster.deleting || r->hold || r->role != CHOICE_instance_role_PRIMARY ||
+	    r->timeline <= w.last_timeline || !anchor->present || w.destroying ||
+	    !uid_eq(&anchor->owner, &w.cluster.uid))
+		return;
+	w.last_primary = (uint8_t)(i + 1);
+	w.last_timeline = r->timeline;
+}
+
 static struct plan_answer
 do_delete(const struct plan_sent *s)
 {
@@ -217,6 +240,8 @@ do_delete(const struct plan_sent *s)
 		if (has_dead_pod_need(s->child) && w.pods[i].present &&
 		    (s->child != CHILD_INSTANCE || s->ordinal == i) && !w.finalizer_forced)
 			broken("what a pod needs is deleted before the pod");
+	if (s->child == CHILD_INSTANCE)
+		remember_primary(s->ordinal);
 	o->present = false;
 	o->due = true;
 	if (s->child == CHILD_ANCHOR)
@@ -376,6 +401,20 @@ do_operate(const struct plan_sent *s)
 	return saw(&w.instance[s->ordinal], CHILD_INSTANCE);
 }
 
+/* Who starts first while nothing runs has the highest timeline of all volumes that there are. */
+static void
+check_first(unsigned ordinal)
+{
+	for (unsigned i = 0; i < ORDINALS; i++)
+		if ((w.pods[i].present && w.pods[i].runs) ||
+		    (w.instance[i].present && !w.report[i].hold &&
+			w.report[i].stop == CHOICE_stop_NONE))
+			return;
+	for (unsigned i = 0; i < ORDINALS; i++)
+		if (w.pvcs[i].present && w.pvcs[i].timeline > w.pvcs[ordinal].timeline)
+			broken("old data is released first");
+}
+
 static struct plan_answer
 do_instance(const struct plan_sent *s)
 {
@@ -415,12 +454,18 @@ do_instance(const struct plan_sent *s)
 	}
 	if (s->verb == CHOICE_verb_RELEASE && is_to_rest(s->ordinal))
 		return answer(CHOICE_step_code_DENIED);
+	if (s->verb == CHOICE_verb_RELEASE)
+		check_first(s->ordinal);
 	w.report[s->ordinal].hold = s->verb == CHOICE_verb_HOLD;
 	w.report[s->ordinal].stop = CHOICE_stop_NONE;
 	touch(o, true);
 	w.adopted = false;
 	for (unsigned i = 0; i < w.instances; i++)
 		w.adopted |= w.instance[i].present && w.report[i].hold;
+	if (!w.adopted)
+		w.last_primary = 0;
+	if (!w.adopted)
+		w.last_timeline = 0;
 	return saw(o, CHILD_INSTANCE);
 }
 

@@ -15,52 +15,53 @@ judge(const char *printed)
 static void
 test_same_timeline(void)
 {
-	CHECK(judge("primary|42|2|1|33554432|1|1|1|0\n") == CHOICE_follow_CAN && !lost,
+	CHECK(judge("primary|42|2|1|33554432|1|1|1|0|0\n") == CHOICE_follow_CAN && !lost,
 	    "the primary has the segment");
-	CHECK(judge("primary|42|2|1|33554432|1|1|0|1\n") == CHOICE_follow_WAL_GONE && lost,
+	CHECK(judge("primary|42|2|1|33554432|1|1|0|1|0\n") == CHOICE_follow_WAL_GONE && lost,
 	    "it has gone on and has it not, nor does our slot hold anything");
-	CHECK(judge("primary|42|2|1|33554432|1|1|0|0\n") == CHOICE_follow_WAL_GONE && !lost,
+	CHECK(judge("primary|42|2|1|33554432|1|1|0|0|0\n") == CHOICE_follow_WAL_GONE && !lost,
 	    "there may be another slot by now");
-	CHECK(judge("primary|42|2|1|33554432|1|0|0|0\n") == CHOICE_follow_CAN,
+	CHECK(judge("primary|42|2|1|33554432|1|0|0|0|0\n") == CHOICE_follow_CAN,
 	    "a segment that is not written yet is not gone");
 }
 
 static void
 test_history(void)
 {
-	CHECK(judge("primary|42|3|1|50331904|1|1|1|0") == CHOICE_follow_CAN,
+	CHECK(judge("primary|42|3|1|50331904|1|1|1|0|0") == CHOICE_follow_CAN,
 	    "its timeline ended in this history just where it is");
-	CHECK(judge("primary|42|3|1|50331903|1|1|1|0") == CHOICE_follow_DIVERGED,
+	CHECK(judge("primary|42|3|1|50331903|1|1|1|0|0") == CHOICE_follow_DIVERGED,
 	    "it has replayed more than that");
 	self.received = 0x5000000;
-	CHECK(judge("primary|42|3|1|50331904|1|1|1|0") == CHOICE_follow_CAN,
+	CHECK(judge("primary|42|3|1|50331904|1|1|1|0|0") == CHOICE_follow_CAN,
 	    "what it only received does not count");
 	self.received = self.replayed;
-	CHECK(judge("primary|42|3|1|-|1|1|1|0") == CHOICE_follow_DIVERGED,
+	CHECK(judge("primary|42|3|1|-|1|1|1|0|0") == CHOICE_follow_DIVERGED,
 	    "its timeline is not in the history");
-	CHECK(judge("primary|42|3|0|-|1|1|0|0") == CHOICE_follow_UNKNOWN,
+	CHECK(judge("primary|42|3|0|-|1|1|0|0|0") == CHOICE_follow_UNKNOWN,
 	    "a history that can not be read says nothing");
-	CHECK(judge("primary|42|3|1|50331904|1|1|0|0") == CHOICE_follow_WAL_GONE,
+	CHECK(judge("primary|42|3|1|50331904|1|1|0|0|0") == CHOICE_follow_WAL_GONE,
 	    "of an earlier timeline too WAL can be gone");
-	CHECK(judge("primary|42|3|1|50331903|0|1|1|0") == CHOICE_follow_CAN,
+	CHECK(judge("primary|42|3|1|50331903|0|1|1|0|0") == CHOICE_follow_CAN,
 	    "a primary without a checkpoint since then: pg_rewind still waits for that");
-	CHECK(judge("primary|42|1|0|-|1|1|1|0") == CHOICE_follow_DIVERGED,
+	CHECK(judge("primary|42|1|0|-|1|1|1|0|0") == CHOICE_follow_DIVERGED,
 	    "it is on a timeline that the primary never had");
 }
 
 static void
 test_silence(void)
 {
-	static const char *const nothing[] = {"", "\n", "primary", "primary|42|2|1|-|1|1|0",
-	    "primary|42|2|1|-|1|1|0|0|0", "primary|42|2|1|x|1|1|0|0", "replica|42|2|1|-|1|1|0|0",
-	    "primary|42|2|1|-|1|1|0|", "primary|43|2|1|-|1|1|0|0", "primary|42|-2|1|-|1|1|0|0",
-	    "primary|42|2|1|-|1|1|0|0\nprimary|42|2|1|-|1|1|0|0"};
+	static const char *const nothing[] = {"", "\n", "primary", "primary|42|2|1|-|1|1|0|0",
+	    "primary|42|2|1|-|1|1|0|0|0|0", "primary|42|2|1|x|1|1|0|0|0",
+	    "replica|42|2|1|-|1|1|0|0|0", "primary|42|2|1|-|1|1|0|0|", "primary|43|2|1|-|1|1|0|0|0",
+	    "primary|42|-2|1|-|1|1|0|0|0",
+	    "primary|42|2|1|-|1|1|0|0|0\nprimary|42|2|1|-|1|1|0|0|0"};
 
 	for (unsigned i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++)
 		if (!CHECK(judge(nothing[i]) == CHOICE_follow_UNKNOWN && !lost, "nothing certain"))
 			printf("# %s\n", nothing[i]);
 	self.timeline = 0;
-	CHECK(judge("primary|42|2|1|-|1|1|0|0") == CHOICE_follow_UNKNOWN,
+	CHECK(judge("primary|42|2|1|-|1|1|0|0|0") == CHOICE_follow_UNKNOWN,
 	    "nor while it does not know its own timeline");
 	self.timeline = 2;
 }
@@ -86,6 +87,31 @@ test_lasts(void)
 	CHECK(!follow_is_certain(&t, (struct msec){999999}), "who can follow is left to it");
 }
 
+/* Two were promoted apart to the same timeline. */
+static void
+test_forked(void)
+{
+	struct follow_track t = {0};
+
+	CHECK(judge("primary|42|2|1|33554432|1|0|0|0|1") == CHOICE_follow_FORKED,
+	    "it has more than the primary of the same timeline");
+	CHECK(judge("primary|42|3|1|50331904|1|0|0|0|1") != CHOICE_follow_FORKED,
+	    "of another timeline that says nothing");
+	follow_note(&t, CHOICE_follow_FORKED, (struct msec){1000});
+	follow_note(&t, CHOICE_follow_CAN, (struct msec){60000});
+	follow_note(&t, CHOICE_follow_UNKNOWN, (struct msec){70000});
+	follow_note(&t, CHOICE_follow_CAN, (struct msec){110000});
+	follow_note(&t, CHOICE_follow_DIVERGED, (struct msec){120000});
+	CHECK(!follow_is_certain(&t, (struct msec){120999}) &&
+		  follow_is_certain(&t, (struct msec){121000}) && t.finding == CHOICE_follow_FORKED,
+	    "that the primary has written on since does not undo it");
+	follow_note(&t, CHOICE_follow_UNKNOWN, (struct msec){200000});
+	follow_note(&t, CHOICE_follow_UNKNOWN, (struct msec){259999});
+	CHECK(follow_is_certain(&t, (struct msec){259999}), "nor a moment in which it streams,");
+	follow_note(&t, CHOICE_follow_UNKNOWN, (struct msec){260000});
+	CHECK(!follow_is_certain(&t, (struct msec){999999}), "but that it streams for good");
+}
+
 static void
 test_question(void)
 {
@@ -99,7 +125,8 @@ test_question(void)
 	buf_put(&b, "", 1);
 	CHECK(!b.full && strstr(b.p, "slot_name = 'my_db_10'") != NULL &&
 		  strstr(b.p, "'\\t', 1) = '2'") != NULL &&
-		  strstr(b.p, "least(50331904::numeric") != NULL,
+		  strstr(b.p, "least(50331904::numeric") != NULL &&
+		  strstr(b.p, "< 50331904)::int") != NULL,
 	    "it asks for this replica's place");
 	buf_reset(&b);
 	self.received = 0x4000000;
@@ -122,6 +149,7 @@ main(void)
 	test_history();
 	test_silence();
 	test_lasts();
+	test_forked();
 	test_question();
 	return tap_done();
 }

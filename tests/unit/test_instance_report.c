@@ -490,6 +490,10 @@ test_cut_off(void)
 	v.streaming = true;
 	report_make(&in, &r);
 	CHECK(r.reason == REASON_NONE, "not once it streams");
+	in.cannot_follow = CHOICE_follow_FORKED;
+	report_make(&in, &r);
+	CHECK(r.reason == REASON_HISTORY_FORKED && r.state == CHOICE_instance_state_RUNNING,
+	    "what it is sent of another history makes it no replica that serves");
 	begin();
 	in.reinitialising = in.patroni_running = true;
 	v.known = true;

@@ -302,9 +302,22 @@ test_rolled(void)
 	CHECK(replaced, "its pod is replaced meanwhile");
 }
 
+static void
+test_forked(void)
+{
+	serve_saying(3);
+	sticks(2, REASON_HISTORY_FORKED);
+	reports[2].role = CHOICE_instance_role_REPLICA;
+	reports[2].state = CHOICE_instance_state_RUNNING;
+	says(2);
+	world.now.v += 60000;
+	CHECK(!is_told(2), "what may be the only copy of its rows is never cloned away");
+}
+
 int
 main(void)
 {
+	test_forked();
 	test_told();
 	test_foreign();
 	test_never();

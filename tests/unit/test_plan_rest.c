@@ -444,6 +444,153 @@ test_stalled_deletion(void)
 	CHECK(k != NULL && k->status == CHOICE_condition_status_FALSE, "nor does it progress");
 }
 
+/* Data of a cluster that was deleted, of which n instances are wanted; all wait for our word. */
+static void
+adopt(unsigned n, unsigned primary, uint32_t timeline, uint32_t volumes)
+{
+	start(n);
+	anchor = CHOICE_anchor_state_ADOPTED;
+	adopted = (struct plan_answer){
+	    .primary = (uint8_t)primary, .timeline = timeline, .volumes = volumes};
+	play();
+}
+
+static void
+held(unsigned i, uint32_t timeline, enum choice_instance_role role)
+{
+	struct plan_report r = report(i, role);
+
+	r.hold = true;
+	r.state = CHOICE_instance_state_HELD;
+	r.timeline = timeline;
+	plan_note_report(&c, i, &r);
+	world.now.v += 5000;
+}
+
+static bool
+lacks(const char *what)
+{
+	const struct plan_condition *k = condition(CHOICE_condition_type_READY);
+
+	return k->reason == REASON_LAST_PRIMARY_MISSING && strstr(k->text, what) != NULL;
+}
+
+static void
+test_adopted_by_fewer(void)
+{
+	adopt(1, 3, 2, 7);
+	held(0, 1, CHOICE_instance_role_PRIMARY);
+	CHECK(!did("release") && lacks("demo-2") && lacks("at least 3"),
+	    "who led last is not among the instances: nobody starts, and it says what to set");
+	wanted.instances = 3;
+	edit();
+	play();
+	held(0, 1, CHOICE_instance_role_PRIMARY);
+	held(1, 2, CHOICE_instance_role_NONE);
+	CHECK(!did("release"), "then it is waited for,");
+	held(2, 2, CHOICE_instance_role_NONE);
+	CHECK(did("release 2; ") && strstr(script, "release 0") == NULL &&
+		  strstr(script, "release 1") == NULL,
+	    "and starts alone, whatever the volumes say");
+	adopt(1, 3, 2, 7);
+	held(0, 3, CHOICE_instance_role_NONE);
+	CHECK(did("release 0; "), "unless another has come further since");
+	adopt(1, 1, 2, 7);
+	held(0, 2, CHOICE_instance_role_NONE);
+	CHECK(did("release 0; "), "where it is known, other volumes may be old");
+}
+
+static void
+test_adopted_unknown(void)
+{
+	adopt(1, 0, 0, 5);
+	held(0, 1, CHOICE_instance_role_PRIMARY);
+	CHECK(!did("release") && lacks("pgdata-demo-2") && lacks("at least 3"),
+	    "who led last is not known, and may be on another volume");
+	adopted.volumes = 1;
+	world.now.v += 5000;
+	CHECK(did("release 0; "), "the user has deleted that");
+	adopt(2, 0, 0, 3);
+	held(0, 1, CHOICE_instance_role_NONE);
+	held(1, 2, CHOICE_instance_role_NONE);
+	CHECK(did("release 1; "), "where all are there the highest timeline leads");
+}
+
+static void
+test_adopted_without_its_volume(void)
+{
+	adopt(1, 3, 2, 3);
+	held(0, 2, CHOICE_instance_role_NONE);
+	CHECK(!did("release") && lacks("demo-2") && lacks("data.primary of ConfigMap demo-data"),
+	    "its volume was deleted: it says how to go on without");
+	adopt(3, 3, 2, 3);
+	held(0, 2, CHOICE_instance_role_NONE);
+	held(1, 2, CHOICE_instance_role_NONE);
+	adopted.volumes = 7;
+	held(2, 0, CHOICE_instance_role_NONE);
+	CHECK(!did("release") && lacks("data.primary"), "a new and empty one is none");
+	adopted.primary = 0;
+	world.now.v += 5000;
+	CHECK(did("release 0; "), "the user has said so: the best of what is left");
+}
+
+/* demo-0 was fenced on timeline 1, demo-1 led after it; then all were fenced. */
+static void
+test_only_the_stale_one_unfenced(void)
+{
+	serve(3);
+	wanted.fenced = 7;
+	edit();
+	for (unsigned i = 0; i < 3; i++) {
+		struct plan_report r = report(i, CHOICE_instance_role_NONE);
+
+		r.state = CHOICE_instance_state_STOPPED;
+		r.stop = CHOICE_stop_POSTGRESQL;
+		r.timeline = i == 0 ? 1 : 2;
+		r.role = i == 2 ? CHOICE_instance_role_NONE : CHOICE_instance_role_PRIMARY;
+		plan_note_report(&c, i, &r);
+	}
+	world.now.v += 5000;
+	wanted.fenced = 6;
+	edit();
+	CHECK(!did("release") && lacks("demo-1 is fenced") && lacks("pgdata-demo-1"),
+	    "old data does not lead: who has the newest is named");
+	wanted.fenced = 3;
+	edit();
+	CHECK(!did("release") && lacks("demo-1 is fenced"), "nor a replica of the last primary");
+	wanted.fenced = 1;
+	edit();
+	CHECK(did("release 1; ") && strstr(script, "release 2; ") == NULL,
+	    "unfenced it starts, alone");
+	LEADS(1);
+	wanted.fenced = 0;
+	edit();
+	CHECK(did("release 0; "), "then the others");
+}
+
+/* Its volume was deleted, and its pod made anew. */
+static void
+test_fenced_data_given_up(void)
+{
+	struct plan_report r;
+
+	test_only_the_stale_one_unfenced();
+	for (unsigned i = 0; i < 3; i++) {
+		r = report(i, CHOICE_instance_role_NONE);
+		r.state = CHOICE_instance_state_STOPPED;
+		r.stop = CHOICE_stop_POSTGRESQL;
+		r.timeline = i == 1 ? 0 : 2;
+		r.pgdata_empty = i == 1;
+		plan_note_report(&c, i, &r);
+	}
+	wanted.fenced = 7;
+	edit();
+	play();
+	wanted.fenced = 6;
+	edit();
+	CHECK(did("release 0; "), "what has no data holds up nobody");
+}
+
 int
 main(void)
 {
@@ -461,6 +608,11 @@ main(void)
 	test_highest_timeline();
 	test_smaller_while_it_wakes();
 	test_pod_that_can_not_start();
+	test_adopted_by_fewer();
+	test_adopted_unknown();
+	test_adopted_without_its_volume();
+	test_only_the_stale_one_unfenced();
+	test_fenced_data_given_up();
 	test_missing_statefulset();
 	test_deletion_gives_up();
 	return tap_done();

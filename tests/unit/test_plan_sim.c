@@ -167,6 +167,15 @@ seen_world(bool spare)
 	    .sweep_ms = 600000};
 }
 
+static bool
+lacks_primary(void)
+{
+	for (unsigned i = 0; i < w.step.status.n; i++)
+		if (w.step.status.at[i].reason == REASON_LAST_PRIMARY_MISSING)
+			return true;
+	return false;
+}
+
 /* True: it had something to do. */
 static bool
 reconcile(void)
@@ -179,6 +188,7 @@ reconcile(void)
 		seen.spare = true;
 		plan_next(&w.plan, &seen, &w.step);
 	}
+	w.asked |= w.step.sent.verb == CHOICE_verb_STATUS && lacks_primary();
 	w.waited += strncmp(w.step.status.at[1].text, "waits for the", 13) == 0;
 	if (w.step.sent.verb == CHOICE_verb_NONE)
 		return false;
@@ -552,6 +562,19 @@ halt(void)
  * All must come to rest in 25 minutes: the longest back-off is 10, the slowest sweep 12. Then a
  * minute, in which nothing may happen.
  */
+/* As the condition asks of a human. */
+static void
+follow_advice(void)
+{
+	for (unsigned i = 0; i < ORDINALS; i++)
+		if (w.pvcs[i].present && w.instances <= i)
+			w.instances = (uint8_t)(i + 1);
+	w.hash[GROUP_SCALE] = w.instances;
+	w.fenced = 0;
+	w.hash[GROUP_REST] = w.hibernated;
+	touch(&w.cluster, true);
+}
+
 static void
 settle(void)
 {
@@ -570,6 +593,10 @@ settle(void)
 	    !uid_eq(&w.child[CHILD_ANCHOR].owner, &w.cluster.uid))
 		w.child[CHILD_ANCHOR].present = w.destroying = false;
 	tick_until_quiet(1500000);
+	if (w.cluster.present && lacks_primary()) {
+		follow_advice();
+		tick_until_quiet(1500000);
+	}
 	/* What can not come up is looked at every 30 s; what nobody watches may be swept. */
 	if (tick_until_quiet(60000) > (w.status_ready || w.hibernated || !w.cluster.present
 					      ? 3 + refused_volumes()
@@ -640,7 +667,7 @@ main(int argc, char **argv)
 {
 	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
 	uint64_t last = first + (argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : RUNS) - 1;
-	unsigned bad = 0, rolled = 0, dropped = 0, waited = 0, cloned = 0, halted = 0;
+	unsigned bad = 0, rolled = 0, dropped = 0, waited = 0, cloned = 0, halted = 0, asked = 0;
 
 	traced = argc == 2;
 	for (uint64_t seed = first; seed <= last && bad < 5; seed++) {
@@ -650,6 +677,7 @@ main(int argc, char **argv)
 		waited += w.waited;
 		cloned += w.cloned;
 		halted += w.halted;
+		asked += w.asked;
 		count_ops();
 	}
 	CHECK(bad == 0, "every run comes to the wanted end and rests there");
@@ -660,6 +688,8 @@ main(int argc, char **argv)
 	CHECK(cloned > 20, "replicas that could not follow were cloned anew in some");
 	if (!CHECK(halted > 50, "some ended with a rolling change that is halted"))
 		printf("# %u\n", halted);
+	if (!CHECK(asked > 1, "some waited for who led last"))
+		printf("# %u\n", asked);
 	CHECK(waited > 20, "some waited for a maintenance window");
 	check_counts();
 	return tap_done();

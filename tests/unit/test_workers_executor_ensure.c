@@ -203,6 +203,15 @@ test_statefulset_keeps_template(void)
 	"GET " CORE "persistentvolumeclaims?labelSelector=bestgres.io%2Fcluster%3Ddemo&limit=200"
 #define PROBE "POST " SECRETS WRITE "&dryRun=All"
 
+static void
+answer_volumes(const char *volumes)
+{
+	asks(VOLUMES);
+	answer(
+	    200, fmt("{\"kind\":\"List\",\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s]}",
+		     volumes));
+}
+
 /* There is no anchor: what is asked before one is made. */
 static void
 no_anchor(const char *volumes)
@@ -211,10 +220,7 @@ no_anchor(const char *volumes)
 	answer_cluster();
 	asks("GET " CONFIGMAPS "/demo-data");
 	answer(404, status(404, "not found"));
-	asks(VOLUMES);
-	answer(
-	    200, fmt("{\"kind\":\"List\",\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s]}",
-		     volumes));
+	answer_volumes(volumes);
 }
 
 static void
@@ -289,7 +295,9 @@ test_remains(void)
 			"\"true\"}}"),
 	    "volumes that are there are adopted, and their Secrets never made");
 	answer(201, stored(body, ORIGIN, 5));
+	answer_volumes(owned("pgdata-demo-0", UID_B, UID_C, "", ""));
 	CHECK(fake.done.anchor == CHOICE_anchor_state_ADOPTED, "adopted");
+	CHECK(fake.done.primary == 0 && fake.done.volumes == 1, "who led it is not known");
 	ends(DONE, NONE, "which is said");
 	no_anchor(owned("backup-demo-0", UID_B, UID_C, DELETING, ""));
 	asks(PROBE);
@@ -310,7 +318,14 @@ test_anchor_adopted(void)
 	CHECK(has(body, UID_A) && has(body, "\"data\":{\"adopted\":\"true\"}") &&
 		  has(body, "\"resourceVersion\":\"55\"") && has(body, ORIGIN),
 	    "an earlier cluster's anchor is adopted, and that is remembered");
-	answer(200, anchor_json(UID_A, "\"credentialsMade\":\"true\",\"adopted\":\"true\""));
+	answer(200, anchor_json(UID_A, "\"credentialsMade\":\"true\",\"adopted\":\"true\","
+				       "\"primary\":\"demo-2\",\"timeline\":\"7\""));
+	answer_volumes(fmt("%s,%s,%s,%s", owned("pgdata-demo-0", UID_B, UID_C, "", ""),
+	    owned("wal-demo-1", UID_B, UID_C, "", ""),
+	    owned("pgdata-demo-3", UID_B, UID_C, DELETING, ""),
+	    owned("pgdata-demo-2", UID_B, UID_C, "", "")));
+	CHECK(fake.done.primary == 3 && fake.done.timeline == 7, "who led it last is told,");
+	CHECK(fake.done.volumes == 5, "and which data is there to stay");
 	CHECK(fake.done.anchor == CHOICE_anchor_state_ADOPTED, "and said");
 	ends(DONE, NONE, "once");
 	take(CHOICE_verb_ENSURE, CHILD_ANCHOR, 0, UID_B);
@@ -320,9 +335,68 @@ test_anchor_adopted(void)
 	body = asks("PATCH " CONFIGMAPS "/demo-data" WRITE);
 	CHECK(has(body, ANNOTATION_INPUTS) && !has(body, "\"data\""),
 	    "healing its metadata leaves its data alone");
-	answer(200, anchor_json(UID_A, "\"adopted\":\"true\""));
+	answer(200, anchor_json(UID_A, "\"adopted\":\"true\",\"primary\":\"other-2\","
+				       "\"timeline\":\"7\""));
+	answer_volumes("");
+	CHECK(fake.done.primary == 0 && fake.done.timeline == 0, "no instance has that name");
 	CHECK(fake.done.anchor == CHOICE_anchor_state_ADOPTED, "adopted still");
 	ends(DONE, NONE, "until it is released");
+}
+
+/* What outlives the cluster is written before what says so goes. */
+static void
+test_last_primary(void)
+{
+	static const struct {
+		const char *spec, *status, *anchor; /* anchor: of whom, and what it says */
+		const char *owner;
+		bool told;
+	} rows[] = {
+	    {"false", "\"role\":\"Primary\",\"timeline\":3", "", UID_A, true},
+	    {"false", "\"role\":\"Primary\",\"timeline\":3",
+		"\"primary\":\"demo-2\",\"timeline\":\"2\"", UID_A, true},
+	    {"false", "\"role\":\"Primary\",\"timeline\":3",
+		"\"primary\":\"demo-2\",\"timeline\":\"3\"", UID_A, false},
+	    {"false", "\"role\":\"Primary\",\"timeline\":3", "", UID_C, false},
+	    {"false", "\"role\":\"Primary\",\"timeline\":3",
+		"\"state\":\"destroying\",\"destroyer\":\"" UID_A "\"", UID_A, false},
+	    {"false", "\"role\":\"Replica\",\"timeline\":3", NULL, NULL, false},
+	    {"true", "\"role\":\"Primary\",\"timeline\":3", NULL, NULL, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		take(CHOICE_verb_DELETE, CHILD_INSTANCE, 1, UID_B);
+		answer_deleting("");
+		asks("GET " OWN "bginstances/demo-1");
+		answer(200, owned("demo-1", UID_B, UID_A, "",
+				fmt(",\"spec\":{\"cluster\":\"demo\",\"ordinal\":1,\"hold\":%s},"
+				    "\"status\":{%s}",
+				    rows[i].spec, rows[i].status)));
+		if (rows[i].anchor != NULL) {
+			asks("GET " CONFIGMAPS "/demo-data");
+			answer(200, anchor_json(rows[i].owner, rows[i].anchor));
+		}
+		if (rows[i].told) {
+			CHECK(has(asks("PATCH " CONFIGMAPS "/demo-data" WRITE),
+				  "\"data\":{\"primary\":\"demo-1\",\"timeline\":\"3\"}"),
+			    "the anchor remembers who led last");
+			answer(200, anchor_json(UID_A, ""));
+		}
+		asks("DELETE " OWN "bginstances/demo-1");
+		answer(200, "{}");
+		ends(DONE, NONE, "then it goes");
+	}
+	take(CHOICE_verb_DELETE, CHILD_INSTANCE, 1, UID_B);
+	answer_deleting("");
+	asks("GET " OWN "bginstances/demo-1");
+	answer(200, owned("demo-1", UID_B, UID_A, "",
+			",\"spec\":{\"cluster\":\"demo\",\"ordinal\":1,\"hold\":false},"
+			"\"status\":{\"role\":\"Primary\",\"timeline\":3}"));
+	asks("GET " CONFIGMAPS "/demo-data");
+	answer(404, status(404, "not found"));
+	asks("DELETE " OWN "bginstances/demo-1");
+	answer(200, "{}");
+	ends(DONE, NONE, "without an anchor there is nothing to remember it for");
 }
 
 static void
@@ -476,6 +550,7 @@ main(void)
 	test_anchor_raced();
 	test_remains();
 	test_anchor_adopted();
+	test_last_primary();
 	test_anchor_taken();
 	test_secret_made();
 	test_secret_probed();

@@ -578,8 +578,8 @@ test_release(void)
 		asks("GET " CONFIGMAPS "/demo-data");
 		answer(200, anchor_json(UID_A, "\"adopted\":\"true\""));
 		body = asks("PATCH " CONFIGMAPS "/demo-data" WRITE);
-		CHECK(
-		    has(body, "\"data\":{\"adopted\":null}"), "it was the last: the adoption ends");
+		CHECK(has(body, "\"data\":{\"adopted\":null,\"primary\":null,\"timeline\":null}"),
+		    "it was the last: the adoption ends");
 		answer(200, anchor_json(UID_A, ""));
 		ends(DONE, NONE, "and that is all");
 	}

@@ -283,7 +283,7 @@ test_anchor(void)
 	struct anchor_view v;
 	struct json j;
 
-	CHECK(parse(&j, "{" META "}") && observe_anchor(&j, &arena, &v, NULL) == 0,
+	CHECK(parse(&j, "{" META "}") && observe_anchor(&j, "demo", &arena, &v, NULL) == 0,
 	    "an anchor without data");
 	CHECK(!v.destroying && !v.adopted && !v.credentials_made && !v.app_made &&
 		  uid_none(&v.destroyer),
@@ -292,15 +292,15 @@ test_anchor(void)
 		  "{" META ",\"data\":{\"state\":\"destroying\",\"destroyer\":\"11111111-2222-3333-"
 		  "4444-555555555555\","
 		  "\"adopted\":\"true\",\"credentialsMade\":\"true\",\"appMade\":\"\"}}") &&
-		  observe_anchor(&j, &arena, &v, NULL) == 0,
+		  observe_anchor(&j, "demo", &arena, &v, NULL) == 0,
 	    "one with data");
 	CHECK(v.destroying && v.adopted && v.credentials_made && !v.app_made &&
 		  uid_eq(&v.destroyer, &v.meta.uid),
 	    "says it");
 	CHECK(parse(&j,
 		  "{" META ",\"data\":{\"state\":true,\"destroyer\":\"nobody\",\"adopted\":1}}") &&
-		  observe_anchor(&j, &arena, &v, NULL) == 0 && !v.destroying && !v.adopted &&
-		  uid_none(&v.destroyer),
+		  observe_anchor(&j, "demo", &arena, &v, NULL) == 0 && !v.destroying &&
+		  !v.adopted && uid_none(&v.destroyer),
 	    "one with nonsense");
 }
 
