@@ -195,6 +195,23 @@ def test_one_disruptive_at_a_time(three):
     assert second["results"]["restarted"] == 2
 
 
+def test_restart_waits_for_what_it_is_for(own):
+    """Applied together with the parameter, and while a script runs, which is not begun again."""
+    ns = own
+    apply(bgcluster(instances=2, updateStrategy="OnDemand"), ns)
+    wait_ready("demo", ns)
+    apply(bgdbops("script", "sql", sql={"script": script("script", ns, "SELECT pg_sleep(45);\n")}), ns)
+    wait_phase("script", ns, "Running")
+    apply([bgdbops("pending", "restart", restart={"onlyPending": True}),
+           bgcluster(instances=2, updateStrategy="OnDemand", postgres={"parameters": {"max_connections": "123"}})], ns)
+    seen = wait("it to wait for the script", lambda: (lambda s: s if "BGDbOps script (sql)" in s.get("message", "") else None)(status("pending", ns)), 60)
+    assert seen["phase"] == "Waiting"
+    assert wait_phase("script", ns, "Succeeded")["attempt"] == 1
+    s = wait_phase("pending", ns, "Succeeded", seconds=120)
+    assert s["results"]["restarted"] == 2, s
+    assert [superuser_sql("demo", ns, "SHOW max_connections", pod=f"demo-{n}") for n in range(2)] == ["123"] * 2
+
+
 def test_fenced_in_the_middle(three):
     """One that was told, but is fenced before its agent hears of it: the restart goes on with the others, and a reinit leaves it alone."""
     ns = three
