@@ -186,23 +186,29 @@ def test_killed_in_the_middle_of_the_clone(ns, victim):
 
 
 def test_never_without_a_leader(ns):
+    """The leader is gone without a word, and who can not follow it may be the last one with data."""
     apply(cluster(), ns)
     wait_ready("demo", ns)
     leader, replica = other(ns)
     before = pgdata(ns, replica)
     fence(ns, replica)
     lose_wal(ns, leader, replica)
-    fence(ns, leader, replica)
-    patch("bgc", "demo", ns, {"spec": {"fencedInstances": [leader]}})
-    wait("PostgreSQL to run", lambda: pod_process(ns, replica, "postmaster"), 60)
-    uid = get("pod", replica, ns)["metadata"]["uid"]
-    told = "6d2b2b5e-0000-4000-8000-000000000001"
-    patch("bgi", replica, ns, {"spec": {"operation": {"id": told, "kind": "Reinit", "podUID": uid}}})
-    done = wait("it to be refused", lambda: (lambda o: o if o.get("id") == told and o["phase"] == "Failed" else None)(
-        instance(replica, ns).get("operation", {})), 120)
-    assert "lead" in done["message"]
-    assert pgdata(ns, replica) == before, "what may be the last data is not touched"
-    patch("bgc", "demo", ns, {"spec": {"fencedInstances": []}})
+    gone = list(pod_pids(ns, leader))
+    try:
+        for pid in gone:
+            kill(pid, signal.SIGSTOP)
+        patch("bgc", "demo", ns, {"spec": {"fencedInstances": []}})
+        wait("PostgreSQL to run", lambda: pod_process(ns, replica, "postmaster"))
+        uid = get("pod", replica, ns)["metadata"]["uid"]
+        told = "6d2b2b5e-0000-4000-8000-000000000001"
+        patch("bgi", replica, ns, {"spec": {"operation": {"id": told, "kind": "Reinit", "podUID": uid}}})
+        done = wait("it to be refused", lambda: (lambda o: o if o.get("id") == told and o["phase"] == "Failed" else None)(
+            instance(replica, ns).get("operation", {})))
+        assert "lead" in done["message"]
+        assert pgdata(ns, replica) == before, "what may be the last data is not touched"
+    finally:
+        for pid in gone:
+            kill(pid, signal.SIGCONT)
     wait_ready("demo", ns, 240)
     assert primary("demo", ns) == leader
 
