@@ -391,6 +391,8 @@ void verb_with_anchor(struct step *s, void (*then)(struct step *s));
  */
 void verb_after_commit(struct step *s, void (*then)(struct step *s));
 void verb_ensure_secret(struct step *s); /* executor_secret.c */
+/* The kept data of an earlier BGCluster has its own database and owner, which the anchor knows. */
+bool verb_names_differ(const struct step *s);
 void verb_probe_secret(struct step *s, enum child c, step_next *next);
 void verb_delete(struct step *s);             /* executor_delete.c: DELETE */
 void verb_orphan_statefulset(struct step *s); /* likewise */

@@ -403,7 +403,10 @@ verb_record_primary(struct step *s, uint32_t timeline, void (*then)(struct step 
 	get_anchor(s, on_anchor_to_record_in);
 }
 
-/* --- DESTROY_ANCHOR: the commit point. What this cluster never adopted is not its to destroy. */
+/*
+ * --- DESTROY_ANCHOR: the commit point. What this cluster never adopted is not its to destroy, nor
+ * is data of other names, which it was refused to go on with.
+ */
 
 static void
 on_destroying(struct step *s, const struct kube_reply *r)
@@ -429,7 +432,7 @@ on_anchor_to_destroy(struct step *s, const struct kube_reply *r)
 		return;
 	if (is_destroyer(s)) {
 		end_with(s, CHOICE_anchor_state_DESTROYING);
-	} else if (!is_ours(s) || s->anchor.destroying) {
+	} else if (!is_ours(s) || s->anchor.destroying || verb_names_differ(s)) {
 		step_end_foreign(s, KIND_CONFIGMAP, s->anchor_name);
 	} else {
 		guard = patch_guard(&s->anchor.meta);

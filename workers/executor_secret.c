@@ -158,9 +158,8 @@ on_made(struct step *s, const struct kube_reply *r)
 	step_patch(s, KIND_CONFIGMAP, s->anchor_name, NULL, &body, on_recorded);
 }
 
-/* The kept data of an earlier BGCluster has its own, which its Secret names. */
-static bool
-differs(const struct step *s)
+bool
+verb_names_differ(const struct step *s)
 {
 	struct buf names;
 	bool same;
@@ -179,7 +178,7 @@ on_secret_anchor(struct step *s)
 	struct buf body;
 	struct err e;
 
-	if (s->req.child == CHILD_APP && differs(s)) {
+	if (s->req.child == CHILD_APP && verb_names_differ(s)) {
 		step_end(s, CHOICE_step_code_INVALID, REASON_BOOTSTRAP_DIFFERS,
 		    "The kept data has [owner, database] %.*s, and no other is made beside it: "
 		    "make the BGCluster with these in spec.bootstrap",

@@ -330,6 +330,11 @@ test_commit_point(void)
 	take(CHOICE_verb_DESTROY_ANCHOR, 0, 0, NULL);
 	answer_deleting(POLICY_DELETE);
 	asks("GET " CONFIGMAPS "/demo-data");
+	answer(200, anchor_json(UID_A, "\"appMade\":\"[\\\"shop\\\",\\\"shop\\\"]\""));
+	ends(FOREIGN, NAME_TAKEN, "and so does data with another database than this cluster's");
+	take(CHOICE_verb_DESTROY_ANCHOR, 0, 0, NULL);
+	answer_deleting(POLICY_DELETE);
+	asks("GET " CONFIGMAPS "/demo-data");
 	answer(404, status(404, "not found"));
 	CHECK(!fake.done.present, "no anchor");
 	ends(DONE, NONE, "nothing to destroy");
