@@ -122,8 +122,11 @@ on_init(struct self *c, struct ipc_msg *m)
 
 	switch ((int)m->type) {
 	case IPC_POD_STATE:
-		if (a->state_known && a->state.patroni_running && !m->pod_state.patroni_running)
+		if (a->state_known && a->state.patroni_running && !m->pod_state.patroni_running) {
 			view_silent(&a->view);
+			if (a->stop != CHOICE_stop_NONE) /* what comes after a rest is new */
+				a->starts = (struct start_track){0};
+		}
 		if (m->pod_state.accepts && !a->state.accepts)
 			a->poll_next.v = 0;
 		operate_accepts(a, m->pod_state.accepts);

@@ -601,6 +601,9 @@ look_at_label(struct agent *a)
 		return;
 	reads = reads_look(
 	    &a->reads, &a->view, a->spec != NULL ? a->spec->max_lag : -1, a->state.accepts, a->now);
+	/* It seems to stream without a lag, but has what the primary has not. */
+	if (follow_is_certain(&a->follow, a->now) && a->follow.finding == CHOICE_follow_FORKED)
+		reads = READS_NO;
 	if (a->label_known && (reads == READS_AS_IS || (reads == READS_YES) == a->label_is)) {
 		a->label.differs_since.v = 0;
 		return;

@@ -31,6 +31,7 @@ halt_begin(struct init *i)
 		log_info(
 		    "stop", NULL, "told to stop: stopping within %u s, or as we hear", i->grace_s);
 		stop_begin(&i->stop, i->grace_s, i->signalled);
+		i->killed_postgres = false; /* by an earlier rest */
 		ev_timer_stop(i->loop, &i->keeper.again);
 		hurry(i);
 	}
@@ -38,10 +39,15 @@ halt_begin(struct init *i)
 	halt_look(i);
 }
 
+/* Who lives on after the limit has read that of a later deletion, whose signal is on its way. */
 void
 halt_limit(struct init *i, const struct msg_grace *m)
 {
-	if (m->signal != i->stop_signals || !stop_limit(&i->stop, m->seconds, i->signalled))
+	struct msec from = i->signalled, now = clock_boot();
+
+	if (from.v + (int64_t)m->seconds * 1000 <= now.v)
+		from = now;
+	if (m->signal != i->stop_signals || !stop_limit(&i->stop, m->seconds, from))
 		return;
 	log_info("stop", NULL, "this pod's deletion gives it %u s", i->stop.grace_s);
 	hurry(i);

@@ -271,7 +271,8 @@ bool clone_fails(const struct clone_tries *t); /* so often that it is to be said
 
 /* --- start.c: a server that has its data and does not come up. Pure. */
 struct start_track {
-	struct msec since, failed; /* it is to start; Patroni said it failed, first; 0 = not */
+	struct msec since;        /* it is to start; 0 = not */
+	struct msec failed, last; /* Patroni said that it failed, first and last; 0 = not */
 };
 /* By Patroni's state. */
 void start_note(struct start_track *t, const char *state, bool running, struct msec now);

@@ -6,7 +6,8 @@
 
 #include "instance/instance.h"
 
-#define FAILED_MS 10000 /* Patroni's next attempt may do better */
+#define FAILED_MS 10000       /* Patroni's next attempt may do better */
+#define FAILED_STALE_MS 60000 /* an attempt that lasts longer does: it recovers */
 #define LONG_MS 120000
 
 /* state begins with one of them: "restart failed (start failed)". */
@@ -38,8 +39,12 @@ start_note(struct start_track *t, const char *state, bool running, struct msec n
 		*t = (struct start_track){0};
 	else if (t->since.v == 0 && (is_any(state, begins) || start_has_failed(state)))
 		t->since = now;
-	if (t->failed.v == 0 && start_has_failed(state))
-		t->failed = now;
+	if (start_has_failed(state)) {
+		t->failed = t->failed.v == 0 ? now : t->failed;
+		t->last = now;
+	} else if (now.v - t->last.v >= FAILED_STALE_MS) {
+		t->failed.v = 0;
+	}
 }
 
 bool

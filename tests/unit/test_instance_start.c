@@ -23,7 +23,11 @@ test_fails(void)
 	CHECK(note("starting", 112) == REASON_START_FAILED &&
 		  note("stopped", 113) == REASON_START_FAILED,
 	    "nor do the next ones");
-	CHECK(note("running", 120) == REASON_NONE && note("starting", 121) == REASON_NONE,
+	CHECK(note("starting", 170) == REASON_STARTS_LONG, "one that lasts recovers, perhaps");
+	CHECK(note("start failed", 171) == REASON_STARTS_LONG &&
+		  note("starting", 181) == REASON_START_FAILED,
+	    "or fails as well");
+	CHECK(note("running", 190) == REASON_NONE && note("starting", 191) == REASON_NONE,
 	    "until it runs");
 }
 
