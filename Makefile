@@ -114,13 +114,15 @@ fuzz: ## FUZZ=name SECONDS=n: fuzz one target (names: make fuzz)
 		$(addprefix -dict=,$(wildcard fuzz/$(FUZZ).dict)) $(B)/fuzz/corpus/$(FUZZ) fuzz/corpus/$(FUZZ)
 
 # --- Tests -----------------------------------------------------------------------------------------------------------------
-.PHONY: test test-unit test-corpus test-e2e lint sbom bench
+.PHONY: test test-unit test-corpus test-e2e test-long lint sbom bench
 test: ## all tests, with all their set-up; ends with "N passed, N failed"
 	@tests/run.sh all
 test-unit: ## unit, golden and corpus tests under ASan and UBSan, and lint (seconds)
 	@tests/run.sh unit
 test-e2e: ## the tests on a real Kubernetes (TESTS="-k expression" for some of them)
 	@tests/run.sh e2e
+test-long: ## those of them that take long, which make test leaves out: kill -9 of every process in a pod in the middle of every operation
+	@tests/run.sh long
 lint: ## the rooms' arrows, sizes and format
 	@tests/cluster/prepare.sh unit
 	@deploy/lint.sh

@@ -161,6 +161,16 @@ look_at_outcome(struct agent *a)
 }
 
 /* Its words are of patroni/api.py, poll_failover_result. */
+/* There will be one: a primary that has just begun has none. */
+static bool
+awaits_standby(const struct agent *a, struct str text)
+{
+	return says(text, "can not find sync_standby") ||
+	       (says(text, "not match with sync_standby") &&
+		   (a->operate.candidate[0] == '\0' || !a->view.has_sync ||
+		       a->now.v < a->operate.came.v + STREAM_WAIT_MS));
+}
+
 static void
 on_handed_over(struct agent *a, int status, struct str text)
 {
@@ -170,9 +180,7 @@ on_handed_over(struct agent *a, int status, struct str text)
 		finish(a, CHOICE_operation_phase_SUCCEEDED, text);
 	else if (status == 0 || says(text, "status unknown"))
 		await_outcome(a);
-	else if (says(text, "can not find sync_standby") ||
-		 (a->operate.candidate[0] == '\0' && says(text, "not match with sync_standby"))) {
-		/* There will be one: a primary that has just begun has none. */
+	else if (awaits_standby(a, text)) {
 		a->operate.begun = a->operate.posted = false;
 		a->operate.next.v = clock_boot().v + SYNC_AGAIN_MS;
 	} else

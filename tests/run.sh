@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh all|unit|e2e: runs tests and ends with the one line "N passed, N failed". Exit code 1 if any failed.
+# run.sh all|unit|e2e|long: runs tests and ends with the one line "N passed, N failed". Exit code 1 if any failed. all: without long.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . tests/cluster/lib.sh
@@ -75,12 +75,20 @@ e2e() {
 	tests/cluster/make.sh || exit 1
 	step build/log/build.log "building the operator" make -j"$(nproc)" image
 	rm -rf build/log/evidence
-	pytest_run "the tests on the real cluster that can run beside each other" parallel -n "${E2E_WORKERS:-4}" -m "not alone" tests/e2e
+	pytest_run "the tests on the real cluster that can run beside each other" parallel -n "${E2E_WORKERS:-4}" -m "not alone and not long" tests/e2e
 	cp "$failed_list" build/log/e2e-parallel.again
-	pytest_run "those that disturb the operator or need the machine" alone -m alone tests/e2e
+	pytest_run "those that disturb the operator or need the machine" alone -m "alone and not long" tests/e2e
 	add_failures
 	mv build/log/e2e-parallel.again "$failed_list"
 	second_chance
+}
+
+long() {
+	tests/cluster/make.sh || exit 1
+	step build/log/build.log "building the operator" make -j"$(nproc)" image
+	rm -rf build/log/evidence
+	pytest_run "those that take long" long -m long tests/e2e
+	add_failures
 }
 
 # Those in $failed_list failed beside others.
@@ -137,7 +145,8 @@ case ${1:-} in
 all) cluster_meanwhile; unit; stop_meanwhile; e2e ;;
 unit) unit ;;
 e2e) e2e ;;
-*) echo "usage: $0 all|unit|e2e" >&2; exit 2 ;;
+long) long ;;
+*) echo "usage: $0 all|unit|e2e|long" >&2; exit 2 ;;
 esac
 if [ -d build/log/evidence ]; then
 	echo "evidence of what failed, whole: build/log/evidence/, and at the end of build/log/e2e-*.log"

@@ -23,6 +23,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: disturbs the operator or needs the machine for itself; not run beside other tests")
+    config.addinivalue_line("markers", "long: takes many minutes and most of the machine; run by make test-long")
     if not hasattr(config, "workerinput") and not config.option.collectonly:  # once, before the parallel workers start
         install()
 

@@ -3,10 +3,13 @@ under "Exactly as often as promised". One BGCluster for each operation, all of t
 import contextlib
 import pathlib
 
-from cluster import Writer, apply, cmdline, kill, kubectl, pod_pids, pod_process, primary, wait
+import pytest
+
+from cluster import Writer, apply, cmdline, get, kill, kubectl, pod_pids, pod_process, primary, wait
 from kills import TASKS, Held, Run, cluster, fill, in_order, several
 from test_dbops import bgdbops
 
+pytestmark = pytest.mark.long
 ONCE = ("benchmark", "sql")
 # Begins of a task that was interrupted once: what it has left is removed by a begin of its own.
 ATTEMPTS = {"reindex": 3, "repack": 3, "benchmark": 2, "sql": 1}
@@ -58,7 +61,12 @@ def process(who):
 
 
 def move_leaders(runs):
-    apply([bgdbops(f"{r.name}-on", "switchover", r.cluster) for r in runs], runs[0].ns)
+    """A switchover would wait for what is done once."""
+    def failover(r):
+        leader = r.pod()
+        spec = {"candidate": f"{r.cluster}-{1 - int(leader[-1])}", "systemIdentifier": get("bgi", leader, r.ns)["status"]["systemIdentifier"]}
+        return bgdbops(f"{r.name}-on", "failover", r.cluster, failover=spec)
+    apply([failover(r) for r in runs], runs[0].ns)
 
 
 def delete_pods(ns, pods, *how):

@@ -128,7 +128,8 @@ def test_who_is_lost_while_a_change_is_halted_comes_back_as_it_was(ns):
         w.wait_for_writes(5)
         assert uids(ns)[failed] == kept and template_image(ns) == IMAGE, "who failed stays, for inspection, and nothing else is tried"
         delete("pod", failed, ns)
-        failed = wait("who deletes the failed pod to have it tried again", lambda: next((n for n, image in images(ns).items() if image == bad and uids(ns)[n] != kept), None))
+        failed = wait("who deletes the failed pod to have it tried again", lambda: next(
+            (p["metadata"]["name"] for p in get("pods", ns=ns) if p["metadata"]["uid"] != kept and p["spec"]["containers"][0]["image"] == bad), None))
         wait("the template to be good again", lambda: template_image(ns) == IMAGE)
         healthy, again = {name: uid for name, uid in uids(ns).items() if name != failed}, uids(ns)[failed]
         patch("bgc", "demo", ns, {"spec": {"image": IMAGE}})

@@ -466,6 +466,19 @@ test_switchover_without_standby(void)
 	answer(&a, 412, STR("switchover is not possible: can not find sync_standby"));
 	look_after(121);
 	CHECK(failed("120 s: no replica is synchronous"), "but not for ever");
+	begin();
+	a.spec = &spec;
+	tell(CHOICE_operation_SWITCHOVER, "demo-1");
+	a.view.member[0].streaming = true;
+	look_after(0);
+	operate_checkpointed(&a, &(struct msg_checkpoint_done){.text = ""});
+	answer(&a, 412, STR("candidate name does not match with sync_standby"));
+	CHECK(runs(), "so is a candidate that is about to be synchronous");
+	a.view.has_sync = true;
+	look_after(20);
+	operate_checkpointed(&a, &(struct msg_checkpoint_done){.text = ""});
+	answer(&a, 412, STR("candidate name does not match with sync_standby"));
+	CHECK(failed("does not match"), "where another one is, it is not for long");
 }
 
 static void
