@@ -629,7 +629,8 @@ put_configuration(struct plan_at *a, struct plan_status *s)
 	else if (!roll_config_settled(a))
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_CREATING,
-		    "It is written; Patroni takes it up on each instance within spec.patroni.loopWait.");
+		    "It is written; Patroni takes it up on each instance within "
+		    "spec.patroni.loopWait.");
 	else
 		put(s, CHOICE_condition_type_CONFIGURATION_APPLIED, CHOICE_condition_status_TRUE,
 		    REASON_AS_WANTED, "");
