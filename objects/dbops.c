@@ -165,9 +165,18 @@ put_server(struct jw *w, const struct dbops_server *s)
 	jw_end(w);
 }
 
-/* Those that were begun, but this one; how many have succeeded. */
+static bool
+is_due(struct str name, struct str cluster, uint32_t due)
+{
+	int ordinal = model_ordinal(name, cluster);
+
+	return ordinal >= 0 && ordinal < INSTANCES_MAX && (due >> ordinal & 1u) != 0;
+}
+
+/* Those that were begun, but this one and who is due again; how many have succeeded. */
 static unsigned
-copy_servers(struct jw *w, struct str raw, struct str but, unsigned *all, struct arena *a)
+copy_servers(struct jw *w, struct str raw, struct str cluster, struct str but, uint32_t due,
+    unsigned *all, struct arena *a)
 {
 	struct json j;
 	unsigned succeeded = 0;
@@ -180,7 +189,8 @@ copy_servers(struct jw *w, struct str raw, struct str but, unsigned *all, struct
 		char name[NAME_MAX_LABEL + 2];
 
 		json_copy_text(&j, json_get(&j, k, STR("name")), name, sizeof(name));
-		if (str_is(but, name) || json_string_is(&j, phase, "Pending"))
+		if (str_is(but, name) || json_string_is(&j, phase, "Pending") ||
+		    is_due(str_of(name), cluster, due))
 			continue;
 		jw_raw(w, json_raw(&j, k));
 		succeeded += json_string_is(&j, phase, "Succeeded");
@@ -199,7 +209,7 @@ objects_dbops_servers(struct str before, struct str cluster, const struct dbops_
 	*all = 0;
 	jw_init(&w, out);
 	jw_array(&w);
-	succeeded = copy_servers(&w, before, s != NULL ? s->name : STR(""), all, a);
+	succeeded = copy_servers(&w, before, cluster, s != NULL ? s->name : STR(""), due, all, a);
 	if (s != NULL) {
 		put_server(&w, s);
 		succeeded += s->phase == CHOICE_dbops_phase_SUCCEEDED;

@@ -231,11 +231,17 @@ test_choice_row(const struct row *r)
 		all = all && (i == 0 ? says_nothing(r, text) : counts(r, text));
 	}
 	CHECK(all, r->path);
-	CHECK(refused(r, "\"Nonsense\"", ERR_INVALID) && strstr(err.text, "Nonsense") != NULL,
-	    "  none of them");
-	CHECK(refused(r, repeated("\"", "a", 1000, "\""), ERR_INVALID) &&
-		  refused(r, "1", ERR_INVALID) && refused(r, "[]", ERR_INVALID),
-	    "  wrong types");
+	/* A newer version of ourselves has more to say. */
+	if (r->vocab == VOCAB_reason && r->group == GROUP_STATUS)
+		CHECK(says_nothing(r, "\"Nonsense\"") &&
+			  says_nothing(r, repeated("\"", "a", 1000, "\"")),
+		    "  one that is not known yet");
+	else
+		CHECK(refused(r, "\"Nonsense\"", ERR_INVALID) &&
+			  strstr(err.text, "Nonsense") != NULL &&
+			  refused(r, repeated("\"", "a", 1000, "\""), ERR_INVALID),
+		    "  none of them");
+	CHECK(refused(r, "1", ERR_INVALID) && refused(r, "[]", ERR_INVALID), "  wrong types");
 }
 
 static void

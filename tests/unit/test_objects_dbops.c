@@ -217,6 +217,12 @@ does_next_server(const struct bgdbops *d, struct dbops_status *s)
 		  all == 3,
 	    "a server is there once, and who comes after it too");
 	s->instances = rendered(&list);
+	buf_init(&list, HTTP_BODY_MAX);
+	CHECK(objects_dbops_servers(STR("[{\"name\":\"demo-0\",\"phase\":\"Failed\"}]"),
+		  STR("demo"), &server, 1u << 0, &all, &list, &arena) == 1 &&
+		  all == 2,
+	    "nor is one that is tried again there twice");
+	buf_free(&list);
 	s->results = results(NULL, 2, 1234);
 	s->instance = s->pod_uid = s->instance_uid = STR("");
 }
