@@ -67,7 +67,8 @@ put_table(struct buf *out, struct str name)
 /*
  * Of a whole database, as vacuumdb: VACUUM and ANALYZE take the system's catalogs too, for their
  * age counts; but nobody can work while they are rewritten. ANALYZE of a partitioned table is one
- * of its partitions too, and would reach out to the servers of those that are foreign tables.
+ * of its partitions too, and would reach out to the servers of those that are foreign tables. No
+ * pg_partition_tree here: it locks every partition of a tree, for each row that asks.
  */
 static void
 put_all(const struct task_spec *s, struct buf *out)
@@ -80,10 +81,9 @@ put_all(const struct task_spec *s, struct buf *out)
 	    analyze ? ", 'p'" : "");
 	if (analyze)
 		buf_puts(out,
-		    " AND CASE WHEN EXISTS (SELECT FROM "
-		    "pg_partition_tree(pg_partition_root(c.oid)) "
-		    "p JOIN pg_class f ON f.oid = p.relid WHERE f.relkind = 'f') THEN c.relkind <> "
-		    "'p' ELSE NOT c.relispartition END");
+		    " AND CASE WHEN pg_partition_root(c.oid) IN (SELECT "
+		    "pg_partition_root(f.oid) FROM pg_class f WHERE f.relkind = 'f' AND "
+		    "f.relispartition) THEN c.relkind <> 'p' ELSE NOT c.relispartition END");
 	else if (s->m.kind != CHOICE_task_kind_VACUUM || s->m.full)
 		buf_puts(out, " AND s.nspname !~ '^pg_' AND s.nspname NOT IN "
 			      "('information_schema', 'repack')");
@@ -203,8 +203,10 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 		    s->m.only_invalid ? " AND NOT i.indisvalid" : "");
 	}
 	put_targets(s, out);
-	buf_puts(out, "SELECT 'n ' || count(*) || ' ' || (SELECT count(*) FROM reach JOIN pg_class "
-		      "c USING (oid) WHERE c.relkind = 'r') FROM target;\n");
+	buf_printf(out, "SELECT 'n ' || count(*) || ' ' || %s FROM target;\n",
+	    s->m.kind == CHOICE_task_kind_REPACK
+		? "(SELECT count(*) FROM reach JOIN pg_class c USING (oid) WHERE c.relkind = 'r')"
+		: "0");
 }
 
 /* What people read: one line, whatever stands in a name. */

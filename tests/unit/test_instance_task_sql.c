@@ -152,6 +152,12 @@ test_whole(void)
 	task_sql_count(&s, &out);
 	CHECK(!has("nspname !~") && has("IN ('r', 'm', 'p')") && has("NOT c.relispartition"),
 	    "ANALYZE takes partitioned tables, which are their partitions");
+	buf_reset(&out);
+	task_sql_count(&s, &out);
+	CHECK(!has("pg_partition_tree(pg_partition_root") && !has("FROM reach") &&
+		  has("pg_partition_root(c.oid) IN (SELECT pg_partition_root(f.oid) FROM pg_class "
+		      "f WHERE f.relkind = 'f' AND f.relispartition)"),
+	    "without a look at each tree, which would lock all of it");
 	begin(CHOICE_task_kind_REINDEX);
 	task_sql_databases(&s, &out);
 	CHECK(has("NOT datistemplate"), "others leave the templates alone");
