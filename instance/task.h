@@ -227,6 +227,11 @@ void task_look(struct task *t); /* asks for progress, beside run */
  */
 #define TASK_CLOSED (-2 - TASK_DATABASES_MAX)
 int task_read_databases(struct task *t, struct str out);
+/*
+ * task_sql_next's line into t->target_name, label and oid; 0: there is none, the end of the
+ * database; -1: something else stands there.
+ */
+int task_read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal);
 
 /* task_script.c: psql's arguments; single: all of it in one transaction, which is checked. */
 unsigned task_script_commands(bool single, const char *restrict_command, const char *more[24]);

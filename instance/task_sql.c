@@ -215,10 +215,13 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 
 #define BATCH_BYTES (64 << 20)
 
-/* The largest of what c is made of: a partitioned table itself has no file. */
+/*
+ * The largest of what c is made of: a partitioned table itself has no file, nor has what is dropped
+ * since the statement's snapshot.
+ */
 #define LARGEST                                                                                    \
-	"greatest(pg_total_relation_size(c.oid), (SELECT max(pg_total_relation_size(p.relid)) "    \
-	"FROM pg_partition_tree(c.oid) p))"
+	"coalesce(greatest(pg_total_relation_size(c.oid), (SELECT "                                \
+	"max(pg_total_relation_size(p.relid)) FROM pg_partition_tree(c.oid) p)), 0)"
 
 /*
  * How much of the WAL that is written meanwhile can be on the disk at once; NULL: all of it, since

@@ -383,21 +383,22 @@ read_batch(struct task *t, const char *at, const char *end)
 	}
 }
 
-/* "x OID BYTES WAL HEX NAME|OID OID ..."; false: there is none. */
-static bool
-read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal)
+int
+task_read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal)
 {
 	char hex[2 * sizeof(t->target_name)];
 	unsigned long long oid, total, written;
 	int name = 0;
 	const char *end = strchrnul(out.p, '\n'), *bar = memrchr(out.p, '|', (size_t)(end - out.p));
 
+	if (out.len == 0)
+		return 0;
 	if (bar == NULL ||
 	    sscanf(out.p, "x %10llu %19llu %19llu %799s %n", &oid, &total, &written, hex, &name) !=
 		4 ||
 	    name == 0 || oid > UINT32_MAX || bar < out.p + name ||
 	    task_hex_decode(str_of(hex), t->target_name, sizeof(t->target_name)) == -1)
-		return false;
+		return -1;
 	read_batch(t, bar + 1, end);
 	if (t->oid_n == 0 || t->oid[0] != oid) { /* too large for one of many */
 		t->oid[0] = (uint32_t)oid;
@@ -407,7 +408,7 @@ read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal)
 	*wal = written;
 	str_copy_text(
 	    t->label, sizeof(t->label), (struct str){out.p + name, (size_t)(bar - out.p - name)});
-	return true;
+	return 1;
 }
 
 static void
@@ -423,12 +424,19 @@ found(struct task *t, const struct run_result *r)
 	bool copies =
 	    m->kind == CHOICE_task_kind_REPACK || (m->kind == CHOICE_task_kind_VACUUM && m->full);
 	uint64_t bytes, wal, last, all;
+	int n;
 
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
 		return;
 	}
-	if (!read_target(t, r->out, &bytes, &wal)) {
+	n = task_read_target(t, r->out, &bytes, &wal);
+	if (n == -1) {
+		task_end(t, CHOICE_task_phase_FAILED, "psql did not say what comes next in %s",
+		    t->databases[t->at]);
+		return;
+	}
+	if (n == 0) {
 		t->at++;
 		t->oid_n = 0;
 		next(t);
