@@ -164,6 +164,7 @@ struct task {
 	unsigned oid_n;
 	uint32_t size_of; /* whose size_before and pages_before are; 0 = nobody's */
 	uint64_t size_before, pages_before;
+	uint32_t looked_again; /* at whom, in this database; 0 = at nobody */
 	struct task_vacuumed vacuumed;
 	char target_name[400]; /* quoted */
 	char label[160];       /* for people */
@@ -232,6 +233,12 @@ int task_read_databases(struct task *t, struct str out);
  * database; -1: something else stands there.
  */
 int task_read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal);
+/*
+ * The statement on size_of failed. Does it say that something does not exist? Then what comes next
+ * is looked for from that one on, once: dropped while the statement waited for its lock it is
+ * passed over, renamed it is found under its new name.
+ */
+bool task_look_again(struct task *t, struct str stderr_text);
 
 /* task_script.c: psql's arguments; single: all of it in one transaction, which is checked. */
 unsigned task_script_commands(bool single, const char *restrict_command, const char *more[24]);

@@ -225,8 +225,9 @@ static void
 read_sizes(struct task *t, struct str out)
 {
 	unsigned long long oid, total, pages;
+	const char *end;
 
-	for (const char *line = out.p; line != NULL && *line != '\0';) {
+	for (const char *line = out.p; (end = strchr(line, '\n')) != NULL; line = end + 1) {
 		if (sscanf(line, "s %10llu %19llu %19llu", &oid, &total, &pages) == 3) {
 			bool after = t->size_of == (uint32_t)oid;
 
@@ -240,20 +241,41 @@ read_sizes(struct task *t, struct str out)
 			t->size_before = total;
 			t->pages_before = pages;
 		}
-		if ((line = strchr(line, '\n')) != NULL)
-			line++;
 	}
+}
+
+bool
+task_look_again(struct task *t, struct str said)
+{
+	static const char mark[] = "\" does not exist";
+	unsigned done = 0;
+
+	while (done < t->oid_n && t->oid[done] != t->size_of)
+		done++;
+	if (done == t->oid_n || t->size_of == t->looked_again ||
+	    memmem(said.p, said.len, mark, sizeof(mark) - 1) == NULL)
+		return false;
+	t->looked_again = t->size_of;
+	t->target += done;
+	t->target--; /* it is counted when it is found */
+	t->oid[0] = t->size_of - 1;
+	t->oid_n = 1;
+	return true;
 }
 
 static void
 worked(struct task *t, const struct run_result *r)
 {
+	read_sizes(t, r->out);
+	t->state.tuples += t->vacuumed.tuples;
+	if (r->status > 0 && task_look_again(t, r->err)) {
+		next(t);
+		return;
+	}
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
 		return;
 	}
-	read_sizes(t, r->out);
-	t->state.tuples += t->vacuumed.tuples;
 	t->target += t->oid_n - 1;
 	if (t->target <= t->targets && t->targets > 0)
 		t->state.percent = (uint8_t)(t->target * 100 / t->targets);
@@ -284,6 +306,10 @@ repacked(struct task *t, const struct run_result *r)
 	const char *why = skipped(r->err);
 	struct buf sql;
 
+	if (r->status > 0 && task_look_again(t, r->err)) {
+		next(t);
+		return;
+	}
 	if (r->status != 0) {
 		task_end_failed(t, r, "pg_repack");
 		return;
@@ -437,6 +463,7 @@ found(struct task *t, const struct run_result *r)
 		return;
 	}
 	if (n == 0) {
+		t->looked_again = 0;
 		t->at++;
 		t->oid_n = 0;
 		next(t);
