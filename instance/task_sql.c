@@ -143,12 +143,17 @@ scope_of(const struct task_spec *s)
 
 /*
  * pg_repack copies a table as one of the superuser's, and then makes its indexes: what they call is
- * run as the table's owner, who is the superuser by then. Of c:
+ * run as the table's owner, who is the superuser by then: an expression's or a condition's
+ * functions, a type's (a range's subtype_diff, a domain's CHECK), an operator class's. Of c:
  */
 #define HARMLESS                                                                                   \
 	"((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = c.relowner) OR NOT EXISTS (SELECT "     \
 	"FROM pg_index e WHERE e.indrelid = c.oid AND (e.indexprs IS NOT NULL OR e.indpred IS "    \
-	"NOT NULL)))"
+	"NOT NULL OR EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON a.atttypid IN (y.oid, "  \
+	"y.typarray) WHERE a.attrelid = e.indrelid AND a.attnum = ANY (e.indkey) AND y.oid >= "    \
+	"16384 AND y.typtype IN ('r', 'm', 'd', 'c')) OR EXISTS (SELECT FROM pg_opclass o JOIN "   \
+	"pg_roles r ON r.oid = o.opcowner WHERE o.oid = ANY (e.indclass) AND o.oid >= 16384 AND "  \
+	"NOT r.rolsuper))))"
 
 /*
  * target(oid): what the statement is said for. An invalid index of that name is itself what an

@@ -122,8 +122,9 @@ all_counted(struct task *t)
 	}
 	if (t->unfit) {
 		task_end(t, CHOICE_task_phase_FAILED,
-		    "one of the tables has an index on an expression or a part of it, and an owner "
-		    "who is no superuser: pg_repack would run the owner's code as superuser");
+		    "one of the tables has an index on an expression, a part of it or a type of "
+		    "somebody's own, and an owner who is no superuser: pg_repack would run the "
+		    "owner's code as superuser");
 		return;
 	}
 	t->at = 0;

@@ -179,6 +179,12 @@ test_targets(void)
 	begin(CHOICE_task_kind_REPACK);
 	task_sql_count(&s, &out);
 	CHECK(has("i.indisprimary"), "pg_repack needs a key");
+	CHECK(has("e.indexprs IS NOT NULL OR e.indpred IS NOT NULL OR EXISTS (SELECT FROM "
+		  "pg_attribute a JOIN pg_type y ON a.atttypid IN (y.oid, y.typarray) WHERE "
+		  "a.attrelid = e.indrelid AND a.attnum = ANY (e.indkey) AND y.oid >= 16384 AND "
+		  "y.typtype IN ('r', 'm', 'd', 'c'))") &&
+		  has("o.oid = ANY (e.indclass) AND o.oid >= 16384 AND NOT r.rolsuper"),
+	    "no index with code of somebody who is no superuser");
 	buf_reset(&out);
 	add_table("t");
 	task_sql_count(&s, &out);
