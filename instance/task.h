@@ -213,6 +213,10 @@ struct task_command {
 /* libpq's PGOPTIONS; left_ms of the task, 0 = no limit. */
 void task_options(
     const struct task_command *c, unsigned major, int64_t left_ms, struct buf *out);
+/* Its arguments, NULL-terminated; how many. */
+#define TASK_ARGS_MAX 40
+unsigned task_args(const struct task *t, const struct task_command *c, const char *program,
+    const char *argv[TASK_ARGS_MAX]);
 /* Is the instance set up as far as a program needs it? */
 bool task_ready(const struct task *t);
 bool task_find_program(const struct task *t, const char *name, char out[256]);
