@@ -112,7 +112,7 @@ void task_tail(struct str text, char out[TASK_OUTPUT_MAX + 1]);
  * name, in buf.
  */
 const char *task_pgbench_refused(struct str script, char name[32]);
-/* Does a statement or a line begin with COMMIT, ROLLBACK or ABORT? END ends bodies, too. */
+/* Does a statement or line begin with COMMIT, ROLLBACK (not TO) or ABORT? END ends bodies, too. */
 bool task_script_may_commit(struct str script);
 bool task_script_needs_restrict(struct str script); /* could psql find a meta-command in it? */
 /* "progress: 5.0 s, ...": the seconds; -1 = no such line in it. The last one counts. */

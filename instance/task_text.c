@@ -432,6 +432,37 @@ task_pgbench_refused(struct str script, char name[32])
 	return NULL;
 }
 
+static bool
+is_word(struct str word, const char *wanted)
+{
+	return word.len == strlen(wanted) && strncasecmp(word.p, wanted, word.len) == 0;
+}
+
+static struct str
+next_word(struct str *s)
+{
+	struct str word;
+
+	while (s->len > 0 && isspace((unsigned char)s->p[0]))
+		*s = (struct str){s->p + 1, s->len - 1};
+	word = (struct str){s->p, 0};
+	while (word.len < s->len && isalpha((unsigned char)word.p[word.len]))
+		word.len++;
+	*s = (struct str){s->p + word.len, s->len - word.len};
+	return word;
+}
+
+/* ROLLBACK [WORK | TRANSACTION] TO: the transaction goes on. */
+static bool
+to_savepoint(struct str rest)
+{
+	struct str word = next_word(&rest);
+
+	if (is_word(word, "work") || is_word(word, "transaction"))
+		word = next_word(&rest);
+	return is_word(word, "to");
+}
+
 /* Where a script failed nobody can be asked any more whether it had come to one. */
 bool
 task_script_may_commit(struct str s)
@@ -440,19 +471,18 @@ task_script_may_commit(struct str s)
 	bool begins = true;
 
 	for (size_t i = 0; i < s.len; i++) {
-		size_t n = 0;
+		struct str rest = {s.p + i, s.len - i}, word;
 
 		if (isspace((unsigned char)s.p[i]) || s.p[i] == ';') {
 			begins |= s.p[i] == ';' || s.p[i] == '\n';
 			continue;
 		}
-		while (i + n < s.len && isalpha((unsigned char)s.p[i + n]))
-			n++;
+		word = next_word(&rest);
 		for (size_t k = 0; begins && k < sizeof(words) / sizeof(words[0]); k++)
-			if (n == strlen(words[k]) && strncasecmp(s.p + i, words[k], n) == 0)
+			if (is_word(word, words[k]) && !to_savepoint(rest))
 				return true;
 		begins = false;
-		i += n > 0 ? n - 1 : 0;
+		i += word.len > 0 ? word.len - 1 : 0;
 	}
 	return false;
 }

@@ -337,6 +337,13 @@ test_scripts(void)
 		  !task_script_may_commit(STR("SELECT a AS commit FROM rollback_1;\ncommits\n")) &&
 		  !task_script_may_commit(STR("")),
 	    "what ends a transaction");
+	CHECK(!task_script_may_commit(STR("SAVEPOINT a; ROLLBACK TO a; rollback work\nto "
+					  "savepoint a;\nROLLBACK TRANSACTION TO a")) &&
+		  task_script_may_commit(STR("ROLLBACK WORK; SELECT 1")) &&
+		  task_script_may_commit(STR("rollback transaction")) &&
+		  task_script_may_commit(STR("ROLLBACK TO a; ROLLBACK AND CHAIN")) &&
+		  task_script_may_commit(STR("ROLLBACK tomorrow")),
+	    "back to a savepoint is none");
 	CHECK(task_script_needs_restrict(STR("SELECT '\\';")) &&
 		  !task_script_needs_restrict(STR("SELECT 1;")),
 	    "a backslash may be a meta-command for psql");
