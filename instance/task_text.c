@@ -127,7 +127,8 @@ says_lost(struct str s)
 static struct str
 own_part(struct str line, bool *is_error)
 {
-	static const char *const said[] = {"ERROR:  ", "WARNING:  ", "NOTICE:  ", "INFO:  "};
+	static const char *const said[] = {
+	    "ERROR:  ", "WARNING:  ", "NOTICE:  ", "INFO:  ", "LOG:  ", "DEBUG:  "};
 	const char *at;
 
 	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)

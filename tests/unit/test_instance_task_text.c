@@ -138,6 +138,10 @@ test_failure(void)
 		!task_connection_lost(
 		    STR("psql:<stdin>:1: ERROR:  a\nserver closed the connection\n")) &&
 		!task_connection_lost(STR("psql:<stdin>:1: NOTICE:  the database system is\n")) &&
+		!task_connection_lost(
+		    STR("psql:<stdin>:1: LOG:  terminating connection due to x\n")) &&
+		!task_connection_lost(
+		    STR("psql:<stdin>:1: DEBUG:  terminating connection due to x\n")) &&
 		task_connection_lost(STR("psql:<stdin>:1: ERROR:  a\npsql:<stdin>:2: server closed "
 					 "the connection unexpectedly\n")),
 	    "a script's own words are none");
