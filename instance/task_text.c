@@ -279,21 +279,19 @@ character_of(struct str s)
 	return (struct str){s.p + s.len - n, n};
 }
 
-/* The error's own text, with which a script ends: a notice of before may hold any words. */
+/* From the error on, with which a script ends: a notice of before may hold any words. */
 static struct str
 error_in(struct str s)
 {
-	struct str rest = s;
-
-	while (rest.len > 0) {
-		const char *end = memchr(rest.p, '\n', rest.len);
-		struct str line = {rest.p, end == NULL ? rest.len : (size_t)(end - rest.p)};
+	while (s.len > 0) {
+		const char *end = memchr(s.p, '\n', s.len);
+		struct str line = {s.p, end == NULL ? s.len : (size_t)(end - s.p)};
 		size_t place = psql_place(line);
 
 		if (str_starts((struct str){line.p + place, line.len - place}, "ERROR:  "))
-			return rest;
+			break;
 		line.len += end == NULL ? 0 : 1;
-		rest = (struct str){rest.p + line.len, rest.len - line.len};
+		s = (struct str){s.p + line.len, s.len - line.len};
 	}
 	return s;
 }

@@ -253,6 +253,10 @@ test_scrub_languages(void)
 		  "psql:<stdin>:2: " HIDDEN "psql:<stdin>:4: server closed the connection "
 		  "unexpectedly\n\tThis probably means\n"),
 	    "the next message is seen again");
+	CHECK(scrubs(false,
+		  "psql:<stdin>:1: HINWEIS:  done: \"a\"\npsql:<stdin>:4: FEHLER:  »geheim«\n",
+		  "psql:<stdin>:1: " HIDDEN "psql:<stdin>:4: " HIDDEN),
+	    "each with its place");
 	CHECK(
 	    scrubs(false,
 		"psql:<stdin>:4: ERROR:  error de sintaxis en o cerca de «secreto» en carácter "
