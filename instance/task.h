@@ -112,7 +112,7 @@ void task_tail(struct str text, char out[TASK_OUTPUT_MAX + 1]);
  * name, in buf.
  */
 const char *task_pgbench_refused(struct str script, char name[32]);
-/* Does a statement or a line begin with COMMIT, ROLLBACK or ABORT? END ends bodies, too. */
+/* Does a statement or line begin with COMMIT, ROLLBACK (not TO) or ABORT? END ends bodies, too. */
 bool task_script_may_commit(struct str script);
 bool task_script_needs_restrict(struct str script); /* could psql find a meta-command in it? */
 /* "progress: 5.0 s, ...": the seconds; -1 = no such line in it. The last one counts. */
@@ -164,6 +164,7 @@ struct task {
 	unsigned oid_n;
 	uint32_t size_of; /* whose size_before and pages_before are; 0 = nobody's */
 	uint64_t size_before, pages_before;
+	uint32_t looked_again; /* at whom, in this database; 0 = at nobody */
 	struct task_vacuumed vacuumed;
 	char target_name[400]; /* quoted */
 	char label[160];       /* for people */
@@ -212,6 +213,10 @@ struct task_command {
 /* libpq's PGOPTIONS; left_ms of the task, 0 = no limit. */
 void task_options(
     const struct task_command *c, unsigned major, int64_t left_ms, struct buf *out);
+/* Its arguments, NULL-terminated; how many. */
+#define TASK_ARGS_MAX 40
+unsigned task_args(const struct task *t, const struct task_command *c, const char *program,
+    const char *argv[TASK_ARGS_MAX]);
 /* Is the instance set up as far as a program needs it? */
 bool task_ready(const struct task *t);
 bool task_find_program(const struct task *t, const char *name, char out[256]);
@@ -227,6 +232,17 @@ void task_look(struct task *t); /* asks for progress, beside run */
  */
 #define TASK_CLOSED (-2 - TASK_DATABASES_MAX)
 int task_read_databases(struct task *t, struct str out);
+/*
+ * task_sql_next's line into t->target_name, label and oid; 0: there is none, the end of the
+ * database; -1: something else stands there.
+ */
+int task_read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal);
+/*
+ * The statement on size_of failed. Does it say that something does not exist? Then what comes next
+ * is looked for from that one on, once: dropped while the statement waited for its lock it is
+ * passed over, renamed it is found under its new name.
+ */
+bool task_look_again(struct task *t, struct str stderr_text);
 
 /* task_script.c: psql's arguments; single: all of it in one transaction, which is checked. */
 unsigned task_script_commands(bool single, const char *restrict_command, const char *more[24]);

@@ -10,7 +10,6 @@
 #include "instance/task.h"
 
 #define LOOK_MS 5000
-#define ARGS_MAX 40
 /*
  * A backend whose psql is gone notices within this, even in the middle of a statement (from
  * version 14 on).
@@ -80,11 +79,13 @@ write_passfile(struct task *t, const struct task_command *c, struct err *e)
 	return r;
 }
 
-static unsigned
-put_args(const struct task *t, const struct task_command *c, const char *program,
-    const char *argv[ARGS_MAX])
+unsigned
+task_args(const struct task *t, const struct task_command *c, const char *program,
+    const char *argv[TASK_ARGS_MAX])
 {
-	static const char *const psql[] = {"-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", NULL};
+	/* Terse: a message's detail can hold a row, which is nobody's business in a status. */
+	static const char *const psql[] = {"-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v",
+	    "VERBOSITY=terse", "-v", "SHOW_CONTEXT=never", NULL};
 	unsigned n = 0;
 
 	argv[n++] = program;
@@ -101,7 +102,7 @@ put_args(const struct task *t, const struct task_command *c, const char *program
 	argv[n++] = c->as_owner ? t->p->spec->m.owner : t->p->credentials.superuser.username;
 	for (unsigned i = 0; c->more != NULL && c->more[i] != NULL; i++)
 		argv[n++] = c->more[i];
-	if (n >= ARGS_MAX)
+	if (n >= TASK_ARGS_MAX)
 		die("task: too many arguments");
 	argv[n] = NULL;
 	return n;
@@ -115,7 +116,7 @@ start(struct task *t, const struct task_command *c, void (*done)(void *, const s
 	static char path[4200], dbname[TASK_DBNAME_SIZE + 16], application[96];
 	char quoted[TASK_DBNAME_SIZE];
 	char program[256];
-	const char *argv[ARGS_MAX];
+	const char *argv[TASK_ARGS_MAX];
 	struct buf options;
 	struct run_spec s = {.argv = argv, .input = c->input, .on_stderr = c->on_stderr};
 	struct run *r;
@@ -145,7 +146,7 @@ start(struct task *t, const struct task_command *c, void (*done)(void *, const s
 	    strcmp(c->program, "psql") == 0 ? c->database : quoted);
 	(void)snprintf(application, sizeof(application), "PGAPPNAME=%s",
 	    c->nameless ? "bestgres" : t->name.application);
-	(void)put_args(t, c, program, argv);
+	(void)task_args(t, c, program, argv);
 	s.env = env;
 	s.timeout_ms = c->timeout_ms;
 	r = run_start(t->p->self.loop, &s, done, t);

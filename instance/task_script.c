@@ -23,10 +23,6 @@ task_script_commands(bool single, const char *restrict_command, const char *more
 {
 	unsigned n = 0;
 
-	more[n++] = "-v";
-	more[n++] = "VERBOSITY=terse";
-	more[n++] = "-v";
-	more[n++] = "SHOW_CONTEXT=never";
 	more[n++] = "-c";
 	more[n++] = TASK_BACKEND_SQL;
 	/* Not -1, which would begin before that: a script may set its transaction first. */

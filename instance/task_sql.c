@@ -67,7 +67,8 @@ put_table(struct buf *out, struct str name)
 /*
  * Of a whole database, as vacuumdb: VACUUM and ANALYZE take the system's catalogs too, for their
  * age counts; but nobody can work while they are rewritten. ANALYZE of a partitioned table is one
- * of its partitions too, and would reach out to the servers of those that are foreign tables.
+ * of its partitions too, and would reach out to the servers of those that are foreign tables. No
+ * pg_partition_tree here: it locks every partition of a tree, for each row that asks.
  */
 static void
 put_all(const struct task_spec *s, struct buf *out)
@@ -80,10 +81,9 @@ put_all(const struct task_spec *s, struct buf *out)
 	    analyze ? ", 'p'" : "");
 	if (analyze)
 		buf_puts(out,
-		    " AND CASE WHEN EXISTS (SELECT FROM "
-		    "pg_partition_tree(pg_partition_root(c.oid)) "
-		    "p JOIN pg_class f ON f.oid = p.relid WHERE f.relkind = 'f') THEN c.relkind <> "
-		    "'p' ELSE NOT c.relispartition END");
+		    " AND CASE WHEN pg_partition_root(c.oid) IN (SELECT "
+		    "pg_partition_root(f.oid) FROM pg_class f WHERE f.relkind = 'f' AND "
+		    "f.relispartition) THEN c.relkind <> 'p' ELSE NOT c.relispartition END");
 	else if (s->m.kind != CHOICE_task_kind_VACUUM || s->m.full)
 		buf_puts(out, " AND s.nspname !~ '^pg_' AND s.nspname NOT IN "
 			      "('information_schema', 'repack')");
@@ -143,12 +143,17 @@ scope_of(const struct task_spec *s)
 
 /*
  * pg_repack copies a table as one of the superuser's, and then makes its indexes: what they call is
- * run as the table's owner, who is the superuser by then. Of c:
+ * run as the table's owner, who is the superuser by then: an expression's or a condition's
+ * functions, a type's (a range's subtype_diff, a domain's CHECK), an operator class's. Of c:
  */
 #define HARMLESS                                                                                   \
 	"((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = c.relowner) OR NOT EXISTS (SELECT "     \
 	"FROM pg_index e WHERE e.indrelid = c.oid AND (e.indexprs IS NOT NULL OR e.indpred IS "    \
-	"NOT NULL)))"
+	"NOT NULL OR EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON a.atttypid IN (y.oid, "  \
+	"y.typarray) WHERE a.attrelid = e.indrelid AND a.attnum = ANY (e.indkey) AND y.oid >= "    \
+	"16384 AND y.typtype IN ('r', 'm', 'd', 'c')) OR EXISTS (SELECT FROM pg_opclass o JOIN "   \
+	"pg_roles r ON r.oid = o.opcowner WHERE o.oid = ANY (e.indclass) AND o.oid >= 16384 AND "  \
+	"NOT r.rolsuper))))"
 
 /*
  * target(oid): what the statement is said for. An invalid index of that name is itself what an
@@ -203,8 +208,10 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 		    s->m.only_invalid ? " AND NOT i.indisvalid" : "");
 	}
 	put_targets(s, out);
-	buf_puts(out, "SELECT 'n ' || count(*) || ' ' || (SELECT count(*) FROM reach JOIN pg_class "
-		      "c USING (oid) WHERE c.relkind = 'r') FROM target;\n");
+	buf_printf(out, "SELECT 'n ' || count(*) || ' ' || %s FROM target;\n",
+	    s->m.kind == CHOICE_task_kind_REPACK
+		? "(SELECT count(*) FROM reach JOIN pg_class c USING (oid) WHERE c.relkind = 'r')"
+		: "0");
 }
 
 /* What people read: one line, whatever stands in a name. */
@@ -213,10 +220,13 @@ task_sql_count(const struct task_spec *s, struct buf *out)
 
 #define BATCH_BYTES (64 << 20)
 
-/* The largest of what c is made of: a partitioned table itself has no file. */
+/*
+ * The largest of what c is made of: a partitioned table itself has no file, nor has what is dropped
+ * since the statement's snapshot.
+ */
 #define LARGEST                                                                                    \
-	"greatest(pg_total_relation_size(c.oid), (SELECT max(pg_total_relation_size(p.relid)) "    \
-	"FROM pg_partition_tree(c.oid) p))"
+	"coalesce(greatest(pg_total_relation_size(c.oid), (SELECT "                                \
+	"max(pg_total_relation_size(p.relid)) FROM pg_partition_tree(c.oid) p)), 0)"
 
 /*
  * How much of the WAL that is written meanwhile can be on the disk at once; NULL: all of it, since

@@ -122,8 +122,9 @@ all_counted(struct task *t)
 	}
 	if (t->unfit) {
 		task_end(t, CHOICE_task_phase_FAILED,
-		    "one of the tables has an index on an expression or a part of it, and an owner "
-		    "who is no superuser: pg_repack would run the owner's code as superuser");
+		    "one of the tables has an index on an expression, a part of it or a type of "
+		    "somebody's own, and an owner who is no superuser: pg_repack would run the "
+		    "owner's code as superuser");
 		return;
 	}
 	t->at = 0;
@@ -225,8 +226,9 @@ static void
 read_sizes(struct task *t, struct str out)
 {
 	unsigned long long oid, total, pages;
+	const char *end;
 
-	for (const char *line = out.p; line != NULL && *line != '\0';) {
+	for (const char *line = out.p; (end = strchr(line, '\n')) != NULL; line = end + 1) {
 		if (sscanf(line, "s %10llu %19llu %19llu", &oid, &total, &pages) == 3) {
 			bool after = t->size_of == (uint32_t)oid;
 
@@ -240,20 +242,41 @@ read_sizes(struct task *t, struct str out)
 			t->size_before = total;
 			t->pages_before = pages;
 		}
-		if ((line = strchr(line, '\n')) != NULL)
-			line++;
 	}
+}
+
+bool
+task_look_again(struct task *t, struct str said)
+{
+	static const char mark[] = "\" does not exist";
+	unsigned done = 0;
+
+	while (done < t->oid_n && t->oid[done] != t->size_of)
+		done++;
+	if (done == t->oid_n || t->size_of == t->looked_again ||
+	    memmem(said.p, said.len, mark, sizeof(mark) - 1) == NULL)
+		return false;
+	t->looked_again = t->size_of;
+	t->target += done;
+	t->target--; /* it is counted when it is found */
+	t->oid[0] = t->size_of - 1;
+	t->oid_n = 1;
+	return true;
 }
 
 static void
 worked(struct task *t, const struct run_result *r)
 {
+	read_sizes(t, r->out);
+	t->state.tuples += t->vacuumed.tuples;
+	if (r->status > 0 && task_look_again(t, r->err)) {
+		next(t);
+		return;
+	}
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
 		return;
 	}
-	read_sizes(t, r->out);
-	t->state.tuples += t->vacuumed.tuples;
 	t->target += t->oid_n - 1;
 	if (t->target <= t->targets && t->targets > 0)
 		t->state.percent = (uint8_t)(t->target * 100 / t->targets);
@@ -284,6 +307,10 @@ repacked(struct task *t, const struct run_result *r)
 	const char *why = skipped(r->err);
 	struct buf sql;
 
+	if (r->status > 0 && task_look_again(t, r->err)) {
+		next(t);
+		return;
+	}
 	if (r->status != 0) {
 		task_end_failed(t, r, "pg_repack");
 		return;
@@ -383,21 +410,22 @@ read_batch(struct task *t, const char *at, const char *end)
 	}
 }
 
-/* "x OID BYTES WAL HEX NAME|OID OID ..."; false: there is none. */
-static bool
-read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal)
+int
+task_read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal)
 {
 	char hex[2 * sizeof(t->target_name)];
 	unsigned long long oid, total, written;
 	int name = 0;
 	const char *end = strchrnul(out.p, '\n'), *bar = memrchr(out.p, '|', (size_t)(end - out.p));
 
+	if (out.len == 0)
+		return 0;
 	if (bar == NULL ||
 	    sscanf(out.p, "x %10llu %19llu %19llu %799s %n", &oid, &total, &written, hex, &name) !=
 		4 ||
 	    name == 0 || oid > UINT32_MAX || bar < out.p + name ||
 	    task_hex_decode(str_of(hex), t->target_name, sizeof(t->target_name)) == -1)
-		return false;
+		return -1;
 	read_batch(t, bar + 1, end);
 	if (t->oid_n == 0 || t->oid[0] != oid) { /* too large for one of many */
 		t->oid[0] = (uint32_t)oid;
@@ -407,7 +435,7 @@ read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal)
 	*wal = written;
 	str_copy_text(
 	    t->label, sizeof(t->label), (struct str){out.p + name, (size_t)(bar - out.p - name)});
-	return true;
+	return 1;
 }
 
 static void
@@ -423,12 +451,20 @@ found(struct task *t, const struct run_result *r)
 	bool copies =
 	    m->kind == CHOICE_task_kind_REPACK || (m->kind == CHOICE_task_kind_VACUUM && m->full);
 	uint64_t bytes, wal, last, all;
+	int n;
 
 	if (r->status != 0) {
 		task_end_failed(t, r, "psql");
 		return;
 	}
-	if (!read_target(t, r->out, &bytes, &wal)) {
+	n = task_read_target(t, r->out, &bytes, &wal);
+	if (n == -1) {
+		task_end(t, CHOICE_task_phase_FAILED, "psql did not say what comes next in %s",
+		    t->databases[t->at]);
+		return;
+	}
+	if (n == 0) {
+		t->looked_again = 0;
 		t->at++;
 		t->oid_n = 0;
 		next(t);

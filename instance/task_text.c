@@ -127,7 +127,8 @@ says_lost(struct str s)
 static struct str
 own_part(struct str line, bool *is_error)
 {
-	static const char *const said[] = {"ERROR:  ", "WARNING:  ", "NOTICE:  ", "INFO:  "};
+	static const char *const said[] = {
+	    "ERROR:  ", "WARNING:  ", "NOTICE:  ", "INFO:  ", "LOG:  ", "DEBUG:  "};
 	const char *at;
 
 	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
@@ -158,17 +159,50 @@ task_connection_lost(struct str s)
 	return false;
 }
 
+/*
+ * « or », or a character from U+2000 on, where the quotes and the Japanese begin, outside of what
+ * stands in English quotes; or one of those without its end, behind which that can follow. Spanish
+ * and Japanese call the severities as English does.
+ */
+static bool
+has_foreign(struct str said)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < said.len; i++) {
+		unsigned char c = (unsigned char)said.p[i],
+			      next = i + 1 < said.len ? (unsigned char)said.p[i + 1] : 0;
+
+		quoted ^= c == '"';
+		if (!quoted && (c >= 0xe2 || (c == 0xc2 && (next == 0xab || next == 0xbb))))
+			return true;
+	}
+	return quoted;
+}
+
 /* The server's words are in English: only then is it known what of them is a script's. */
 static bool
-is_english(struct str line)
+is_english(struct str said)
 {
 	static const char *const severity[] = {"ERROR:  ", "FATAL:  ", "PANIC:  ", "WARNING:  ",
 	    "NOTICE:  ", "INFO:  ", "LOG:  ", "DEBUG:  ", "error: "};
 
 	for (size_t i = 0; i < sizeof(severity) / sizeof(severity[0]); i++)
-		if (memmem(line.p, line.len, severity[i], strlen(severity[i])) != NULL)
-			return true;
+		if (str_starts(said, severity[i]))
+			return !has_foreign(said);
 	return false;
+}
+
+/* Does a message begin there, as every one of the server's does, that is not in English? */
+static bool
+is_foreign(struct str said)
+{
+	const char *colon = memmem(said.p, said.len, ":  ", 3);
+	size_t word = colon == NULL ? 0 : (size_t)(colon - said.p);
+
+	if (str_starts(said, "psql: error: ") || is_english(said))
+		return false;
+	return has_foreign(said) || (word > 0 && memchr(said.p, ' ', word) == NULL);
 }
 
 /* Of a shorter text the beginning is there: run.c drops half of what has grown too long. */
@@ -188,28 +222,43 @@ psql_place(struct str line)
 	return n + 1 < line.len && line.p[n] == ':' && line.p[n + 1] == ' ' ? n + 2 : 0;
 }
 
+/* Of pgbench: its own lines, with the first one of the server's message. */
+static bool
+pgbench_may_tell(struct str line)
+{
+	static const char query[] = " query ";
+	const char *at = memmem(line.p, line.len, query, sizeof(query) - 1);
+	struct str said = {line.p + line.len, 0};
+
+	if (!str_starts(line, "pgbench: ") || str_starts(line, "pgbench: detail: "))
+		return false;
+	if (memmem(line.p, line.len, "aborted in command", 18) == NULL ||
+	    memmem(line.p, line.len, "perhaps the backend died", 24) != NULL)
+		return true;
+	if (at != NULL)
+		at = memmem(at, (size_t)(said.p - at), ": ", 2);
+	if (at != NULL)
+		said = (struct str){at + 2, (size_t)(said.p - at) - 2};
+	return is_english(said);
+}
+
+/* hidden: the message under way; a message of several lines has a place in its first alone. */
 static void
-put_scrubbed(struct str line, bool by_pgbench, struct buf *out)
+put_scrubbed(struct str line, size_t cut, bool *hidden, struct buf *out)
 {
 	size_t place = psql_place(line);
+	struct str said = {line.p + place, line.len - place - cut};
 
-	if (by_pgbench) {
-		if (!str_starts(line, "pgbench: ") || str_starts(line, "pgbench: detail: "))
-			return;
-		if (memmem(line.p, line.len, "aborted in command", 18) != NULL &&
-		    memmem(line.p, line.len, "perhaps the backend died", 24) == NULL &&
-		    !is_english((struct str){line.p + 16, line.len - 16}))
-			return;
-	} else if (place > 0 && !is_english(line) &&
-		   !str_starts((struct str){line.p + place, line.len - place},
-		       "server closed the connection")) {
-		line.len = place;
-		buf_str(out, line);
-		buf_puts(out, "ERROR:  in the server's language, which may quote the script\n");
+	if (place == 0 && *hidden)
 		return;
-	}
+	*hidden = place == 0
+	              ? is_foreign(said)
+	              : !is_english(said) && !str_starts(said, "server closed the connection");
+	if (*hidden)
+		line.len = place;
 	buf_str(out, line);
-	buf_puts(out, "\n");
+	buf_puts(
+	    out, *hidden ? "ERROR:  in the server's language, which may quote the script\n" : "\n");
 }
 
 /* " at character 12", with which terse messages end; else nothing. */
@@ -230,11 +279,29 @@ character_of(struct str s)
 	return (struct str){s.p + s.len - n, n};
 }
 
-/* What the parser could not take: where its first quote has just begun; NULL = nothing. */
+/* From the error on, with which a script ends: a notice of before may hold any words. */
+static struct str
+error_in(struct str s)
+{
+	while (s.len > 0) {
+		const char *end = memchr(s.p, '\n', s.len);
+		struct str line = {s.p, end == NULL ? s.len : (size_t)(end - s.p)};
+		size_t place = psql_place(line);
+
+		if (str_starts((struct str){line.p + place, line.len - place}, "ERROR:  "))
+			break;
+		line.len += end == NULL ? 0 : 1;
+		s = (struct str){s.p + line.len, s.len - line.len};
+	}
+	return s;
+}
+
+/* What the server could not take: where its first quote has just begun; NULL = nothing. */
 static const char *
 token_in(struct str s)
 {
-	static const char *const before[] = {"at or near \"", "unrecognized role option \""};
+	static const char *const before[] = {"at or near \"", "unrecognized role option \"", ": \"",
+	    "missing \"=\" after \"", "value \""};
 	const char *first = NULL, *at;
 
 	for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++)
@@ -251,9 +318,9 @@ token_in(struct str s)
 void
 task_scrub(struct str s, bool by_pgbench, struct buf *out)
 {
-	const char *token = token_in(s);
+	const char *token = token_in(by_pgbench ? s : error_in(s));
 	struct str tail = {s.p + s.len, 0};
-	bool placed = by_pgbench || s.len < CUT_MIN;
+	bool placed = by_pgbench || s.len < CUT_MIN, hidden = false;
 
 	if (token != NULL) {
 		tail = (struct str){token, (size_t)(s.p + s.len - token)};
@@ -264,9 +331,15 @@ task_scrub(struct str s, bool by_pgbench, struct buf *out)
 		struct str line = {s.p, end == NULL ? s.len : (size_t)(end - s.p)};
 		size_t used = end == NULL ? line.len : line.len + 1;
 
+		size_t cut = end == NULL && token != NULL ? 1 : 0; /* its quote has no end */
+
 		placed |= psql_place(line) > 0;
-		if (placed)
-			put_scrubbed(line, by_pgbench, out);
+		if (by_pgbench && pgbench_may_tell((struct str){line.p, line.len - cut})) {
+			buf_str(out, line);
+			buf_puts(out, "\n");
+		} else if (!by_pgbench && placed) {
+			put_scrubbed(line, cut, &hidden, out);
+		}
 		s = (struct str){s.p + used, s.len - used};
 	}
 	if (token == NULL || out->len < 2 || out->p[out->len - 2] != '"')
@@ -358,6 +431,37 @@ task_pgbench_refused(struct str script, char name[32])
 	return NULL;
 }
 
+static bool
+is_word(struct str word, const char *wanted)
+{
+	return word.len == strlen(wanted) && strncasecmp(word.p, wanted, word.len) == 0;
+}
+
+static struct str
+next_word(struct str *s)
+{
+	struct str word;
+
+	while (s->len > 0 && isspace((unsigned char)s->p[0]))
+		*s = (struct str){s->p + 1, s->len - 1};
+	word = (struct str){s->p, 0};
+	while (word.len < s->len && isalpha((unsigned char)word.p[word.len]))
+		word.len++;
+	*s = (struct str){s->p + word.len, s->len - word.len};
+	return word;
+}
+
+/* ROLLBACK [WORK | TRANSACTION] TO: the transaction goes on. */
+static bool
+to_savepoint(struct str rest)
+{
+	struct str word = next_word(&rest);
+
+	if (is_word(word, "work") || is_word(word, "transaction"))
+		word = next_word(&rest);
+	return is_word(word, "to");
+}
+
 /* Where a script failed nobody can be asked any more whether it had come to one. */
 bool
 task_script_may_commit(struct str s)
@@ -366,19 +470,18 @@ task_script_may_commit(struct str s)
 	bool begins = true;
 
 	for (size_t i = 0; i < s.len; i++) {
-		size_t n = 0;
+		struct str rest = {s.p + i, s.len - i}, word;
 
 		if (isspace((unsigned char)s.p[i]) || s.p[i] == ';') {
 			begins |= s.p[i] == ';' || s.p[i] == '\n';
 			continue;
 		}
-		while (i + n < s.len && isalpha((unsigned char)s.p[i + n]))
-			n++;
+		word = next_word(&rest);
 		for (size_t k = 0; begins && k < sizeof(words) / sizeof(words[0]); k++)
-			if (n == strlen(words[k]) && strncasecmp(s.p + i, words[k], n) == 0)
+			if (is_word(word, words[k]) && !to_savepoint(rest))
 				return true;
 		begins = false;
-		i += n > 0 ? n - 1 : 0;
+		i += word.len > 0 ? word.len - 1 : 0;
 	}
 	return false;
 }

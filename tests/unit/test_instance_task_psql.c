@@ -56,12 +56,37 @@ test_script(void)
 	    "one of the superuser is the superuser's");
 }
 
+static bool
+says(const struct task_command *c, const char *arg)
+{
+	static struct pgctl p;
+	static struct task t = {.p = &p};
+	const char *argv[TASK_ARGS_MAX];
+	unsigned n = task_args(&t, c, "/bin/program", argv);
+
+	for (unsigned i = 0; i < n; i++)
+		if (strcmp(argv[i], arg) == 0)
+			return true;
+	return false;
+}
+
+static void
+test_args(void)
+{
+	CHECK(says(&(struct task_command){.program = "psql"}, "VERBOSITY=terse"),
+	    "psql tells no detail: a row can stand there");
+	CHECK(!says(&(struct task_command){.program = "pgbench"}, "VERBOSITY=terse") &&
+		  !says(&(struct task_command){.program = "pgbench"}, "-w"),
+	    "others do not know that");
+}
+
 int
 main(void)
 {
 	buf_init(&out, 1024);
 	test_options();
 	test_script();
+	test_args();
 	buf_free(&out);
 	return tap_done();
 }

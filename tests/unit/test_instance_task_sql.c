@@ -101,8 +101,9 @@ test_room(void)
 	task_sql_next(&s, 7, &out);
 	CHECK(has("SELECT 'x ' || c.oid || ' ' || a.bytes || ' ' || least(a.bytes, CASE WHEN "),
 	    "what is rewritten needs room, and the WAL of it");
-	CHECK(has("(SELECT max(pg_total_relation_size(p.relid)) FROM pg_partition_tree(c.oid) p)"),
-	    "a partitioned table that of its largest partition");
+	CHECK(has("coalesce(greatest(pg_total_relation_size(c.oid), (SELECT "
+		  "max(pg_total_relation_size(p.relid)) FROM pg_partition_tree(c.oid) p)), 0)"),
+	    "a partitioned table that of its largest partition, a dropped one none");
 	CHECK(has("current_setting('archive_mode') = 'off'") &&
 		  has("pg_size_bytes(current_setting('max_wal_size', true))"),
 	    "WAL no more than is kept");
@@ -152,6 +153,12 @@ test_whole(void)
 	task_sql_count(&s, &out);
 	CHECK(!has("nspname !~") && has("IN ('r', 'm', 'p')") && has("NOT c.relispartition"),
 	    "ANALYZE takes partitioned tables, which are their partitions");
+	buf_reset(&out);
+	task_sql_count(&s, &out);
+	CHECK(!has("pg_partition_tree(pg_partition_root") && !has("FROM reach") &&
+		  has("pg_partition_root(c.oid) IN (SELECT pg_partition_root(f.oid) FROM pg_class "
+		      "f WHERE f.relkind = 'f' AND f.relispartition)"),
+	    "without a look at each tree, which would lock all of it");
 	begin(CHOICE_task_kind_REINDEX);
 	task_sql_databases(&s, &out);
 	CHECK(has("NOT datistemplate"), "others leave the templates alone");
@@ -172,6 +179,12 @@ test_targets(void)
 	begin(CHOICE_task_kind_REPACK);
 	task_sql_count(&s, &out);
 	CHECK(has("i.indisprimary"), "pg_repack needs a key");
+	CHECK(has("e.indexprs IS NOT NULL OR e.indpred IS NOT NULL OR EXISTS (SELECT FROM "
+		  "pg_attribute a JOIN pg_type y ON a.atttypid IN (y.oid, y.typarray) WHERE "
+		  "a.attrelid = e.indrelid AND a.attnum = ANY (e.indkey) AND y.oid >= 16384 AND "
+		  "y.typtype IN ('r', 'm', 'd', 'c'))") &&
+		  has("o.oid = ANY (e.indclass) AND o.oid >= 16384 AND NOT r.rolsuper"),
+	    "no index with code of somebody who is no superuser");
 	buf_reset(&out);
 	add_table("t");
 	task_sql_count(&s, &out);

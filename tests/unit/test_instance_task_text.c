@@ -138,6 +138,10 @@ test_failure(void)
 		!task_connection_lost(
 		    STR("psql:<stdin>:1: ERROR:  a\nserver closed the connection\n")) &&
 		!task_connection_lost(STR("psql:<stdin>:1: NOTICE:  the database system is\n")) &&
+		!task_connection_lost(
+		    STR("psql:<stdin>:1: LOG:  terminating connection due to x\n")) &&
+		!task_connection_lost(
+		    STR("psql:<stdin>:1: DEBUG:  terminating connection due to x\n")) &&
 		task_connection_lost(STR("psql:<stdin>:1: ERROR:  a\npsql:<stdin>:2: server closed "
 					 "the connection unexpectedly\n")),
 	    "a script's own words are none");
@@ -232,6 +236,86 @@ test_scrub(void)
 	CHECK(scrubs(false, text, ""), "where the beginning is missing nothing is told");
 }
 
+#define HIDDEN "ERROR:  in the server's language, which may quote the script\n"
+
+/* In another language it is not known what of a message is a script's. */
+static void
+test_scrub_languages(void)
+{
+	CHECK(scrubs(false,
+		  "psql:<stdin>:9: FEHLER:  nicht abgeschlossener Dollar-Quote bei »$$geheim\n"
+		  "b ERROR:  geheim\nERROR:  geheim\nc« bei Zeichen 7\n",
+		  "psql:<stdin>:9: " HIDDEN),
+	    "nor in the lines that follow it");
+	CHECK(scrubs(false,
+		  "psql:<stdin>:2: HINWEIS:  »a\nb«\npsql:<stdin>:4: server closed the connection "
+		  "unexpectedly\n\tThis probably means\n",
+		  "psql:<stdin>:2: " HIDDEN "psql:<stdin>:4: server closed the connection "
+		  "unexpectedly\n\tThis probably means\n"),
+	    "the next message is seen again");
+	CHECK(scrubs(false,
+		  "psql:<stdin>:1: HINWEIS:  done: \"a\"\npsql:<stdin>:4: FEHLER:  »geheim«\n",
+		  "psql:<stdin>:1: " HIDDEN "psql:<stdin>:4: " HIDDEN),
+	    "each with its place");
+	CHECK(
+	    scrubs(false,
+		"psql:<stdin>:4: ERROR:  error de sintaxis en o cerca de «secreto» en carácter "
+		"26\n",
+		"psql:<stdin>:4: " HIDDEN) &&
+		scrubs(false, "psql:<stdin>:4: ERROR:  \"secret\"またはその近辺で構文エラー\n",
+		    "psql:<stdin>:4: " HIDDEN) &&
+		scrubs(false, "psql:<stdin>:4: ERROR:  \"'sec\nret'\"またはその近辺で構文エラー\n",
+		    "psql:<stdin>:4: " HIDDEN),
+	    "in Spanish and Japanese the severity is as in English");
+	CHECK(scrubs(false, "FEHLER:  Tupel »geheim«\ngeheim\n", HIDDEN) &&
+		  scrubs(false, "ERROR:  «secreto»\nsecreto\n", HIDDEN) &&
+		  scrubs(false, "psql: error: connection failed: FATAL:  »x«\n",
+		      "psql: error: connection failed: FATAL:  »x«\n") &&
+		  scrubs(false, "the image has no program psql", "the image has no program psql\n"),
+	    "of the COMMIT's own, which has no place");
+	CHECK(scrubs(true,
+		  "pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  error "
+		  "de sintaxis en o cerca de «secreto»\n",
+		  "") &&
+		  scrubs(true,
+		      "pgbench: error: client 0 script 0 aborted in command 0 query 0: ERRO:  "
+		      "erro em \"ERROR:  segredo\"\n",
+		      ""),
+	    "pgbench's, too");
+	CHECK(scrubs(false, "psql:<stdin>:1: ERROR:  relation \"größe\" is a »view\n",
+		  "psql:<stdin>:1: " HIDDEN) &&
+		  scrubs(false, "psql:<stdin>:1: ERROR:  relation \"»größe€\" für\nb\n",
+		      "psql:<stdin>:1: ERROR:  relation \"»größe€\" für\nb\n"),
+	    "a name may hold any character");
+}
+
+/* A value that a type does not take can be a password in the wrong place. */
+static void
+test_scrub_values(void)
+{
+	CHECK(scrubs(false,
+		  "psql:<stdin>:4: ERROR:  invalid input syntax for type uuid: \"geheim\nb\" at "
+		  "character 26\n",
+		  "psql:<stdin>:4: ERROR:  invalid input syntax for type uuid: \"...\" at "
+		  "character 26\n") &&
+		  scrubs(false, "psql:<stdin>:4: ERROR:  malformed array literal: \"geheim\"\n",
+		      "psql:<stdin>:4: ERROR:  malformed array literal: \"...\"\n") &&
+		  scrubs(false,
+		      "psql:<stdin>:4: ERROR:  value \"12345\" is out of range for type smallint\n",
+		      "psql:<stdin>:4: ERROR:  value \"...\"\n") &&
+		  scrubs(false,
+		      "psql:<stdin>:4: ERROR:  missing \"=\" after \"geheim\" in connection "
+		      "info string\n",
+		      "psql:<stdin>:4: ERROR:  missing \"=\" after \"...\"\n"),
+	    "no value");
+	CHECK(scrubs(false,
+		  "psql:<stdin>:1: NOTICE:  done: \"a\"\npsql:<stdin>:4: ERROR:  division by "
+		  "zero\n",
+		  "psql:<stdin>:1: NOTICE:  done: \"a\"\npsql:<stdin>:4: ERROR:  division by "
+		  "zero\n"),
+	    "what a script has said before does not hide the error");
+}
+
 static bool
 refused(const char *script, const char *name)
 {
@@ -261,6 +345,13 @@ test_scripts(void)
 		  !task_script_may_commit(STR("SELECT a AS commit FROM rollback_1;\ncommits\n")) &&
 		  !task_script_may_commit(STR("")),
 	    "what ends a transaction");
+	CHECK(!task_script_may_commit(STR("SAVEPOINT a; ROLLBACK TO a; rollback work\nto "
+					  "savepoint a;\nROLLBACK TRANSACTION TO a")) &&
+		  task_script_may_commit(STR("ROLLBACK WORK; SELECT 1")) &&
+		  task_script_may_commit(STR("rollback transaction")) &&
+		  task_script_may_commit(STR("ROLLBACK TO a; ROLLBACK AND CHAIN")) &&
+		  task_script_may_commit(STR("ROLLBACK tomorrow")),
+	    "back to a savepoint is none");
 	CHECK(task_script_needs_restrict(STR("SELECT '\\';")) &&
 		  !task_script_needs_restrict(STR("SELECT 1;")),
 	    "a backslash may be a meta-command for psql");
@@ -339,6 +430,8 @@ main(void)
 	test_failure();
 	test_tail();
 	test_scrub();
+	test_scrub_languages();
+	test_scrub_values();
 	test_scripts();
 	test_pgbench();
 	test_latencies();
