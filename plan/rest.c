@@ -337,7 +337,7 @@ rest_first(const struct plan_cluster *c)
 
 /*
  * Where no primary is known, or it starts as a replica after all, Patroni decides among all of
- * them.
+ * them. What the anchor remembers comes first: a new life of ours has not asked it yet.
  */
 enum verdict
 rule_release(struct plan_at *a)
@@ -345,7 +345,8 @@ rule_release(struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 	unsigned n = pods_end(c), first;
 
-	if (!c->child[CHILD_STATEFULSET].present || rest_has_no_pods(c))
+	if (!c->child[CHILD_STATEFULSET].present || rest_has_no_pods(c) ||
+	    c->anchor == CHOICE_anchor_state_UNKNOWN)
 		return PASS;
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (!c->instance[i].child.present || !c->instance[i].known)

@@ -534,6 +534,48 @@ test_adopted_without_its_volume(void)
 	CHECK(did("release 0; "), "the user has said so: the best of what is left");
 }
 
+/* What runs is noted before its BGCluster, of which this life has asked nothing yet. */
+static void
+begin_new_life(void)
+{
+	struct plan_object set = object(CHILD_STATEFULSET, 0), one = object(CHILD_INSTANCE, 0);
+	struct plan_report r = c.instance[0].report;
+
+	forget();
+	plan_note_child(&c, CHILD_STATEFULSET, 0, &set, true);
+	note_statefulset(1, 0);
+	plan_note_child(&c, CHILD_INSTANCE, 0, &one, true);
+	plan_note_report(&c, 0, &r);
+	note_wanted();
+}
+
+static void
+test_adopted_in_a_new_life(void)
+{
+	struct plan_answer retry = {.code = CHOICE_step_code_RETRY};
+
+	adopt(1, 3, 2, 7);
+	held(0, 1, CHOICE_instance_role_PRIMARY);
+	play();
+	begin_new_life();
+	script[0] = '\0';
+	while (next() &&
+	       !(step.sent.verb == CHOICE_verb_ENSURE && step.sent.child == CHILD_ANCHOR)) {
+		struct plan_answer a = done_answer();
+
+		answer(&a);
+	}
+	CHECK(strstr(script, "release") == NULL &&
+		  strstr(script, "ensure ConfigMap demo-data; ") != NULL,
+	    "a new life asks at once who led last");
+	answer(&retry);
+	CHECK(!did("release"), "and starts nobody before it knows,");
+	world.now.v += 1000;
+	CHECK(did("ensure ConfigMap demo-data; ") && strstr(script, "release") == NULL &&
+		  lacks("demo-2"),
+	    "nor then, if that one is not among the instances");
+}
+
 /* demo-0 was fenced on timeline 1, demo-1 led after it; then all were fenced. */
 static void
 test_only_the_stale_one_unfenced(void)
@@ -611,6 +653,7 @@ main(void)
 	test_adopted_by_fewer();
 	test_adopted_unknown();
 	test_adopted_without_its_volume();
+	test_adopted_in_a_new_life();
 	test_only_the_stale_one_unfenced();
 	test_fenced_data_given_up();
 	test_missing_statefulset();
