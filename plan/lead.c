@@ -84,12 +84,19 @@ lacks_adopted(const struct plan_cluster *c, unsigned *who)
 {
 	unsigned last = remembered(c);
 
-	*who = last;
 	if (c->anchor != CHOICE_anchor_state_ADOPTED)
 		return LEAD_FREE;
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (c->instance[i].child.present && !rest_is_down(&c->instance[i]))
 			return LEAD_FREE; /* that has begun */
+	/* Who is fenced does not start, but may have come furthest: rest_first waits for others. */
+	for (unsigned i = 0; i < rule_instances(c); i++) {
+		*who = i;
+		if (rest_is_wanted(c, i) && (c->volumes >> i & 1u) != 0 &&
+		    !(status_current(c, i) && rest_has_stopped(&c->instance[i])))
+			return LEAD_FENCED;
+	}
+	*who = last;
 	if (last != NOT_KNOWN)
 		return lacks_remembered(c, last);
 	if (c->last_primary != 0)
@@ -163,7 +170,7 @@ lead_put_text(const struct plan_cluster *c, char *out, size_t size)
 		break;
 	case LEAD_FENCED:
 		snprintf(out, size,
-		    "%s-%u is fenced and has the newest data: unfence it first, or, to do without "
+		    "%s-%u is fenced and has, or may have, the newest data: unfence it first, or, to do without "
 		    "that, delete PVC pgdata-%s-%u and its pod.",
 		    c->name, i, c->name, i);
 		break;

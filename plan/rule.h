@@ -219,7 +219,7 @@ enum lead_lack {
 	LEAD_BEYOND,      /* who led last is not among the instances, but its volume is there */
 	LEAD_VOLUME_GONE, /* its data is not there any more */
 	LEAD_UNKNOWN,     /* who led last is not known, and there are more volumes */
-	LEAD_FENCED,      /* a fenced one has newer data */
+	LEAD_FENCED,      /* a fenced one has newer data, or has not said which */
 };
 /* Why may nobody start to lead? who, unless NULL: because of which ordinal. */
 enum lead_lack lead_lacks(const struct plan_cluster *c, unsigned *who);

@@ -534,6 +534,43 @@ test_adopted_without_its_volume(void)
 	CHECK(did("release 0; "), "the user has said so: the best of what is left");
 }
 
+/* Of two; its BGInstance is there, and no pod of it has said anything. */
+static void
+adopt_fenced(unsigned primary, uint32_t volumes)
+{
+	struct plan_report r = {.hold = true, .stop = CHOICE_stop_POSTGRESQL};
+
+	adopt(2, primary, 2, volumes);
+	wanted.fenced = 2;
+	edit();
+	play();
+	plan_note_report(&c, 1, &r);
+}
+
+static void
+test_adopted_and_fenced(void)
+{
+	adopt_fenced(2, 3);
+	held(0, 1, CHOICE_instance_role_PRIMARY);
+	CHECK(!did("release") && lacks("demo-1 is fenced"),
+	    "who led last is fenced and has not reported yet: nobody starts");
+	held(1, 0, CHOICE_instance_role_NONE);
+	say(1, CHOICE_instance_state_UNKNOWN, CHOICE_instance_role_NONE);
+	CHECK(!did("release"), "nor when its pod has not looked at its data");
+	held(1, 2, CHOICE_instance_role_NONE);
+	play();
+	STOPPED(1, NONE);
+	CHECK(!did("release") && lacks("demo-1 is fenced"), "nor then");
+	adopt_fenced(0, 3);
+	held(0, 2, CHOICE_instance_role_NONE);
+	CHECK(!did("release"), "where that is not known it may be the fenced one,");
+	held(1, 1, CHOICE_instance_role_PRIMARY);
+	CHECK(did("release 0; "), "unless it says that it is not");
+	adopt_fenced(1, 1);
+	held(0, 2, CHOICE_instance_role_NONE);
+	CHECK(did("release 0; "), "who has no volume is not waited for");
+}
+
 /* What runs is noted before its BGCluster, of which this life has asked nothing yet. */
 static void
 begin_new_life(void)
@@ -653,6 +690,7 @@ main(void)
 	test_adopted_by_fewer();
 	test_adopted_unknown();
 	test_adopted_without_its_volume();
+	test_adopted_and_fenced();
 	test_adopted_in_a_new_life();
 	test_only_the_stale_one_unfenced();
 	test_fenced_data_given_up();
