@@ -393,6 +393,9 @@ rest_hold(struct plan_at *a)
 
 		if (p->report.hold && p->report.stop == CHOICE_stop_NONE)
 			continue;
+		/* Who is to rest does already: HOLD would take that away, and rule_rest put it back. */
+		if (rest_is_wanted(c, i) && p->report.stop == CHOICE_stop_POSTGRESQL)
+			continue;
 		if (!p->child.present || p->child.deleting || !p->known)
 			return STOP;
 		return rule_waits(a, &p->child.try)

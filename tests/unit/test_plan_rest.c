@@ -349,6 +349,26 @@ test_missing_statefulset(void)
 }
 
 static void
+test_fenced_without_a_statefulset(void)
+{
+	serve(2);
+	wanted.fenced = 2;
+	edit();
+	play();
+	STOPPED(1, REPLICA);
+	play();
+	plan_note_child_gone(&c, CHILD_STATEFULSET, 0, &c.child[CHILD_STATEFULSET].uid);
+	c.statefulset.ready = 0;
+	world.now.v += 5000;
+	CHECK(starts(play(), "hold 0; ensure StatefulSet demo; ") &&
+		  strstr(script, "hold 1; ") == NULL && strstr(script, "stop-") == NULL,
+	    "who is fenced and stopped stays so while its StatefulSet is made anew");
+	wanted.fenced = 0;
+	edit();
+	CHECK(did("release 1; "), "and starts when its name is taken out");
+}
+
+static void
 test_deletion_gives_up(void)
 {
 	serve(2);
@@ -695,6 +715,7 @@ main(void)
 	test_only_the_stale_one_unfenced();
 	test_fenced_data_given_up();
 	test_missing_statefulset();
+	test_fenced_without_a_statefulset();
 	test_deletion_gives_up();
 	return tap_done();
 }
