@@ -363,7 +363,13 @@ find_behind(const struct plan_cluster *c)
 void
 dbops_note_config(struct plan_cluster *c, struct msec now)
 {
-	if (find_behind(c) != c->instances_n || !status_led(c))
+	bool behind = find_behind(c) != c->instances_n;
+
+	if (!behind || !c->present || c->wanted.paused)
+		c->behind_since.v = 0;
+	else if (c->behind_since.v == 0)
+		c->behind_since = now;
+	if (behind || !status_led(c))
 		c->config_since.v = 0;
 	else if (c->config_since.v == 0)
 		c->config_since = now;
@@ -381,7 +387,10 @@ await_pending(struct plan_at *a, const struct plan_dbops *d)
 	int64_t since = d->next_s > d->created_s ? d->next_s : d->created_s;
 	int64_t heard = c->config_since.v + (int64_t)1000 * c->wanted.loop_wait + RESTART_HEARD_MS;
 
-	if (i != c->instances_n && dbops_waits_until(a, since + TAKE_UP_S))
+	/* It may have waited for something else, such as a cluster that was hibernated. */
+	if (i != c->instances_n &&
+	    (rule_waits_until(a, (struct msec){c->behind_since.v + TAKE_UP_S * 1000}) ||
+		dbops_waits_until(a, since + TAKE_UP_S)))
 		return WAIT(a, d, "waits for %s-%u to take up generation %llu of BGCluster %s",
 		    c->name, i, (unsigned long long)c->wanted.generation, c->name);
 	if (i != c->instances_n)

@@ -229,6 +229,7 @@ struct plan_cluster {
 	struct msec restart_since;          /* 0 = the primary waits for no restart */
 	struct msec halted_since;           /* 0 = no rolling change is halted */
 	struct msec config_since;           /* all report, and the leader wanted.generation; 0 = not so */
+	struct msec behind_since; /* somebody does not, of a cluster that is managed; 0 = not so */
 
 	struct plan_try self; /* of steps on the BGCluster and its namespace */
 	struct plan_try say;  /* of STATUS and EVENT */

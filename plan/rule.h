@@ -234,7 +234,10 @@ void window_put_text(const struct plan_at *a, char out[WINDOW_TEXT_SIZE]);
 
 /* --- dbops.c: begin; dbops_turn.c: beside which; dbops_run.c: what has begun */
 enum verdict rule_dbops(struct plan_at *a);
-/* Since when the leader has taken up the BGCluster's present spec, and all instances report. */
+/*
+ * Since when the leader has taken up the BGCluster's present spec, and all instances report; or
+ * since when not.
+ */
 void dbops_note_config(struct plan_cluster *c, struct msec now);
 /*
  * One of them stops servers, moves the leadership or locks tables: a rolling change waits for it.
