@@ -210,7 +210,7 @@ struct plan_cluster {
 	 * what waits for a restart may do so for an earlier one.
 	 */
 	bool config_written, config_known, config_doubted;
-	struct msec config_at;
+	struct msec config_at, config_changed; /* changed: when another one was wanted, in this life */
 	uint64_t tried;             /* the template that the API server would take, by its inputs */
 	uint64_t orphaned; /* the generation whose storage change re-made the StatefulSet */
 
