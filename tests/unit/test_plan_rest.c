@@ -536,6 +536,24 @@ test_adopted_unknown(void)
 	CHECK(did("release 1; "), "where all are there the highest timeline leads");
 }
 
+/* Nobody but the anchor says that the user has helped. */
+static void
+test_looked_at_steadily(void)
+{
+	unsigned looks = 0;
+	int64_t until;
+
+	adopt(1, 0, 0, 5);
+	held(0, 1, CHOICE_instance_role_PRIMARY);
+	play();
+	until = world.now.v + 120000;
+	while (world.now.v < until) {
+		looks += did("ensure ConfigMap demo-data; ");
+		world.now = step.again;
+	}
+	CHECK(looks >= 23 && looks <= 25, "volumes are looked at every five seconds");
+}
+
 static void
 test_adopted_without_its_volume(void)
 {
@@ -709,6 +727,7 @@ main(void)
 	test_pod_that_can_not_start();
 	test_adopted_by_fewer();
 	test_adopted_unknown();
+	test_looked_at_steadily();
 	test_adopted_without_its_volume();
 	test_adopted_and_fenced();
 	test_adopted_in_a_new_life();
