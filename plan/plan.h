@@ -181,6 +181,7 @@ struct plan_wanted {
 	uint8_t instances;
 	bool hibernated;
 	uint16_t loop_wait; /* Patroni's, seconds */
+	uint32_t grace;     /* seconds that a pod has to stop */
 	uint32_t fenced;    /* bit per ordinal */
 	/* choices deletion_policy, update_strategy, scale_down */
 	uint8_t policy, update, scale_down;

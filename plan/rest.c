@@ -9,9 +9,7 @@
  */
 #include "plan/rule.h"
 
-/* So long a deletion waits for what does not stop, and for who does not even begin to. */
-#define REST_MS 120000
-#define REST_DEAF_MS 30000
+#define REST_DEAF_MS 30000 /* so long a deletion waits for who does not even begin to stop */
 
 bool
 rest_is_wanted(const struct plan_cluster *c, unsigned ordinal)

@@ -18,7 +18,8 @@
 #define NAMESPACE_LOST_MS 1000     /* and one that is left alone, after it has lost more */
 #define NAMESPACE_SHARED_MS 500    /* within this one asks for all */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
-#define DELETION_STALLED_MS 180000 /* so long a deletion may take without a word */
+#define REST_MS 120000 /* so long a deletion waits for what does not stop */
+#define DELETION_STALLED_MS 180000 /* so long it may take without a word, or as its pods may */
 /* So long a rolling change is halted before the last good template is written back: */
 #define HALTED_MS 10000         /* by what does not pass by itself */
 #define HALTED_SLOW_MS 300000   /* by who only takes its time */
