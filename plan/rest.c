@@ -87,14 +87,22 @@ rest_has_no_pods(const struct plan_cluster *c)
 
 /* By what the instances said last, wherever they have come since. */
 unsigned
-rest_last_primary(const struct plan_cluster *c)
+rest_furthest(const struct plan_cluster *c)
 {
 	unsigned n = c->instances_n, best = n;
 
 	for (unsigned i = 0; i < n; i++)
 		if (c->instance[i].child.present && (best == n || lead_compare(c, i, best) > 0))
 			best = i;
-	return best < n && lead_was_primary(c, best) ? best : n;
+	return best;
+}
+
+unsigned
+rest_last_primary(const struct plan_cluster *c)
+{
+	unsigned best = rest_furthest(c);
+
+	return best < c->instances_n && lead_was_primary(c, best) ? best : c->instances_n;
 }
 
 bool

@@ -198,14 +198,17 @@ may_begin(const struct plan_at *a, unsigned i)
 unsigned
 roll_going_primary(const struct plan_cluster *c)
 {
-	unsigned last = rest_last_primary(c);
+	unsigned last = rest_furthest(c);
 
 	for (unsigned i = rule_instances(c); i < c->instances_n; i++)
 		if (status_current(c, i) && is_primary(&c->instance[i]) &&
 		    c->instance[i].report.state >= CHOICE_instance_state_RUNNING &&
 		    c->statefulset.known && i < c->statefulset.replicas)
 			return i;
-	/* Whoever leads when those wake that are down: it must be there then. */
+	/*
+	 * Whoever leads when those wake that are down: it must be there then. The report of a lost
+	 * pod has lost its role, but not its timeline.
+	 */
 	return rest_is_any(c) && last >= rule_instances(c) ? last : c->instances_n;
 }
 

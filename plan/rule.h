@@ -203,6 +203,8 @@ bool rest_is_complete(const struct plan_cluster *c); /* nothing runs, as far as 
 bool rest_has_no_pods(const struct plan_cluster *c); /* the StatefulSet is at 0 */
 /* Does any wait for our word, or do all? */
 bool rest_is_any(const struct plan_cluster *c);
+/* Whose data is the newest? The lowest ordinal of several; instances_n: there is none. */
+unsigned rest_furthest(const struct plan_cluster *c);
 /* Who was, or is, primary on the highest timeline? instances_n: not known. */
 unsigned rest_last_primary(const struct plan_cluster *c);
 /* It waits for our word; but what is held may run, if its StatefulSet was made anew. */

@@ -319,6 +319,32 @@ test_smaller_while_it_wakes(void)
 	    "then those that stay, of which one is handed the leadership");
 }
 
+/* demo-2 led after demo-0, and its pod was lost: UNREACHABLE took its role. */
+static void
+test_smaller_when_the_last_primary_is_lost(void)
+{
+	struct plan_report r;
+
+	test_order();
+	r = c.instance[2].report;
+	r.timeline = 2;
+	r.role = CHOICE_instance_role_NONE;
+	r.state = CHOICE_instance_state_UNKNOWN;
+	plan_note_report(&c, 2, &r);
+	hibernate(false);
+	play();
+	wanted.instances = 2;
+	wanted.hash[GROUP_SCALE]++;
+	edit();
+	HELD(0, PRIMARY);
+	HELD(1, NONE);
+	CHECK(!did("ensure StatefulSet") && strstr(script, "release") == NULL,
+	    "who has the newest data is not given up for older");
+	c.instance[2].looked = false;
+	HELD(2, PRIMARY);
+	CHECK(did("release 2; ") && strstr(script, "release 0") == NULL, "and starts first");
+}
+
 static void
 test_pod_that_can_not_start(void)
 {
@@ -732,6 +758,7 @@ main(void)
 	test_last_words_stay();
 	test_highest_timeline();
 	test_smaller_while_it_wakes();
+	test_smaller_when_the_last_primary_is_lost();
 	test_pod_that_can_not_start();
 	test_adopted_by_fewer();
 	test_adopted_unknown();
