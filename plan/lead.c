@@ -52,11 +52,12 @@ lead_compare(const struct plan_cluster *c, unsigned i, unsigned k)
 	return leading(c, i) - leading(c, k);
 }
 
+/* Who was told to stop may still say that it leads, but not for long. */
 static bool
 is_led(const struct plan_cluster *c)
 {
 	for (unsigned i = 0; i < c->instances_n; i++)
-		if (status_current(c, i) &&
+		if (status_current(c, i) && c->instance[i].report.stop == CHOICE_stop_NONE &&
 		    c->instance[i].report.role == CHOICE_instance_role_PRIMARY &&
 		    c->instance[i].report.state >= CHOICE_instance_state_RUNNING)
 			return true;

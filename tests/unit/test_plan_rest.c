@@ -719,6 +719,28 @@ test_only_the_stale_one_unfenced(void)
 	CHECK(did("release 0; "), "then the others");
 }
 
+/* demo-1 was fenced on timeline 1; demo-0, which leads on 2, is fenced in its stead. */
+static void
+test_another_is_fenced(void)
+{
+	struct plan_report r = report(0, CHOICE_instance_role_PRIMARY);
+
+	serve(2);
+	wanted.fenced = 2;
+	edit();
+	play();
+	STOPPED(1, REPLICA);
+	r.timeline = 2;
+	plan_note_report(&c, 0, &r);
+	play();
+	wanted.fenced = 1;
+	edit();
+	CHECK(did("stop-postgresql 0; ") && strstr(script, "release 1; ") == NULL,
+	    "old data is not released while the newest is being stopped");
+	STOPPED(0, PRIMARY);
+	CHECK(!did("release") && lacks("demo-0 is fenced"), "nor after that");
+}
+
 /* Its volume was deleted, and its pod made anew. */
 static void
 test_fenced_data_given_up(void)
@@ -768,6 +790,7 @@ main(void)
 	test_adopted_in_a_new_life();
 	test_only_the_stale_one_unfenced();
 	test_fenced_data_given_up();
+	test_another_is_fenced();
 	test_missing_statefulset();
 	test_fenced_without_a_statefulset();
 	test_deletion_gives_up();
