@@ -223,8 +223,7 @@ delete_stalls(struct plan_at *a, char *text, size_t size)
 {
 	const struct plan_cluster *c = a->c;
 
-	if (!a->w->synced ||
-	    rule_waits_until(a, (struct msec){c->deleting_at.v + stalls_after(c)}))
+	if (!a->w->synced || rule_waits_until(a, (struct msec){c->deleting_at.v + stalls_after(c)}))
 		return false;
 	if (put_child(c, CHILD_STATEFULSET, 0, text, size))
 		return true;

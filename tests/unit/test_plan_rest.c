@@ -494,7 +494,7 @@ stall_deletion(uint32_t grace, int64_t after)
 static void
 test_stalled_deletion(void)
 {
-	stall_deletion(30, 180000); /* three minutes at least, */
+	stall_deletion(30, 180000);  /* three minutes at least, */
 	stall_deletion(300, 420000); /* and what a pod may take to stop after a rest */
 }
 
@@ -668,8 +668,8 @@ test_adopted_in_a_new_life(void)
 	play();
 	begin_new_life();
 	script[0] = '\0';
-	while (next() &&
-	       !(step.sent.verb == CHOICE_verb_ENSURE && step.sent.child == CHILD_ANCHOR)) {
+	while (
+	    next() && !(step.sent.verb == CHOICE_verb_ENSURE && step.sent.child == CHILD_ANCHOR)) {
 		struct plan_answer a = done_answer();
 
 		answer(&a);
