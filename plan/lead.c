@@ -171,9 +171,8 @@ lead_put_text(const struct plan_cluster *c, char *out, size_t size)
 		break;
 	case LEAD_FENCED:
 		snprintf(out, size,
-		    "%s-%u is fenced and has, or may have, the newest data: unfence it first, or, "
-		    "to do without "
-		    "that, delete PVC pgdata-%s-%u and its pod.",
+		    "%s-%u is fenced and may have the newest data: unfence it first, or, to do "
+		    "without that, delete PVC pgdata-%s-%u and its pod.",
 		    c->name, i, c->name, i);
 		break;
 	}
