@@ -183,6 +183,9 @@ is_due(const struct plan_at *a, enum child child, enum plan_is is, bool running)
 		/* A deletion that had begun: to start all instances at once may lose rows. */
 		if (child == CHILD_STATEFULSET && a->c->wanted.blocked)
 			return false;
+		/* Who led last is known before anybody starts. */
+		if (child == CHILD_ANCHOR && rest_is_any(a->c))
+			return true;
 		/* Of a running cluster it was only not asked for yet: that has time. */
 		return !rule_unwatched(child) || !running || a->c->checked[child].v != 0;
 	case IS_DIFFERENT:

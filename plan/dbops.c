@@ -344,14 +344,18 @@ begin_reinit(struct plan_at *a, const struct plan_dbops *d)
 	return v == PASS ? tell_if_free(a, d, i) : v;
 }
 
-/* Who has not taken up the present spec; instances_n = none. */
+/*
+ * Who has not taken up the present spec; instances_n = none. Only the leader is asked, which writes
+ * it for all: of a replica that has nothing else to say no report comes (instance/report.c).
+ */
 static unsigned
 find_behind(const struct plan_cluster *c)
 {
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (!rest_is_wanted(c, i) &&
 		    (!status_current(c, i) ||
-			c->instance[i].report.config_generation < c->wanted.generation))
+			(c->instance[i].report.role == CHOICE_instance_role_PRIMARY &&
+			    c->instance[i].report.config_generation < c->wanted.generation)))
 			return i;
 	return c->instances_n;
 }
@@ -359,15 +363,21 @@ find_behind(const struct plan_cluster *c)
 void
 dbops_note_config(struct plan_cluster *c, struct msec now)
 {
-	if (find_behind(c) != c->instances_n)
+	bool behind = find_behind(c) != c->instances_n;
+
+	if (!behind || !c->present || c->wanted.paused)
+		c->behind_since.v = 0;
+	else if (c->behind_since.v == 0)
+		c->behind_since = now;
+	if (behind || !status_led(c))
 		c->config_since.v = 0;
 	else if (c->config_since.v == 0)
 		c->config_since = now;
 }
 
 /*
- * Which parameters wait for a restart is known once every instance has taken up the spec, and
- * Patroni has looked at what came of it. PASS: it is.
+ * Which parameters wait for a restart is known once the leader has written what the spec says, and
+ * every Patroni has looked at what came of it. PASS: it is.
  */
 static enum verdict
 await_pending(struct plan_at *a, const struct plan_dbops *d)
@@ -377,13 +387,18 @@ await_pending(struct plan_at *a, const struct plan_dbops *d)
 	int64_t since = d->next_s > d->created_s ? d->next_s : d->created_s;
 	int64_t heard = c->config_since.v + (int64_t)1000 * c->wanted.loop_wait + RESTART_HEARD_MS;
 
-	if (i != c->instances_n && dbops_waits_until(a, since + TAKE_UP_S))
+	/* It may have waited for something else, such as a cluster that was hibernated. */
+	if (i != c->instances_n &&
+	    (rule_waits_until(a, (struct msec){c->behind_since.v + TAKE_UP_S * 1000}) ||
+		dbops_waits_until(a, since + TAKE_UP_S)))
 		return WAIT(a, d, "waits for %s-%u to take up generation %llu of BGCluster %s",
 		    c->name, i, (unsigned long long)c->wanted.generation, c->name);
 	if (i != c->instances_n)
 		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_NONE,
 		    "%s-%u has not taken up generation %llu of BGCluster %s; see its conditions",
 		    c->name, i, (unsigned long long)c->wanted.generation, c->name);
+	if (!status_led(c))
+		return WAIT(a, d, "BGCluster %s has no primary", c->name);
 	if (rule_waits_until(a, (struct msec){heard}) || dbops_waits_until(a, since + APPLIED_S))
 		return WAIT(a, d,
 		    "waits for Patroni to say which parameters of generation %llu want a restart",

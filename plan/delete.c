@@ -173,7 +173,7 @@ put_pods(const struct plan_cluster *c, char *out, size_t size)
 		if (!has_pod(c, i))
 			continue;
 		snprintf(out, size,
-		    "Pod %s-%u does not end: it has someone's finalizer, or its node is lost: once "
+		    "Pod %s-%u still stops, has someone's finalizer, or its node is lost: once "
 		    "that is off for certain, kubectl delete pod --force.",
 		    c->name, i);
 		return;
@@ -209,13 +209,21 @@ put_object(const struct plan_cluster *c, char *out, size_t size)
 	return false;
 }
 
+/* Servers come to rest first, where the data is kept, and pods have their grace period then. */
+static int64_t
+stalls_after(const struct plan_cluster *c)
+{
+	int64_t pods = REST_MS + (int64_t)1000 * c->wanted.grace;
+
+	return pods > DELETION_STALLED_MS ? pods : DELETION_STALLED_MS;
+}
+
 bool
 delete_stalls(struct plan_at *a, char *text, size_t size)
 {
 	const struct plan_cluster *c = a->c;
 
-	if (!a->w->synced ||
-	    rule_waits_until(a, (struct msec){c->deleting_at.v + DELETION_STALLED_MS}))
+	if (!a->w->synced || rule_waits_until(a, (struct msec){c->deleting_at.v + stalls_after(c)}))
 		return false;
 	if (put_child(c, CHILD_STATEFULSET, 0, text, size))
 		return true;

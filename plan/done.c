@@ -172,7 +172,10 @@ on_ensured(const struct ctx *x)
 		s->inputs = x->sent->key;
 		s->deleting = false;
 	}
-	settle(x->c, &s->try, x->now);
+	if (x->sent->child == CHILD_ANCHOR)
+		succeed(&s->try); /* it is ensured again to look, as often as LEAD_LOOK_MS says */
+	else
+		settle(x->c, &s->try, x->now);
 	if (x->sent->child == CHILD_STATEFULSET)
 		trust_volumes(x);
 	if (x->sent->child > CHILD_APP)

@@ -52,11 +52,12 @@ lead_compare(const struct plan_cluster *c, unsigned i, unsigned k)
 	return leading(c, i) - leading(c, k);
 }
 
+/* Who was told to stop may still say that it leads, but not for long. */
 static bool
 is_led(const struct plan_cluster *c)
 {
 	for (unsigned i = 0; i < c->instances_n; i++)
-		if (status_current(c, i) &&
+		if (status_current(c, i) && c->instance[i].report.stop == CHOICE_stop_NONE &&
 		    c->instance[i].report.role == CHOICE_instance_role_PRIMARY &&
 		    c->instance[i].report.state >= CHOICE_instance_state_RUNNING)
 			return true;
@@ -84,12 +85,19 @@ lacks_adopted(const struct plan_cluster *c, unsigned *who)
 {
 	unsigned last = remembered(c);
 
-	*who = last;
 	if (c->anchor != CHOICE_anchor_state_ADOPTED)
 		return LEAD_FREE;
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (c->instance[i].child.present && !rest_is_down(&c->instance[i]))
 			return LEAD_FREE; /* that has begun */
+	/* Who is fenced does not start, but may have come furthest: rest_first waits for others. */
+	for (unsigned i = 0; i < rule_instances(c); i++) {
+		*who = i;
+		if (rest_is_wanted(c, i) && (c->volumes >> i & 1u) != 0 &&
+		    !(status_current(c, i) && rest_has_stopped(&c->instance[i])))
+			return LEAD_FENCED;
+	}
+	*who = last;
 	if (last != NOT_KNOWN)
 		return lacks_remembered(c, last);
 	if (c->last_primary != 0)
@@ -163,8 +171,8 @@ lead_put_text(const struct plan_cluster *c, char *out, size_t size)
 		break;
 	case LEAD_FENCED:
 		snprintf(out, size,
-		    "%s-%u is fenced and has the newest data: unfence it first, or, to do without "
-		    "that, delete PVC pgdata-%s-%u and its pod.",
+		    "%s-%u is fenced and may have the newest data: unfence it first, or, to do "
+		    "without that, delete PVC pgdata-%s-%u and its pod.",
 		    c->name, i, c->name, i);
 		break;
 	}

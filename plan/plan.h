@@ -181,6 +181,7 @@ struct plan_wanted {
 	uint8_t instances;
 	bool hibernated;
 	uint16_t loop_wait; /* Patroni's, seconds */
+	uint32_t grace;     /* seconds that a pod has to stop */
 	uint32_t fenced;    /* bit per ordinal */
 	/* choices deletion_policy, update_strategy, scale_down */
 	uint8_t policy, update, scale_down;
@@ -210,7 +211,7 @@ struct plan_cluster {
 	 * what waits for a restart may do so for an earlier one.
 	 */
 	bool config_written, config_known, config_doubted;
-	struct msec config_at;
+	struct msec config_at, config_changed; /* changed: another one wanted, in this life */
 	uint64_t tried;             /* the template that the API server would take, by its inputs */
 	uint64_t orphaned; /* the generation whose storage change re-made the StatefulSet */
 
@@ -228,7 +229,8 @@ struct plan_cluster {
 	struct msec unready_since;          /* 0 = the StatefulSet is fully ready */
 	struct msec restart_since;          /* 0 = the primary waits for no restart */
 	struct msec halted_since;           /* 0 = no rolling change is halted */
-	struct msec config_since;           /* all report wanted.generation; 0 = not all do */
+	struct msec config_since;           /* all report, and the leader has this spec; 0 = no */
+	struct msec behind_since; /* somebody does not, of a cluster that is managed; 0 = not so */
 
 	struct plan_try self; /* of steps on the BGCluster and its namespace */
 	struct plan_try say;  /* of STATUS and EVENT */

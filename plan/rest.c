@@ -9,9 +9,7 @@
  */
 #include "plan/rule.h"
 
-/* So long a deletion waits for what does not stop, and for who does not even begin to. */
-#define REST_MS 120000
-#define REST_DEAF_MS 30000
+#define REST_DEAF_MS 30000 /* so long a deletion waits for who does not even begin to stop */
 
 bool
 rest_is_wanted(const struct plan_cluster *c, unsigned ordinal)
@@ -89,14 +87,22 @@ rest_has_no_pods(const struct plan_cluster *c)
 
 /* By what the instances said last, wherever they have come since. */
 unsigned
-rest_last_primary(const struct plan_cluster *c)
+rest_furthest(const struct plan_cluster *c)
 {
 	unsigned n = c->instances_n, best = n;
 
 	for (unsigned i = 0; i < n; i++)
 		if (c->instance[i].child.present && (best == n || lead_compare(c, i, best) > 0))
 			best = i;
-	return best < n && lead_was_primary(c, best) ? best : n;
+	return best;
+}
+
+unsigned
+rest_last_primary(const struct plan_cluster *c)
+{
+	unsigned best = rest_furthest(c);
+
+	return best < c->instances_n && lead_was_primary(c, best) ? best : c->instances_n;
 }
 
 bool
@@ -337,7 +343,7 @@ rest_first(const struct plan_cluster *c)
 
 /*
  * Where no primary is known, or it starts as a replica after all, Patroni decides among all of
- * them.
+ * them. What the anchor remembers comes first: a new life of ours has not asked it yet.
  */
 enum verdict
 rule_release(struct plan_at *a)
@@ -345,7 +351,8 @@ rule_release(struct plan_at *a)
 	const struct plan_cluster *c = a->c;
 	unsigned n = pods_end(c), first;
 
-	if (!c->child[CHILD_STATEFULSET].present || rest_has_no_pods(c))
+	if (!c->child[CHILD_STATEFULSET].present || rest_has_no_pods(c) ||
+	    c->anchor == CHOICE_anchor_state_UNKNOWN)
 		return PASS;
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (!c->instance[i].child.present || !c->instance[i].known)
@@ -391,6 +398,9 @@ rest_hold(struct plan_at *a)
 		const struct plan_instance *p = &c->instance[i];
 
 		if (p->report.hold && p->report.stop == CHOICE_stop_NONE)
+			continue;
+		/* Who is to rest does already; rule_rest would put it back. */
+		if (rest_is_wanted(c, i) && p->report.stop == CHOICE_stop_POSTGRESQL)
 			continue;
 		if (!p->child.present || p->child.deleting || !p->known)
 			return STOP;

@@ -198,14 +198,17 @@ may_begin(const struct plan_at *a, unsigned i)
 unsigned
 roll_going_primary(const struct plan_cluster *c)
 {
-	unsigned last = rest_last_primary(c);
+	unsigned last = rest_furthest(c);
 
 	for (unsigned i = rule_instances(c); i < c->instances_n; i++)
 		if (status_current(c, i) && is_primary(&c->instance[i]) &&
 		    c->instance[i].report.state >= CHOICE_instance_state_RUNNING &&
 		    c->statefulset.known && i < c->statefulset.replicas)
 			return i;
-	/* Whoever leads when those wake that are down: it must be there then. */
+	/*
+	 * Whoever leads when those wake that are down: it must be there then. The report of a lost
+	 * pod has lost its role, but not its timeline.
+	 */
 	return rest_is_any(c) && last >= rule_instances(c) ? last : c->instances_n;
 }
 
@@ -323,13 +326,19 @@ roll_note_restarts(struct plan_cluster *c, struct msec now)
 		c->instance[i].awaited = false;
 }
 
-/* From when its leader has written it until all have said what follows from it. */
+/* So long after a change all have said what follows from it. */
 static struct msec
-config_settles(const struct plan_cluster *c)
+heard_by(const struct plan_cluster *c, struct msec t)
 {
 	int64_t takes = (int64_t)1000 * c->wanted.loop_wait + RESTART_HEARD_MS;
 
-	return (struct msec){c->config_at.v == 0 ? 0 : c->config_at.v + takes};
+	return (struct msec){t.v == 0 ? 0 : t.v + takes};
+}
+
+static struct msec
+config_settles(const struct plan_cluster *c)
+{
+	return heard_by(c, c->config_at);
 }
 
 void
@@ -360,12 +369,34 @@ roll_config_changed(struct plan_cluster *c, struct msec now)
 	c->config_doubted = !settled || pick(c, roll_awaits_restart) != rule_instances(c);
 	c->config_written = c->config_known = false;
 	c->config_at.v = 0;
+	c->config_changed = now;
 }
 
 bool
 roll_config_settled(struct plan_at *a)
 {
 	return a->c->config_written && !rule_waits_until(a, config_settles(a->c));
+}
+
+/*
+ * The leader does not write the present one: what waits for a restart does so for the last good
+ * one. At first it may still say that of the one before.
+ */
+static bool
+is_config_refused(struct plan_at *a)
+{
+	const struct plan_cluster *c = a->c;
+
+	for (unsigned i = 0; i < rule_instances(c); i++) {
+		enum choice_reason r = c->instance[i].report.reason;
+
+		if (status_current(c, i) && is_primary(&c->instance[i]) &&
+		    (r == REASON_PARAMETER_REFUSED || r == REASON_PARAMETER_OWNED ||
+			r == REASON_SPEC_INVALID))
+			return !c->config_written &&
+			       !rule_waits_until(a, heard_by(c, c->config_changed));
+	}
+	return false;
 }
 
 /*
@@ -376,11 +407,10 @@ static bool
 replica_may_follow(struct plan_at *a, unsigned primary)
 {
 	const struct plan_cluster *c = a->c;
-	int64_t until = c->restart_since.v + (int64_t)1000 * c->wanted.loop_wait + RESTART_HEARD_MS;
 
 	for (unsigned i = 0; i < rule_instances(c); i++)
 		if (i != primary && !rest_is_wanted(c, i) && !c->instance[i].awaited)
-			return rule_waits_until(a, (struct msec){until});
+			return rule_waits_until(a, heard_by(c, c->restart_since));
 	return false;
 }
 
@@ -399,7 +429,7 @@ rule_restart(struct plan_at *a)
 
 	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
 	    template_is_due(c) || !a->window.open || dbops_holds_up(a) ||
-	    (c->config_doubted && !roll_config_settled(a)))
+	    (c->config_doubted && !roll_config_settled(a) && !is_config_refused(a)))
 		return PASS;
 	if (primary == n)
 		i = pick(c, roll_awaits_restart);

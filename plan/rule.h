@@ -18,7 +18,8 @@
 #define NAMESPACE_LOST_MS 1000     /* and one that is left alone, after it has lost more */
 #define NAMESPACE_SHARED_MS 500    /* within this one asks for all */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
-#define DELETION_STALLED_MS 180000 /* so long a deletion may take without a word */
+#define REST_MS 120000 /* so long a deletion waits for what does not stop */
+#define DELETION_STALLED_MS 180000 /* so long it may take without a word, or as its pods may */
 /* So long a rolling change is halted before the last good template is written back: */
 #define HALTED_MS 10000         /* by what does not pass by itself */
 #define HALTED_SLOW_MS 300000   /* by who only takes its time */
@@ -202,6 +203,8 @@ bool rest_is_complete(const struct plan_cluster *c); /* nothing runs, as far as 
 bool rest_has_no_pods(const struct plan_cluster *c); /* the StatefulSet is at 0 */
 /* Does any wait for our word, or do all? */
 bool rest_is_any(const struct plan_cluster *c);
+/* Whose data is the newest? The lowest ordinal of several; instances_n: there is none. */
+unsigned rest_furthest(const struct plan_cluster *c);
 /* Who was, or is, primary on the highest timeline? instances_n: not known. */
 unsigned rest_last_primary(const struct plan_cluster *c);
 /* It waits for our word; but what is held may run, if its StatefulSet was made anew. */
@@ -219,7 +222,7 @@ enum lead_lack {
 	LEAD_BEYOND,      /* who led last is not among the instances, but its volume is there */
 	LEAD_VOLUME_GONE, /* its data is not there any more */
 	LEAD_UNKNOWN,     /* who led last is not known, and there are more volumes */
-	LEAD_FENCED,      /* a fenced one has newer data */
+	LEAD_FENCED,      /* a fenced one has newer data, or has not said which */
 };
 /* Why may nobody start to lead? who, unless NULL: because of which ordinal. */
 enum lead_lack lead_lacks(const struct plan_cluster *c, unsigned *who);
@@ -234,7 +237,10 @@ void window_put_text(const struct plan_at *a, char out[WINDOW_TEXT_SIZE]);
 
 /* --- dbops.c: begin; dbops_turn.c: beside which; dbops_run.c: what has begun */
 enum verdict rule_dbops(struct plan_at *a);
-/* Since when every instance has taken up the BGCluster's present spec. */
+/*
+ * Since when the leader has taken up the BGCluster's present spec, and all instances report; or
+ * since when not.
+ */
 void dbops_note_config(struct plan_cluster *c, struct msec now);
 /*
  * One of them stops servers, moves the leadership or locks tables: a rolling change waits for it.

@@ -86,6 +86,7 @@ on_cluster(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct m
 	    .update = r->update_strategy,
 	    .hibernated = r->hibernated,
 	    .loop_wait = r->loop_wait,
+	    .grace = r->grace,
 	    .fenced = r->fenced,
 	    .scale_down = r->on_scale_down,
 	};

@@ -158,6 +158,7 @@ record_cluster(const struct record_source *s, struct arena *a, struct record *ou
 	r->h_rest = c.hash[GROUP_REST];
 	r->hibernated = c.hibernated;
 	r->loop_wait = (uint16_t)c.loop_wait;
+	r->grace = (uint32_t)c.grace_seconds;
 	r->fenced = model_fenced(&c);
 	fill_said(s, a, r);
 	return 0;

@@ -61,7 +61,8 @@ render(enum child c, struct object *o, unsigned ordinal)
 		return;
 	if (c == CHILD_STATEFULSET && replicas_wanted() > 0 && (created || w.replicas == 0))
 		for (unsigned i = 0; i < w.instances; i++)
-			if (w.report[i].timeline > 0 && !w.report[i].hold && !w.instance[i].due)
+			if (w.report[i].timeline > 0 && !w.report[i].hold && !w.instance[i].due &&
+			    w.report[i].stop != CHOICE_stop_POSTGRESQL)
 				broken("all start at once on data that has a history");
 	if (created) {
 		*o = (struct object){.present = true, .uid = new_uid(), .generation = 0};

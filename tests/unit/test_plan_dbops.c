@@ -239,61 +239,6 @@ test_restart(void)
 }
 
 static void
-add_pending(void)
-{
-	begin(3);
-	wanted.loop_wait = 10;
-	wanted.generation++;
-	note_wanted();
-	add(CHOICE_dbops_op_RESTART)->only_pending = true;
-}
-
-static void
-take_up(unsigned i)
-{
-	reports[i].config_generation = wanted.generation;
-	says(i);
-}
-
-/* Applied together with the parameter that it is for. */
-static void
-test_only_pending(void)
-{
-	add_pending();
-	CHECK(starts(run(), "op0 say Waiting; ") && tells("demo-0 to take up generation"),
-	    "until all have taken up the spec nobody knows what is pending");
-	take_up(0);
-	take_up(1);
-	pass(2);
-	run();
-	CHECK(tells("demo-2 to take up generation"), "who has not is said");
-	take_up(2);
-	pass(2);
-	is(run(), "op0 say Waiting; ", "then Patroni says what waits for a restart");
-	pass(24);
-	is(run(), "", "within its loop");
-	reports[0].pending_restart = true;
-	says(0);
-	pass(1);
-	is(run(), "op0 tell 0; ", "which is restarted then");
-	begin(3);
-	run();
-	pass(60);
-	add(CHOICE_dbops_op_RESTART)->only_pending = true;
-	is(run(), "op0 say Waiting; ", "a change that comes with it may be heard of later");
-	pass(5);
-	is(run(), "op0 finish Succeeded; ", "else nothing waits for a restart");
-	CHECK(tells("no server"), "it says so");
-	add_pending();
-	run();
-	pass(599);
-	is(run(), "", "who does not take it up");
-	pass(1);
-	is(run(), "op0 finish Failed; ", "is not waited for for ever");
-	CHECK(tells("demo-0 has not taken up generation"), "it says who");
-}
-
-static void
 test_leadership(void)
 {
 	struct plan_dbops *d;
@@ -765,7 +710,6 @@ main(void)
 	test_waiting_to_be_repeated();
 	test_timeout();
 	test_restart();
-	test_only_pending();
 	test_leadership();
 	test_interrupted();
 	test_turns();

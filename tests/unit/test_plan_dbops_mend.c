@@ -521,6 +521,86 @@ test_left_alone(void)
 	is(run(), "op1 tell 0; ", "nor does one that is let go of hold up another");
 }
 
+static void
+add_pending(void)
+{
+	begin(3);
+	wanted.loop_wait = 10;
+	wanted.generation++;
+	note_wanted();
+	add(CHOICE_dbops_op_RESTART)->only_pending = true;
+}
+
+static void
+take_up(unsigned i)
+{
+	reports[i].config_generation = wanted.generation;
+	says(i);
+}
+
+/* Applied together with the parameter that it is for. */
+static void
+test_only_pending(void)
+{
+	add_pending();
+	CHECK(starts(run(), "op0 say Waiting; ") && tells("demo-0 to take up generation"),
+	    "until the primary has taken up the spec nobody knows what is pending");
+	take_up(1);
+	pass(2);
+	is(run(), "", "whoever else has");
+	take_up(0);
+	pass(2);
+	is(run(), "op0 say Waiting; ", "then each Patroni says what waits for a restart,");
+	CHECK(tells("waits for Patroni"), "where replicas have nothing to report as well");
+	pass(24);
+	is(run(), "", "within its loop");
+	reports[0].pending_restart = true;
+	says(0);
+	pass(1);
+	is(run(), "op0 tell 0; ", "which is restarted then");
+	begin(3);
+	run();
+	pass(60);
+	add(CHOICE_dbops_op_RESTART)->only_pending = true;
+	is(run(), "op0 say Waiting; ", "a change that comes with it may be heard of later");
+	pass(5);
+	is(run(), "op0 finish Succeeded; ", "else nothing waits for a restart");
+	CHECK(tells("no server"), "it says so");
+	add_pending();
+	run();
+	pass(599);
+	is(run(), "", "who does not take it up");
+	pass(1);
+	is(run(), "op0 finish Failed; ", "is not waited for for ever");
+	CHECK(tells("demo-0 has not taken up generation"), "it says who");
+	add_pending();
+	wanted.hibernated = true;
+	note_wanted();
+	run();
+	pass(3600);
+	run();
+	CHECK(tells("hibernated"), "who has waited for something else");
+	wanted.hibernated = false;
+	note_wanted();
+	run();
+	CHECK(tells("waits for demo-0 to take up"), "has ten minutes from then on");
+	pass(599);
+	is(run(), "", "all of them");
+	pass(1);
+	is(run(), "op0 finish Failed; ", "and no more");
+	add_pending();
+	reports[0].role = CHOICE_instance_role_REPLICA;
+	reports[0].state = CHOICE_instance_state_STREAMING;
+	take_up(0);
+	is(run(), "op0 say Waiting; ", "and while nobody leads,");
+	CHECK(tells("no primary"), "there is none to be asked");
+	pass(100);
+	move_leadership(0, 1);
+	take_up(1);
+	run();
+	CHECK(tells("waits for Patroni"), "but then who leads is");
+}
+
 int
 main(void)
 {
@@ -536,5 +616,6 @@ main(void)
 	test_fenced();
 	test_unreadable();
 	test_left_alone();
+	test_only_pending();
 	return tap_done();
 }

@@ -319,6 +319,32 @@ test_smaller_while_it_wakes(void)
 	    "then those that stay, of which one is handed the leadership");
 }
 
+/* demo-2 led after demo-0, and its pod was lost: UNREACHABLE took its role. */
+static void
+test_smaller_when_the_last_primary_is_lost(void)
+{
+	struct plan_report r;
+
+	test_order();
+	r = c.instance[2].report;
+	r.timeline = 2;
+	r.role = CHOICE_instance_role_NONE;
+	r.state = CHOICE_instance_state_UNKNOWN;
+	plan_note_report(&c, 2, &r);
+	hibernate(false);
+	play();
+	wanted.instances = 2;
+	wanted.hash[GROUP_SCALE]++;
+	edit();
+	HELD(0, PRIMARY);
+	HELD(1, NONE);
+	CHECK(!did("ensure StatefulSet") && strstr(script, "release") == NULL,
+	    "who has the newest data is not given up for older");
+	c.instance[2].looked = false;
+	HELD(2, PRIMARY);
+	CHECK(did("release 2; ") && strstr(script, "release 0") == NULL, "and starts first");
+}
+
 static void
 test_pod_that_can_not_start(void)
 {
@@ -346,6 +372,26 @@ test_missing_statefulset(void)
 			     "observe-pod 1; release 1; "),
 	    "a StatefulSet that someone deleted is made anew with all held, and what runs on "
 	    "released");
+}
+
+static void
+test_fenced_without_a_statefulset(void)
+{
+	serve(2);
+	wanted.fenced = 2;
+	edit();
+	play();
+	STOPPED(1, REPLICA);
+	play();
+	plan_note_child_gone(&c, CHILD_STATEFULSET, 0, &c.child[CHILD_STATEFULSET].uid);
+	c.statefulset.ready = 0;
+	world.now.v += 5000;
+	CHECK(starts(play(), "hold 0; ensure StatefulSet demo; ") &&
+		  strstr(script, "hold 1; ") == NULL && strstr(script, "stop-") == NULL,
+	    "who is fenced and stopped stays so while its StatefulSet is made anew");
+	wanted.fenced = 0;
+	edit();
+	CHECK(did("release 1; "), "and starts when its name is taken out");
 }
 
 static void
@@ -403,7 +449,7 @@ test_late_orphan(void)
 
 /* Its StatefulSet is gone, and demo-0's pod has someone's finalizer. */
 static void
-test_stalled_deletion(void)
+stall_deletion(uint32_t grace, int64_t after)
 {
 	const struct plan_condition *k;
 	char said[4096] = "";
@@ -412,10 +458,11 @@ test_stalled_deletion(void)
 	serve(1);
 	plan_note_child_gone(&c, CHILD_STATEFULSET, 0, &c.child[CHILD_STATEFULSET].uid);
 	wanted.deleting = true;
+	wanted.grace = grace;
 	began = world.now.v;
 	edit();
 	script[0] = '\0';
-	while (world.now.v < began + 200000) {
+	while (world.now.v < began + after + 20000) {
 		struct plan_answer a;
 
 		if (!next()) {
@@ -430,11 +477,11 @@ test_stalled_deletion(void)
 			strncat(said, reason_info[step.sent.reason].name, 100);
 		if (step.sent.verb == CHOICE_verb_STATUS) {
 			k = condition(CHOICE_condition_type_DELETION_BLOCKED);
-			CHECK((k != NULL) == (world.now.v >= began + 180000),
-			    "after three minutes it is said that a deletion is held up");
+			CHECK((k != NULL) == (world.now.v >= began + after),
+			    "after a while it is said that a deletion is held up");
 			if (k != NULL)
 				CHECK(k->reason == REASON_DELETION_STALLED &&
-					  strstr(k->text, "Pod demo-0 does not end") != NULL,
+					  strstr(k->text, "Pod demo-0 still stops") != NULL,
 				    "and by whom");
 		}
 		answer(&a);
@@ -442,6 +489,13 @@ test_stalled_deletion(void)
 	is(said, "DeletionStalled", "as an Event too, once");
 	k = condition(CHOICE_condition_type_PROGRESSING);
 	CHECK(k != NULL && k->status == CHOICE_condition_status_FALSE, "nor does it progress");
+}
+
+static void
+test_stalled_deletion(void)
+{
+	stall_deletion(30, 180000);  /* three minutes at least, */
+	stall_deletion(300, 420000); /* and what a pod may take to stop after a rest */
 }
 
 /* Data of a cluster that was deleted, of which n instances are wanted; all wait for our word. */
@@ -516,6 +570,24 @@ test_adopted_unknown(void)
 	CHECK(did("release 1; "), "where all are there the highest timeline leads");
 }
 
+/* Nobody but the anchor says that the user has helped. */
+static void
+test_looked_at_steadily(void)
+{
+	unsigned looks = 0;
+	int64_t until;
+
+	adopt(1, 0, 0, 5);
+	held(0, 1, CHOICE_instance_role_PRIMARY);
+	play();
+	until = world.now.v + 120000;
+	while (world.now.v < until) {
+		looks += did("ensure ConfigMap demo-data; ");
+		world.now = step.again;
+	}
+	CHECK(looks >= 23 && looks <= 25, "volumes are looked at every five seconds");
+}
+
 static void
 test_adopted_without_its_volume(void)
 {
@@ -532,6 +604,85 @@ test_adopted_without_its_volume(void)
 	adopted.primary = 0;
 	world.now.v += 5000;
 	CHECK(did("release 0; "), "the user has said so: the best of what is left");
+}
+
+/* Of two; its BGInstance is there, and no pod of it has said anything. */
+static void
+adopt_fenced(unsigned primary, uint32_t volumes)
+{
+	struct plan_report r = {.hold = true, .stop = CHOICE_stop_POSTGRESQL};
+
+	adopt(2, primary, 2, volumes);
+	wanted.fenced = 2;
+	edit();
+	play();
+	plan_note_report(&c, 1, &r);
+}
+
+static void
+test_adopted_and_fenced(void)
+{
+	adopt_fenced(2, 3);
+	held(0, 1, CHOICE_instance_role_PRIMARY);
+	CHECK(!did("release") && lacks("demo-1 is fenced"),
+	    "who led last is fenced and has not reported yet: nobody starts");
+	held(1, 0, CHOICE_instance_role_NONE);
+	say(1, CHOICE_instance_state_UNKNOWN, CHOICE_instance_role_NONE);
+	CHECK(!did("release"), "nor when its pod has not looked at its data");
+	held(1, 2, CHOICE_instance_role_NONE);
+	play();
+	STOPPED(1, NONE);
+	CHECK(!did("release") && lacks("demo-1 is fenced"), "nor then");
+	adopt_fenced(0, 3);
+	held(0, 2, CHOICE_instance_role_NONE);
+	CHECK(!did("release"), "where that is not known it may be the fenced one,");
+	held(1, 1, CHOICE_instance_role_PRIMARY);
+	CHECK(did("release 0; "), "unless it says that it is not");
+	adopt_fenced(1, 1);
+	held(0, 2, CHOICE_instance_role_NONE);
+	CHECK(did("release 0; "), "who has no volume is not waited for");
+}
+
+/* What runs is noted before its BGCluster, of which this life has asked nothing yet. */
+static void
+begin_new_life(void)
+{
+	struct plan_object set = object(CHILD_STATEFULSET, 0), one = object(CHILD_INSTANCE, 0);
+	struct plan_report r = c.instance[0].report;
+
+	forget();
+	plan_note_child(&c, CHILD_STATEFULSET, 0, &set, true);
+	note_statefulset(1, 0);
+	plan_note_child(&c, CHILD_INSTANCE, 0, &one, true);
+	plan_note_report(&c, 0, &r);
+	note_wanted();
+}
+
+static void
+test_adopted_in_a_new_life(void)
+{
+	struct plan_answer retry = {.code = CHOICE_step_code_RETRY};
+
+	adopt(1, 3, 2, 7);
+	held(0, 1, CHOICE_instance_role_PRIMARY);
+	play();
+	begin_new_life();
+	script[0] = '\0';
+	while (
+	    next() && !(step.sent.verb == CHOICE_verb_ENSURE && step.sent.child == CHILD_ANCHOR)) {
+		struct plan_answer a = done_answer();
+
+		answer(&a);
+	}
+	CHECK(strstr(script, "release") == NULL &&
+		  strstr(script, "ensure ConfigMap demo-data; ") != NULL,
+	    "a new life asks at once who led last");
+	answer(&retry);
+	CHECK(!did("release"), "and starts nobody before it knows,");
+	world.now.v += 1000;
+	CHECK(did("ensure ConfigMap demo-data; ") && strstr(script, "release") == NULL &&
+		  lacks("demo-2"),
+	    "nor then, if that one is not among the instances");
 }
 
 /* demo-0 was fenced on timeline 1, demo-1 led after it; then all were fenced. */
@@ -566,6 +717,28 @@ test_only_the_stale_one_unfenced(void)
 	wanted.fenced = 0;
 	edit();
 	CHECK(did("release 0; "), "then the others");
+}
+
+/* demo-1 was fenced on timeline 1; demo-0, which leads on 2, is fenced in its stead. */
+static void
+test_another_is_fenced(void)
+{
+	struct plan_report r = report(0, CHOICE_instance_role_PRIMARY);
+
+	serve(2);
+	wanted.fenced = 2;
+	edit();
+	play();
+	STOPPED(1, REPLICA);
+	r.timeline = 2;
+	plan_note_report(&c, 0, &r);
+	play();
+	wanted.fenced = 1;
+	edit();
+	CHECK(did("stop-postgresql 0; ") && strstr(script, "release 1; ") == NULL,
+	    "old data is not released while the newest is being stopped");
+	STOPPED(0, PRIMARY);
+	CHECK(!did("release") && lacks("demo-0 is fenced"), "nor after that");
 }
 
 /* Its volume was deleted, and its pod made anew. */
@@ -607,13 +780,19 @@ main(void)
 	test_last_words_stay();
 	test_highest_timeline();
 	test_smaller_while_it_wakes();
+	test_smaller_when_the_last_primary_is_lost();
 	test_pod_that_can_not_start();
 	test_adopted_by_fewer();
 	test_adopted_unknown();
+	test_looked_at_steadily();
 	test_adopted_without_its_volume();
+	test_adopted_and_fenced();
+	test_adopted_in_a_new_life();
 	test_only_the_stale_one_unfenced();
 	test_fenced_data_given_up();
+	test_another_is_fenced();
 	test_missing_statefulset();
+	test_fenced_without_a_statefulset();
 	test_deletion_gives_up();
 	return tap_done();
 }

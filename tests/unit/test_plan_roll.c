@@ -431,6 +431,26 @@ test_parameter_taken_back(void)
 	CHECK(is_next(CHOICE_verb_RESTART, 1), "but for what waits still");
 }
 
+/* One waits for its restart; PostgreSQL refuses what is added to it. */
+static void
+test_parameter_refused(void)
+{
+	serve_saying(2);
+	change_parameter();
+	for (unsigned i = 0; i < 2; i++) {
+		reports[i].config_generation = wanted.generation;
+		reports[i].pending_restart = true;
+		says(i);
+	}
+	change_parameter();
+	CHECK(is_next(CHOICE_verb_NONE, 0), "until another parameter is written or refused,");
+	reports[0].reason = REASON_PARAMETER_REFUSED;
+	says(0);
+	CHECK(is_next(CHOICE_verb_NONE, 0), "and not for that before, nobody is restarted;");
+	world.now.v += 25000;
+	CHECK(is_next(CHOICE_verb_RESTART, 1), "then the good one is not held up by the bad");
+}
+
 /* One word when it begins, one when it ends, and rarely one between. */
 static void
 test_few_words_of_restarts(void)
@@ -515,6 +535,7 @@ main(void)
 	test_replicas_heard_late();
 	test_parameter_taken_up();
 	test_parameter_taken_back();
+	test_parameter_refused();
 	test_few_words_of_restarts();
 	test_undone();
 	return tap_done();
