@@ -147,7 +147,7 @@ def scale_down(ns, policy):
     kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=1")
     wait("the BGInstances to go", lambda: len(get("bgi", ns=ns)) == 1, 90)
     wait_ready("demo", ns)
-    return sorted(claims(ns))
+    return sorted(name for name, p in claims(ns).items() if "deletionTimestamp" not in p["metadata"])
 
 
 def test_scale_down_keeps_volumes(ns):
@@ -156,6 +156,7 @@ def test_scale_down_keeps_volumes(ns):
 
 def test_scale_down_drops_volumes(ns):
     assert scale_down(ns, "Delete") == ["pgdata-demo-0"]
+    wait("Kubernetes to let go of the others", lambda: list(claims(ns)) == ["pgdata-demo-0"])
     assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
     kubectl("-n", ns, "scale", "bgc", "demo", "--replicas=2")
     wait_ready("demo", ns)
