@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cluster import (Writer, apply, bgcluster, delete, get, kill, kubectl, patch, pod_process, primary, refused, sql, superuser_sql, wait,
+from cluster import (Writer, apply, bgcluster, connect, delete, get, kill, kubectl, patch, pod_process, primary, refused, sql, superuser_sql, wait,
                      wait_ready, worker_pid)
 
 
@@ -200,12 +200,15 @@ def test_restart_waits_for_what_it_is_for(own):
     ns = own
     apply(bgcluster(instances=2, updateStrategy="OnDemand"), ns)
     wait_ready("demo", ns)
-    apply(bgdbops("script", "sql", sql={"script": script("script", ns, "SELECT pg_sleep(45);\n")}), ns)
+    holds = connect("demo", ns)
+    holds.cursor().execute("SELECT pg_advisory_lock(1)")
+    apply(bgdbops("script", "sql", sql={"script": script("script", ns, "SELECT pg_advisory_lock(1);\n")}), ns)
     wait_phase("script", ns, "Running")
     apply([bgdbops("pending", "restart", restart={"onlyPending": True}),
            bgcluster(instances=2, updateStrategy="OnDemand", postgres={"parameters": {"max_connections": "123"}})], ns)
     seen = wait("it to wait for the script", lambda: (lambda s: s if "BGDbOps script (sql)" in s.get("message", "") else None)(status("pending", ns)), 60)
     assert seen["phase"] == "Waiting"
+    holds.close()
     assert wait_phase("script", ns, "Succeeded")["attempt"] == 1
     s = wait_phase("pending", ns, "Succeeded", seconds=120)
     assert s["results"]["restarted"] == 2, s
