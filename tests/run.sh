@@ -51,7 +51,7 @@ unit() {
 	say "corpora: $passed passed, $failed failed so far"
 }
 
-# How many tests of the parallel group may be run once more. Four tests share two cores there, and one may starve past a limit that is
+# How many tests of the parallel group may be run once more. Several tests share the machine there, and one may starve past a limit that is
 # there to end a hang; such a failure says nothing about the product, and alone the test says it. So one that fails beside others is run
 # again, alone, after everything, counts by what it says then, and the end of the output names it and its first error: it is not hidden.
 # More than a few failures are no coincidence: then nobody gets another chance. Tests of the other group never do: they have the machine to

@@ -74,7 +74,7 @@ def delete(kind, name, ns, *more, wait=False):
 # What a condition may meet before it holds: no answer, or an object or a field of it that is not there yet.
 NOT_YET = (KubectlError, ApiError, psycopg2.Error, json.JSONDecodeError, subprocess.TimeoutExpired, LookupError, TypeError, AttributeError)
 
-# A limit is there to end a hang, not to measure: tests share two cores, and what takes a second alone may take a minute beside others.
+# A limit is there to end a hang, not to measure: tests share the machine, and what takes a second alone may take a minute beside others.
 # What must be quick is measured by tests/bench, or said by the test with `measured`.
 LEAST = 120
 

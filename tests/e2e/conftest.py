@@ -49,7 +49,7 @@ def install():
 @pytest.fixture(scope="session")
 def ns_shared():
     """For tests that store nothing that the operator should act on: a namespace it does not serve."""
-    name = "e2e-schema-" + os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    name = NAMESPACES[0] + "-schema-" + os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     kubectl("apply", "-f", "-", input=yaml.safe_dump_all(namespace_objects(name)))
     yield name
     kubectl("delete", "namespace", name, "--wait=false", check=False)

@@ -1,7 +1,7 @@
 """Whatever someone deletes or edits of what a BGCluster is made of comes back, and nothing is made twice."""
 import pytest
 
-from cluster import apply, bgcluster, delete, get, kubectl, patch, sql, wait, wait_ready
+from cluster import SYSTEM, apply, bgcluster, delete, get, kubectl, patch, sql, wait, wait_ready
 
 CHILDREN = [("service", "demo-rw"), ("service", "demo-ro"), ("service", "demo-pods"), ("pdb", "demo"), ("rolebinding", "demo-instance"),
             ("role", "demo-instance"), ("bgi", "demo-0"), ("statefulset", "demo")]
@@ -69,7 +69,7 @@ def test_missing_secret_is_not_made_anew(ns):
     wait_ready("demo", ns)
     kept = get("secret", "demo-credentials", ns)
     kubectl("delete", "secret", "demo-credentials", "-n", ns)
-    kubectl("-n", "bestgres-system", "rollout", "restart", "deployment/bestgres-operator")  # looks again at once, not at its next sweep
+    kubectl("-n", SYSTEM, "rollout", "restart", "deployment/bestgres-operator")  # looks again at once, not at its next sweep
     from cluster import condition
     wait("it is said", lambda: "CredentialsMissing" in str(get("bgc", "demo", ns)["status"]["conditions"]), 60)
     assert get("secret", "demo-credentials", ns) is None

@@ -3,7 +3,7 @@ import datetime
 
 import pytest
 
-from cluster import apply, bgcluster, condition, delete, get, is_ready, kubectl, make_image, patch, primary, sql, wait, wait_ready
+from cluster import IMAGE, SYSTEM, apply, bgcluster, condition, delete, get, is_ready, kubectl, make_image, patch, primary, sql, wait, wait_ready
 
 
 def ready_reason(ns, *reasons, seconds=60):
@@ -22,11 +22,11 @@ def image_without_patroni():
 
 
 MISTAKES = [
-    ("image", {"image": "localhost/no-such-image:1", "imagePullPolicy": "IfNotPresent"}, "ImagePullFailed", "no-such-image", {"image": "localhost/postgres-patroni:17"}),
-    ("image-name", {"image": "localhost/UPPER"}, "ImagePullFailed", "UPPER", {"image": "localhost/postgres-patroni:17"}),
+    ("image", {"image": "localhost/no-such-image:1", "imagePullPolicy": "IfNotPresent"}, "ImagePullFailed", "no-such-image", {"image": IMAGE}),
+    ("image-name", {"image": "localhost/UPPER"}, "ImagePullFailed", "UPPER", {"image": IMAGE}),
     ("storage-class", {"storage": {"size": "1Gi", "storageClassName": "no-such-class"}}, "VolumePending", "no-such-class", {"storage": {"storageClassName": None}}),
     ("uid", {"runAsUser": 12345, "runAsGroup": 12345}, "UidUnknown", "12345", {"runAsUser": 100, "runAsGroup": 102}),
-    ("no-patroni", {"image": "localhost/no-patroni:1"}, "PatroniMissing", "patroni", {"image": "localhost/postgres-patroni:17"}),
+    ("no-patroni", {"image": "localhost/no-patroni:1"}, "PatroniMissing", "patroni", {"image": IMAGE}),
     ("cpu", {"resources": {"requests": {"cpu": "1000"}}}, "Unschedulable", "cpu", {"resources": {"requests": {"cpu": "10m"}}}),
     ("node", {"scheduling": {"nodeSelector": {"no": "such-node"}}}, "Unschedulable", "", {"scheduling": {"nodeSelector": None}}),
     ("parameter", {"postgres": {"parameters": {"work_mem": "much"}}}, "ParameterRefused", "work_mem", {"postgres": {"parameters": {"work_mem": "8MB"}}}),
@@ -55,7 +55,7 @@ def test_mistake_in_a_running_cluster_does_not_stop_it(ns):
     ready_reason(ns, "ImagePullFailed")
     assert (primary("demo", ns), get("pod", leader, ns)["metadata"]["uid"]) == (leader, uid)
     assert sql("demo", ns, "SELECT 1") == [(1,)]
-    patch("bgc", "demo", ns, {"spec": {"image": "localhost/postgres-patroni:17"}})
+    patch("bgc", "demo", ns, {"spec": {"image": IMAGE}})
     wait_ready("demo", ns)
     wait("nothing is to be done", lambda: condition("demo", ns, "Progressing").get("status") == "False", 30)
     assert get("pod", leader, ns)["metadata"]["uid"] == uid
@@ -98,8 +98,8 @@ def test_rights_missing_in_the_namespace(ns):
     kubectl("delete", "role", "bestgres-executor", "-n", ns)
     apply(bgcluster(), ns)
     try:
-        wait("the log says so", lambda: "RightsMissing" in kubectl("-n", "bestgres-system", "logs", "deployment/bestgres-operator", "--tail=200") or
-             "denied" in kubectl("-n", "bestgres-system", "logs", "deployment/bestgres-operator", "--tail=200"), 60)
+        wait("the log says so", lambda: "RightsMissing" in kubectl("-n", SYSTEM, "logs", "deployment/bestgres-operator", "--tail=200") or
+             "denied" in kubectl("-n", SYSTEM, "logs", "deployment/bestgres-operator", "--tail=200"), 60)
         assert not is_ready("demo", ns)
     finally:
         for k in ("uid", "resourceVersion", "creationTimestamp", "managedFields"):

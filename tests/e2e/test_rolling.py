@@ -82,7 +82,7 @@ def test_bad_image_stops_at_the_first_replica_and_goes_back(ns):
         changed = [name for name, uid in uids(ns).items() if before[name] != uid]
         assert len(changed) == 1 and changed != [leader], "it goes no further"
         w.wait_for_writes(5)
-        patch("bgc", "demo", ns, {"spec": {"image": "localhost/postgres-patroni:17"}})
+        patch("bgc", "demo", ns, {"spec": {"image": IMAGE}})
         wait_ready("demo", ns)
         now = uids(ns)
         assert [name for name in before if before[name] != now[name]] == changed, "the others never ran anything else"
