@@ -151,9 +151,9 @@ def test_crash_in_the_middle_of_bootstrap(ns):
 
     def initdb():
         return [pod for pod in ("demo-0", "demo-1") if get("pod", pod, ns) and any("initdb" in c for c in pod_pids(ns, pod).values())]
-    wait("initdb to run", initdb, 60, 0.02)
-    for pod in ("demo-0", "demo-1"):
-        kill(pod_process(ns, pod, "init"))
+    at_it = wait("initdb to run", initdb, 60, 0.02)
+    for pod in sorted(("demo-0", "demo-1"), key=lambda p: p not in at_it):
+        kill(wait(f"{pod}'s PID 1", lambda: pod_process(ns, pod, "init"), every=0.02))
     wait_ready("demo", ns, 180)
     assert sql("demo", ns, "SELECT 1") == [(1,)]
 
