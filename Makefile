@@ -115,7 +115,7 @@ fuzz: ## FUZZ=name SECONDS=n: fuzz one target (names: make fuzz)
 
 # --- Tests -----------------------------------------------------------------------------------------------------------------
 .PHONY: test test-unit test-corpus test-e2e test-long lint sbom bench
-test: ## all tests, with all their set-up; ends with "N passed, N failed"
+test: ## all tests but those of test-long, with all their set-up; ends with "N passed, N failed"
 	@tests/run.sh all
 test-unit: ## unit, golden and corpus tests under ASan and UBSan, and lint (seconds)
 	@tests/run.sh unit
