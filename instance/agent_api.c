@@ -225,10 +225,22 @@ watch(struct agent *a, enum kind kind, const char *name, const struct kube_watch
 
 /* --- What is written: status. */
 
+/* Of the spec that this one has done its part of: who leads writes it, others check it. */
+static int64_t
+config_generation(const struct agent *a)
+{
+	bool checked = a->checked_known && a->checked.generation == a->spec_generation;
+
+	if (agent_leads(a))
+		return a->spec != NULL && uid_eq(&a->config.applied_uid, &a->spec->meta.uid)
+		           ? (int64_t)a->config.applied
+		           : 0;
+	return checked && a->checked.reason == REASON_NONE ? (int64_t)a->spec_generation : 0;
+}
+
 static void
 make_report(const struct agent *a, struct report *out)
 {
-	const struct bgcluster *c = a->spec;
 	bool checked = a->checked_known && a->checked.generation == a->spec_generation;
 	bool quiet = operate_is_quiet(a);
 	struct report_input in = {.pod = a->pod,
@@ -276,13 +288,9 @@ make_report(const struct agent *a, struct report *out)
 	    .disk_timeline = a->disk.timeline,
 	    .sync_wanted = agent_wants_sync(a),
 	    .bootstrapped = a->bootstrapped,
-	    .max_lag = c != NULL ? c->max_lag : 0};
+	    .config_generation = config_generation(a),
+	    .max_lag = a->spec != NULL ? a->spec->max_lag : 0};
 
-	if (agent_leads(a)) {
-		if (c != NULL && uid_eq(&a->config.applied_uid, &c->meta.uid))
-			in.config_generation = (int64_t)a->config.applied;
-	} else if (checked && a->checked.reason == REASON_NONE)
-		in.config_generation = (int64_t)a->spec_generation;
 	reinit_report(a, &in);
 	report_make(&in, out);
 	/* What it was told to leave it comes back to, or another one leads, in a moment. */

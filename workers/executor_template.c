@@ -68,7 +68,7 @@ on_forgotten(struct step *s, const struct kube_reply *r)
 		step_fail(s, r);
 }
 
-/* What is no template, or is refused, is the present user's neither to know nor to mend. */
+/* A kept template that can not be read, or is refused, would be tried for ever. */
 static void
 forget(struct step *s)
 {

@@ -48,6 +48,17 @@ add(enum choice_dbops_op op)
 	return &ops[i];
 }
 
+/* Is it in what was said last? */
+static inline bool
+tells(const char *what)
+{
+	bool is = strstr(said, what) != NULL;
+
+	if (!is)
+		printf("# said: %s\n", said);
+	return is;
+}
+
 static inline bool
 is_servers(const struct plan_dbops *d)
 {

@@ -48,9 +48,8 @@ test_vocabularies(void)
 static bool
 only_tells(unsigned r)
 {
-	return r == REASON_NONE || r == REASON_SCHEDULED || r == REASON_PRIMARY_CHANGED ||
-	       r == REASON_CREATED || r == REASON_READY || r == REASON_RESUMED ||
-	       r == REASON_INSTANCES_UNFENCED || r == REASON_ROLLOUT_BEGUN ||
+	return r == REASON_NONE || r == REASON_PRIMARY_CHANGED || r == REASON_READY ||
+	       r == REASON_RESUMED || r == REASON_INSTANCES_UNFENCED || r == REASON_ROLLOUT_BEGUN ||
 	       r == REASON_ROLLOUT_ENDED;
 }
 

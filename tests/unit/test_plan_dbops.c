@@ -1,16 +1,6 @@
 /* BGDbOps: where each is done, what it waits for, and what is repeated when something is lost. */
 #include "tests/unit/plan_dbops.h"
 
-static bool
-tells(const char *what)
-{
-	bool is = strstr(said, what) != NULL;
-
-	if (!is)
-		printf("# said: %s\n", said);
-	return is;
-}
-
 static void
 test_task(void)
 {

@@ -5,16 +5,6 @@
  */
 #include "tests/unit/plan_dbops.h"
 
-static bool
-tells(const char *what)
-{
-	bool is = strstr(said, what) != NULL;
-
-	if (!is)
-		printf("# said: %s\n", said);
-	return is;
-}
-
 static void
 set_state(unsigned i, enum choice_instance_state state)
 {

@@ -1,16 +1,6 @@
 /* BGDbOps: what is done once is not ended by what stops servers, nor begun beside it. */
 #include "tests/unit/plan_dbops.h"
 
-static bool
-tells(const char *what)
-{
-	bool is = strstr(said, what) != NULL;
-
-	if (!is)
-		printf("# said: %s\n", said);
-	return is;
-}
-
 static void
 test_script_is_spared(void)
 {

@@ -405,17 +405,24 @@ test_parameter_taken_up(void)
 	CHECK(c.config_written, "another change is none of parameters");
 }
 
-/* Taken back before Patroni has seen that: what it waits for is gone in a moment. */
+/* A parameter is changed that both wait for a restart for. */
 static void
-test_parameter_taken_back(void)
+change_and_await_restart(void)
 {
-	serve_saying(2);
 	change_parameter();
 	for (unsigned i = 0; i < 2; i++) {
 		reports[i].config_generation = wanted.generation;
 		reports[i].pending_restart = true;
 		says(i);
 	}
+}
+
+/* Taken back before Patroni has seen that: what it waits for is gone in a moment. */
+static void
+test_parameter_taken_back(void)
+{
+	serve_saying(2);
+	change_and_await_restart();
 	CHECK(is_next(CHOICE_verb_RESTART, 1), "a parameter that waits for a restart");
 	change_parameter();
 	for (unsigned i = 0; i < 2; i++) {
@@ -436,12 +443,7 @@ static void
 test_parameter_refused(void)
 {
 	serve_saying(2);
-	change_parameter();
-	for (unsigned i = 0; i < 2; i++) {
-		reports[i].config_generation = wanted.generation;
-		reports[i].pending_restart = true;
-		says(i);
-	}
+	change_and_await_restart();
 	change_parameter();
 	CHECK(is_next(CHOICE_verb_NONE, 0), "until another parameter is written or refused,");
 	reports[0].reason = REASON_PARAMETER_REFUSED;
