@@ -78,23 +78,52 @@ put_who(const struct plan_cluster *c, const struct plan_dbops *e, char *why, siz
 	    choice_text(VOCAB_dbops_op, e->op), c->name, e->ordinal - 1u);
 }
 
+/* What runs on that instance and can not be begun again; NULL = nothing. */
+static const struct plan_dbops *
+find_once(const struct plan_cluster *c, unsigned ordinal)
+{
+	for (unsigned i = 0; i < c->dbops_n; i++) {
+		const struct plan_dbops *e = c->dbops[i];
+
+		if (is_once(e) && e->phase == CHOICE_dbops_phase_RUNNING && !e->quarantined &&
+		    (e->deleted_s == 0 || e->finalizer) && e->ordinal == ordinal + 1)
+			return e;
+	}
+	return NULL;
+}
+
 bool
 dbops_would_end(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
     char *why, size_t size)
 {
-	/* A failover is for where nothing can be waited for. */
-	if (!stops_servers(d) || d->op == CHOICE_dbops_op_FAILOVER)
-		return false;
-	for (unsigned i = 0; i < c->dbops_n; i++) {
-		const struct plan_dbops *e = c->dbops[i];
+	const struct plan_dbops *e = find_once(c, ordinal);
 
-		if (!is_once(e) || e->phase != CHOICE_dbops_phase_RUNNING || e->quarantined ||
-		    e->ordinal != ordinal + 1)
-			continue;
+	/* A failover is for where nothing can be waited for. */
+	if (!stops_servers(d) || d->op == CHOICE_dbops_op_FAILOVER || e == NULL)
+		return false;
+	put_who(c, e, why, size);
+	return true;
+}
+
+bool
+dbops_put_once(const struct plan_cluster *c, unsigned ordinal, char *why, size_t size)
+{
+	const struct plan_dbops *e = find_once(c, ordinal);
+
+	if (e != NULL)
 		put_who(c, e, why, size);
-		return true;
-	}
-	return false;
+	return e != NULL;
+}
+
+bool
+dbops_runs_once(struct plan_at *a, unsigned ordinal)
+{
+	const struct plan_cluster *c = a->c;
+
+	for (unsigned i = 0; i < c->dbops_n; i++)
+		if (is_once(c->dbops[i]) && dbops_awaits(a, c->dbops[i]))
+			return true; /* it may be claimed: its record will tell */
+	return find_once(c, ordinal) != NULL;
 }
 
 bool

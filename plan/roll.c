@@ -258,6 +258,8 @@ rule_roll(struct plan_at *a)
 	 */
 	if (!serves(c, i) && (!p->looked || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS))
 		return rule_look_pod(a, i);
+	if (serves(c, i) && dbops_runs_once(a, i))
+		return PASS;
 	/* From here on pods are told to end: what they come back as comes first. */
 	if (template_is_due(c))
 		return template_write(a);
@@ -418,31 +420,57 @@ replica_may_follow(struct plan_at *a, unsigned primary)
  * A replica must not have less of what standbys need than its primary: raised, such a setting comes
  * to replicas first; lowered, to the primary first. Of both at once the replicas have part after
  * their first restart, and the rest after the primary's (Patroni documentation, "PostgreSQL
- * parameters that touch shared memory").
+ * parameters that touch shared memory"). n = nobody waits.
  */
+static unsigned
+pick_restart(const struct plan_cluster *c)
+{
+	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = n;
+
+	if (primary == n)
+		return pick(c, roll_awaits_restart);
+	if (!c->instance[primary].report.restart_lowers)
+		i = pick(c, is_due_before_primary);
+	return i == n ? primary : i;
+}
+
 enum verdict
 rule_restart(struct plan_at *a)
 {
 	const struct plan_cluster *c = a->c;
-	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = primary;
+	unsigned n = rule_instances(c), primary = find_waiting_primary(c), i = pick_restart(c);
 	enum verdict v;
 
 	if (c->wanted.update == CHOICE_update_strategy_ON_DEMAND || !is_settled(a) ||
 	    template_is_due(c) || !a->window.open || dbops_holds_up(a) ||
 	    (c->config_doubted && !roll_config_settled(a) && !is_config_refused(a)))
 		return PASS;
-	if (primary == n)
-		i = pick(c, roll_awaits_restart);
-	else if (!c->instance[primary].report.restart_lowers)
-		i = pick(c, is_due_before_primary);
-	if (i == n && primary != n && replica_may_follow(a, primary))
-		return PASS;
-	if (i == n)
-		i = primary;
-	if (i == n || !others_serve(c, i) || c->unready_since.v != 0)
+	if (i == n || !others_serve(c, i) || c->unready_since.v != 0 ||
+	    (i == primary && !c->instance[i].report.restart_lowers &&
+		replica_may_follow(a, primary)) ||
+	    dbops_runs_once(a, i))
 		return PASS;
 	v = rule_look_first(a);
 	return v == PASS ? tell(a, i, CHOICE_verb_RESTART) : v == STEP ? STEP : PASS;
+}
+
+/* --- What users are told. */
+
+void
+roll_put_wait(const struct plan_at *a, char out[ROLL_WAIT_SIZE])
+{
+	const struct plan_cluster *c = a->c;
+	unsigned n = rule_instances(c), i = pick(c, is_due_to_roll);
+	size_t len;
+
+	window_put_text(a, out);
+	if (i == n)
+		i = pick_restart(c);
+	if (out[0] != '\0' || c->wanted.update == CHOICE_update_strategy_ON_DEMAND || i == n ||
+	    !serves(c, i) || !dbops_put_once(c, i, out, ROLL_WAIT_SIZE - 2))
+		return;
+	len = strlen(out);
+	memcpy(out + len, "; ", 3);
 }
 
 /* --- For BGDbOps. */

@@ -161,6 +161,9 @@ bool roll_holds_out(const struct plan_cluster *c, unsigned ordinal);
 bool roll_is_busy(const struct plan_cluster *c, unsigned ordinal);
 /* A pod that ends or is about to, or an operation of ours: a rolling change goes on. */
 bool roll_goes_on(struct plan_at *a);
+/* "waits for ...; ": for a window, or for what runs on whom it would stop next; or nothing. */
+#define ROLL_WAIT_SIZE (3 * NAME_MAX_LABEL)
+void roll_put_wait(const struct plan_at *a, char out[ROLL_WAIT_SIZE]);
 
 /* --- gist.c */
 bool status_is_rolling(const struct plan_at *a); /* pods are replaced, servers restarted */
@@ -277,6 +280,10 @@ enum verdict dbops_await_calm(struct plan_at *a, const struct plan_dbops *d, uns
 /* A script or benchmark runs there, which it would end for good; why says which. */
 bool dbops_would_end(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
     char *why, size_t size);
+/* A script or benchmark runs there, or may: what can wait does not stop that server. */
+bool dbops_runs_once(struct plan_at *a, unsigned ordinal);
+/* "waits for BGDbOps ...": for it; false = nothing of that kind runs there. */
+bool dbops_put_once(const struct plan_cluster *c, unsigned ordinal, char *why, size_t size);
 /* What we wrote last is not in its record yet. */
 bool dbops_awaits(struct plan_at *a, const struct plan_dbops *d);
 /* A run that has begun is to be done again: another one has an end. */

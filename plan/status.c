@@ -496,18 +496,18 @@ static bool
 put_change(const struct plan_at *a, struct plan_status *s)
 {
 	const struct plan_cluster *c = a->c;
-	char names[TEXT_MAX - 40], window[WINDOW_TEXT_SIZE];
+	char names[TEXT_MAX - 40], wait[ROLL_WAIT_SIZE];
 	const char *paused = roll_patroni_paused(c) ? " (Patroni is paused: resume it)" : "";
 
-	window_put_text(a, window);
+	roll_put_wait(a, wait);
 	if (status_list(c, roll_is_changing, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
 		    REASON_ROLLOUT_PENDING, "%solder than the spec: %s%s",
-		    any(c, roll_outdated) ? window : "", names, paused);
+		    any(c, roll_outdated) ? wait : "", names, paused);
 	else if (status_list(c, roll_is_restarting, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_PROGRESSING, CHOICE_condition_status_TRUE,
-		    REASON_RESTART_PENDING, "%sto be restarted for a parameter: %s%s", window,
-		    names, paused);
+		    REASON_RESTART_PENDING, "%sto be restarted for a parameter: %s%s", wait, names,
+		    paused);
 	else
 		return false;
 	return true;
@@ -606,10 +606,10 @@ put_configuration(struct plan_at *a, struct plan_status *s)
 	unsigned primary = find_primary(c);
 	uint64_t applied =
 	    primary < rule_instances(c) ? c->instance[primary].report.config_generation : 0;
-	char names[TEXT_MAX - 40], window[WINDOW_TEXT_SIZE];
+	char names[TEXT_MAX - 40], wait[ROLL_WAIT_SIZE];
 	struct trouble t;
 
-	window_put_text(a, window);
+	roll_put_wait(a, wait);
 	if (find_config_trouble(c, &t))
 		put_trouble(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, &t);
@@ -624,8 +624,8 @@ put_configuration(struct plan_at *a, struct plan_status *s)
 	else if (status_list(c, roll_awaits_restart, names, sizeof(names)) > 0)
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_RESTART_PENDING,
-		    "%s%s parameter takes effect only after a restart of %s.", window,
-		    window[0] != '\0' ? "a" : "A", names);
+		    "%s%s parameter takes effect only after a restart of %s.", wait,
+		    wait[0] != '\0' ? "a" : "A", names);
 	else if (!roll_config_settled(a))
 		put_text(s, CHOICE_condition_type_CONFIGURATION_APPLIED,
 		    CHOICE_condition_status_FALSE, REASON_CREATING,

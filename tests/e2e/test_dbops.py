@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cluster import (Writer, apply, bgcluster, connect, delete, get, kill, kubectl, patch, pod_process, primary, refused, sql, superuser_sql, wait,
+from cluster import (Writer, apply, bgcluster, condition, connect, delete, get, kill, kubectl, patch, pod_process, primary, refused, sql, superuser_sql, wait,
                      wait_ready, worker_pid)
 
 
@@ -213,6 +213,28 @@ def test_restart_waits_for_what_it_is_for(own):
     s = wait_phase("pending", ns, "Succeeded", seconds=120)
     assert s["results"]["restarted"] == 2, s
     assert [superuser_sql("demo", ns, "SHOW max_connections", pod=f"demo-{n}") for n in range(2)] == ["123"] * 2
+
+
+def test_rolling_change_waits_for_a_script(own):
+    ns = own
+    apply(bgcluster(instances=2), ns)
+    wait_ready("demo", ns)
+    leads = primary("demo", ns)
+    before = {name: get("pod", name, ns)["metadata"]["uid"] for name in ("demo-0", "demo-1")}
+    holds = connect("demo", ns)
+    holds.cursor().execute("SELECT pg_advisory_lock(1)")
+    apply(bgdbops("script", "sql", sql={"script": script("script", ns, "SELECT pg_advisory_lock(1);\n")}), ns)
+    wait_phase("script", ns, "Running")
+    patch("bgc", "demo", ns, {"spec": {"resources": {"requests": {"cpu": "20m"}}}})
+    says = f"waits for BGDbOps script (sql), which runs on {leads}; older than the spec: {leads}"
+    wait("the change to wait for it", lambda: condition("demo", ns, "Progressing").get("message") == says, 90)
+    now = {name: (get("pod", name, ns) or {}).get("metadata", {}).get("uid") for name in before}
+    assert [name for name in before if now[name] == before[name]] == [leads], "the replica has it, the primary does not"
+    assert primary("demo", ns) == leads and phase("script", ns) == "Running"
+    holds.close()
+    assert wait_phase("script", ns, "Succeeded")["attempt"] == 1
+    wait("the primary's pod to be replaced", lambda: (get("pod", leads, ns) or {}).get("metadata", {}).get("uid") not in (None, before[leads]), 90)
+    wait_ready("demo", ns)
 
 
 def test_fenced_in_the_middle(three):

@@ -92,6 +92,57 @@ test_script_waits(void)
 	is(run(), "op0 tell 0; ", "one that is left to the user is not");
 }
 
+/* A rolling change and a parameter's restart wait as what is ordered by a BGDbOps does. */
+static void
+test_change_spares_script(void)
+{
+	begin(3);
+	add(CHOICE_dbops_op_SQL);
+	is(run(), "op0 tell 0; ", "a script runs on the primary");
+	for (unsigned i = 0; i < 3; i++) {
+		reports[i].pod_inputs = 99;
+		says(i);
+	}
+	run();
+	CHECK(memory[2].pod_terminating, "a change replaces the replicas' pods");
+	for (unsigned i = 3; i-- > 1;) {
+		CHECK(memory[i].pod_terminating, "one by one");
+		lose_pod(i, CHOICE_instance_role_REPLICA, CHOICE_instance_state_STREAMING);
+		memory[i].pod_terminating = false;
+		reports[i].pod_inputs = 0;
+		says(i);
+		pass(60);
+		run();
+	}
+	CHECK(reports[0].operation == CHOICE_operation_NONE && !memory[0].pod_terminating,
+	    "the primary hands over only when the script has ended");
+	is(condition(CHOICE_condition_type_PROGRESSING)->text,
+	    "waits for BGDbOps op0 (sql), which runs on demo-0; older than the spec: demo-0",
+	    "it says for which");
+	task_ends(0, CHOICE_task_phase_SUCCEEDED);
+	run();
+	CHECK(c.instance[0].told.v != 0, "then it does");
+	begin(3);
+	add(CHOICE_dbops_op_SQL)->replica = true;
+	run();
+	reports[1].pending_restart = true;
+	says(1);
+	pass(60);
+	run();
+	CHECK(c.instance[1].told.v == 0, "a server is not restarted for a parameter either");
+	task_ends(1, CHOICE_task_phase_SUCCEEDED);
+	run();
+	CHECK(c.instance[1].told.v != 0, "until the script has ended");
+	begin(3);
+	add(CHOICE_dbops_op_ANALYZE);
+	run();
+	reports[0].pending_restart = reports[0].restart_lowers = true;
+	says(0);
+	pass(60);
+	run();
+	CHECK(c.instance[0].told.v != 0, "what may be repeated is not waited for");
+}
+
 static void
 test_paused_in_the_middle(void)
 {
@@ -121,5 +172,6 @@ main(void)
 	test_paused_in_the_middle();
 	test_script_is_spared();
 	test_script_waits();
+	test_change_spares_script();
 	return tap_done();
 }
