@@ -313,6 +313,15 @@ find_waiting_primary(const struct plan_cluster *c)
 	return n;
 }
 
+static bool
+have_all_awaited(const struct plan_cluster *c)
+{
+	for (unsigned i = 0; i < rule_instances(c); i++)
+		if (!c->instance[i].awaited && !rest_is_wanted(c, i))
+			return false;
+	return true;
+}
+
 void
 roll_note_restarts(struct plan_cluster *c, struct msec now)
 {
@@ -324,6 +333,9 @@ roll_note_restarts(struct plan_cluster *c, struct msec now)
 	c->restart_since.v = 0;
 	if (pick(c, roll_awaits_restart) != rule_instances(c))
 		return;
+	/* All waited for it, and do no more: nobody is left who could take it up later. */
+	if (c->config_written && !c->config_doubted && have_all_awaited(c))
+		c->config_at.v = 0;
 	for (unsigned i = 0; i < c->instances_n; i++)
 		c->instance[i].awaited = false;
 }

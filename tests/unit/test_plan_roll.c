@@ -417,6 +417,33 @@ change_and_await_restart(void)
 	}
 }
 
+/* All have waited for it and were restarted: each Patroni has taken it up, whatever the time. */
+static void
+test_parameter_restarted(void)
+{
+	serve_saying(2);
+	world.now.v += 60000;
+	CHECK(configuration() == REASON_AS_WANTED, "of a cluster that runs as wanted");
+	change_and_await_restart();
+	CHECK(configuration() == REASON_RESTART_PENDING, "a parameter is changed");
+	for (unsigned i = 2; i-- > 0;) {
+		reports[i].pending_restart = false;
+		says(i);
+		CHECK(configuration() == (i == 0 ? REASON_AS_WANTED : REASON_RESTART_PENDING),
+		    "it is applied when both were restarted for it");
+	}
+	change_parameter();
+	reports[0].config_generation = wanted.generation;
+	reports[0].pending_restart = true;
+	says(0);
+	CHECK(configuration() == REASON_RESTART_PENDING, "where only one has said so");
+	reports[0].pending_restart = false;
+	says(0);
+	CHECK(configuration() == REASON_CREATING, "the other may have to take it up");
+	world.now.v += 25000;
+	CHECK(configuration() == REASON_AS_WANTED, "until it had the time to");
+}
+
 /* Taken back before Patroni has seen that: what it waits for is gone in a moment. */
 static void
 test_parameter_taken_back(void)
@@ -536,6 +563,7 @@ main(void)
 	test_parameters();
 	test_replicas_heard_late();
 	test_parameter_taken_up();
+	test_parameter_restarted();
 	test_parameter_taken_back();
 	test_parameter_refused();
 	test_few_words_of_restarts();
