@@ -44,6 +44,8 @@ class Side:
         pods = get("pods", ns=self.ns, selector=f"cluster-name={self.name}")
         if not leader or len(pods) != 3 or not all(s["ready"] for p in pods for s in p["status"].get("containerStatuses", [{"ready": False}])):
             return False
+        if any("deletionTimestamp" in p["metadata"] for p in pods):
+            return False
         members = json.loads(self.patroni(leader, "GET", "/cluster")[1])["members"]
         states = sorted((m["role"], m["state"]) for m in members)
         return states == [("leader", "running"), ("replica", "streaming"), ("sync_standby", "streaming")]
@@ -55,6 +57,11 @@ class Side:
             except (OSError, ValueError, KeyError):
                 return False
         wait(f"{self.name} to have all three again", whole, 180, 0.5)
+
+    def leads(self):
+        """Who leads, as which container of which pod."""
+        pod = get("pod", self.leader() or "-", self.ns) or {}
+        return pod.get("metadata", {}).get("uid"), [s.get("containerID") for s in pod.get("status", {}).get("containerStatuses", [])]
 
     # --- What happens to a leader.
 
@@ -83,9 +90,9 @@ def outage(side, writer, happens):
     """Seconds without an acknowledged row, around what happens; after it all is whole again."""
     side.wait_whole()
     writer.wait_for_writes()
-    begin, n = time.monotonic(), len(writer.acked)
+    led, begin, n = side.leads(), time.monotonic(), len(writer.acked)
     happens()
-    time.sleep(0.5)
+    wait(f"{side.name} to have another leader", lambda: None not in side.leads() and side.leads() != led, 90)
     writer.wait_for_writes(90)
     side.wait_whole()
     assert len(writer.acked) > n
