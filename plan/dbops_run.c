@@ -378,17 +378,24 @@ dbops_left(const struct plan_cluster *c, const struct plan_dbops *d, unsigned bu
 	return left;
 }
 
-/* Replicas from the highest down, the primary at last. */
+/*
+ * Replicas from the highest down, the primary at last; at first, where it waits for what standbys
+ * may not have less of than it has: see rule_restart.
+ */
 unsigned
 dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d)
 {
 	unsigned best = c->instances_n;
 
 	for (unsigned i = 0; i < rule_instances(c); i++) {
-		bool primary = c->instance[i].report.role == CHOICE_instance_role_PRIMARY;
+		const struct plan_report *r = &c->instance[i].report;
+		bool primary = r->role == CHOICE_instance_role_PRIMARY;
 
 		if (!dbops_is_due(c, d, i))
 			continue;
+		if (primary && r->pending_restart && r->restart_lowers &&
+		    d->op == CHOICE_dbops_op_RESTART)
+			return i;
 		if (best == c->instances_n || !primary ||
 		    c->instance[best].report.role == CHOICE_instance_role_PRIMARY)
 			best = i;

@@ -213,6 +213,11 @@ def test_restart_waits_for_what_it_is_for(own):
     s = wait_phase("pending", ns, "Succeeded", seconds=120)
     assert s["results"]["restarted"] == 2, s
     assert [superuser_sql("demo", ns, "SHOW max_connections", pod=f"demo-{n}") for n in range(2)] == ["123"] * 2
+    apply([bgcluster(instances=2, updateStrategy="OnDemand", postgres={"parameters": {"max_connections": "101"}}),
+           bgdbops("lowered", "restart", restart={"onlyPending": True})], ns)
+    s = wait_phase("lowered", ns, "Succeeded", seconds=120)
+    assert s["results"]["restarted"] == 2, f"the primary, then the replica, which may have less only then: {s}"
+    assert [superuser_sql("demo", ns, "SHOW max_connections", pod=f"demo-{n}") for n in range(2)] == ["101"] * 2
 
 
 def test_rolling_change_waits_for_a_script(own):

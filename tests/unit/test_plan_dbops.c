@@ -174,6 +174,23 @@ test_timeout(void)
 }
 
 static void
+test_restart_that_lowers(void)
+{
+	begin(2);
+	for (unsigned i = 0; i < 2; i++) {
+		reports[i].pending_restart = reports[i].restart_lowers = true;
+		says(i);
+	}
+	wanted.update = CHOICE_update_strategy_ON_DEMAND;
+	note_wanted();
+	add(CHOICE_dbops_op_RESTART);
+	is(run(), "op0 tell 0; ", "the primary is first where standbys may not have less");
+	reports[0].pending_restart = false;
+	operation_ends(0, CHOICE_operation_phase_SUCCEEDED);
+	is(run(), "op0 next; op0 tell 1; ", "then they may");
+}
+
+static void
 test_restart(void)
 {
 	struct plan_dbops *d;
@@ -700,6 +717,7 @@ main(void)
 	test_waiting_to_be_repeated();
 	test_timeout();
 	test_restart();
+	test_restart_that_lowers();
 	test_leadership();
 	test_interrupted();
 	test_turns();
