@@ -123,7 +123,7 @@ take_instance(struct agent *a, const struct feed_item *item)
 	copy(r->operation_message, sizeof(r->operation_message), i->done_message);
 	r->operation_phase = i->done_phase;
 	r->outage_ms = (uint32_t)i->done_outage_ms;
-	copy(r->task_id, sizeof(r->task_id), i->task_done_id);
+	copy(r->task_id, sizeof(r->task_id), i->task[0].done_id);
 	agent_task_state_from(i, &r->task);
 }
 

@@ -224,45 +224,45 @@ take_names(struct task_job *job, const struct str_list *names, bool table)
 static void
 take_head(struct msg_task *m, const struct bginstance *i)
 {
-	m->attempt = (uint32_t)i->task_attempt;
-	m->kind = i->task_kind;
-	m->timeout_s = (uint32_t)i->task_timeout;
-	m->full = i->task_full;
-	m->freeze = i->task_freeze;
-	m->analyze = i->task_analyze;
-	m->all_pages = i->task_all_pages;
-	m->concurrently = i->task_concurrently;
-	m->only_invalid = i->task_only_invalid;
-	m->scale = (uint32_t)i->task_scale;
-	m->duration_s = (uint32_t)i->task_duration;
-	m->clients = (uint16_t)i->task_clients;
-	m->threads = (uint8_t)i->task_threads;
-	m->mode = i->task_mode;
-	m->single_transaction = i->task_single_transaction;
-	m->superuser = i->task_superuser;
-	str_copy_text(m->database, sizeof(m->database), i->task_database);
+	m->attempt = (uint32_t)i->task[0].attempt;
+	m->kind = i->task[0].kind;
+	m->timeout_s = (uint32_t)i->task[0].timeout;
+	m->full = i->task[0].full;
+	m->freeze = i->task[0].freeze;
+	m->analyze = i->task[0].analyze;
+	m->all_pages = i->task[0].all_pages;
+	m->concurrently = i->task[0].concurrently;
+	m->only_invalid = i->task[0].only_invalid;
+	m->scale = (uint32_t)i->task[0].scale;
+	m->duration_s = (uint32_t)i->task[0].duration;
+	m->clients = (uint16_t)i->task[0].clients;
+	m->threads = (uint8_t)i->task[0].threads;
+	m->mode = i->task[0].mode;
+	m->single_transaction = i->task[0].single_transaction;
+	m->superuser = i->task[0].superuser;
+	str_copy_text(m->database, sizeof(m->database), i->task[0].database);
 }
 
 void
 agent_task_state_from(const struct bginstance *i, struct msg_task_state *s)
 {
-	*s = (struct msg_task_state){.attempt = (uint32_t)i->task_done_attempt,
-	    .phase = i->task_phase,
-	    .percent = (uint8_t)i->task_percent,
-	    .pages = (uint64_t)i->task_pages,
-	    .tuples = (uint64_t)i->task_tuples,
-	    .size_before = (uint64_t)i->task_size_before,
-	    .size_after = (uint64_t)i->task_size_after};
-	(void)uid_parse(i->task_done_id, &s->id);
-	str_copy_text(s->step, sizeof(s->step), i->task_step);
-	str_copy_text(s->message, sizeof(s->message), i->task_message);
-	(void)str_copy(s->output, sizeof(s->output), i->task_output);
-	str_copy_text(s->tps, sizeof(s->tps), i->task_tps);
-	str_copy_text(s->latency_avg, sizeof(s->latency_avg), i->task_latency_avg);
-	str_copy_text(s->latency_stddev, sizeof(s->latency_stddev), i->task_latency_stddev);
-	str_copy_text(s->latency_p50, sizeof(s->latency_p50), i->task_latency_p50);
-	str_copy_text(s->latency_p95, sizeof(s->latency_p95), i->task_latency_p95);
-	str_copy_text(s->latency_p99, sizeof(s->latency_p99), i->task_latency_p99);
+	*s = (struct msg_task_state){.attempt = (uint32_t)i->task[0].done_attempt,
+	    .phase = i->task[0].phase,
+	    .percent = (uint8_t)i->task[0].percent,
+	    .pages = (uint64_t)i->task[0].pages,
+	    .tuples = (uint64_t)i->task[0].tuples,
+	    .size_before = (uint64_t)i->task[0].size_before,
+	    .size_after = (uint64_t)i->task[0].size_after};
+	(void)uid_parse(i->task[0].done_id, &s->id);
+	str_copy_text(s->step, sizeof(s->step), i->task[0].step);
+	str_copy_text(s->message, sizeof(s->message), i->task[0].message);
+	(void)str_copy(s->output, sizeof(s->output), i->task[0].output);
+	str_copy_text(s->tps, sizeof(s->tps), i->task[0].tps);
+	str_copy_text(s->latency_avg, sizeof(s->latency_avg), i->task[0].latency_avg);
+	str_copy_text(s->latency_stddev, sizeof(s->latency_stddev), i->task[0].latency_stddev);
+	str_copy_text(s->latency_p50, sizeof(s->latency_p50), i->task[0].latency_p50);
+	str_copy_text(s->latency_p95, sizeof(s->latency_p95), i->task[0].latency_p95);
+	str_copy_text(s->latency_p99, sizeof(s->latency_p99), i->task[0].latency_p99);
 }
 
 /* Another task than the one known. */
@@ -276,21 +276,21 @@ take_new(struct agent *a, const struct bginstance *i)
 	if (job->id[0] != '\0')
 		fd_close(&job->script_fd);
 	*job = (struct task_job){.number = number, .listing = listing, .script_fd = -1};
-	str_copy_text(job->id, sizeof(job->id), i->task_id);
+	str_copy_text(job->id, sizeof(job->id), i->task[0].id);
 	take_head(&job->head, i);
-	take_names(job, &i->task_databases, false);
-	take_names(job, &i->task_tables, true);
-	str_copy_text(job->script_map, sizeof(job->script_map), i->task_script_map);
-	str_copy_text(job->script_key, sizeof(job->script_key), i->task_script_key);
+	take_names(job, &i->task[0].databases, false);
+	take_names(job, &i->task[0].tables, true);
+	str_copy_text(job->script_map, sizeof(job->script_map), i->task[0].script_map);
+	str_copy_text(job->script_key, sizeof(job->script_key), i->task[0].script_key);
 	job->state.attempt = job->head.attempt;
 	job->state.phase = CHOICE_task_phase_RUNNING;
-	if (str_eq(i->task_done_id, i->task_id) && i->task_done_attempt == i->task_attempt &&
-	    str_is(i->pod_uid, a->pod_uid)) {
+	if (str_eq(i->task[0].done_id, i->task[0].id) &&
+	    i->task[0].done_attempt == i->task[0].attempt && str_is(i->pod_uid, a->pod_uid)) {
 		/* a former agent of this pod has noted it, and may have ended it */
 		agent_task_state_from(i, &job->state);
 		job->begun = true;
 	}
-	if (uid_parse(i->task_id, &job->head.id) == -1)
+	if (uid_parse(i->task[0].id, &job->head.id) == -1)
 		finish(a, CHOICE_task_phase_FAILED, "spec.task.id is no uid");
 	else if (needs_script(job) && (job->script_map[0] == '\0' || job->script_key[0] == '\0'))
 		finish(a, CHOICE_task_phase_FAILED, "spec.task names no ConfigMap and key");
@@ -301,10 +301,10 @@ agent_task_take(struct agent *a, const struct bginstance *i)
 {
 	struct task_job *job = &a->task;
 
-	if (i->task_id.len == 0 || !str_is(i->task_pod, a->pod_uid))
+	if (i->task[0].id.len == 0 || !str_is(i->task[0].pod, a->pod_uid))
 		return;
-	if (!str_is(i->task_id, job->id) || job->head.attempt != (uint32_t)i->task_attempt)
+	if (!str_is(i->task[0].id, job->id) || job->head.attempt != (uint32_t)i->task[0].attempt)
 		take_new(a, i);
-	if (i->task_cancel)
+	if (i->task[0].cancel)
 		job->cancel = true;
 }

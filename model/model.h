@@ -180,10 +180,18 @@ struct bgcluster {
 	struct condition conditions[CONDITIONS_MAX];
 	unsigned conditions_n;
 };
-/* A decoded BGInstance. */
+/* A decoded BGInstance. Where the slots of its tasks stand in spec and in status: */
+#define TASK_KEY_0 "task"
+#define TASK_KEY_1 "secondTask"
+#define TASK_KEY_2 "thirdTask"
+extern const char *const task_keys[TASKS_MAX];
+struct bginstance_task {
+#include "model/task.def"
+};
 struct bginstance {
 	struct object_meta meta;
 #include "model/bginstance.def"
+	struct bginstance_task task[TASKS_MAX];
 	uint64_t hash[2]; /* GROUP_SPEC, GROUP_STATUS */
 };
 /* A decoded BGDbOps. */

@@ -34,6 +34,8 @@ const struct dbops_info dbops_info[CHOICE_dbops_op_COUNT] = {
 #undef TASK
 #undef OPERATION
 
+const char *const task_keys[TASKS_MAX] = {TASK_KEY_0, TASK_KEY_1, TASK_KEY_2};
+
 const struct reason_info reason_info[CHOICE_reason_COUNT] = {
 #define REASON(id, name, advice) [REASON_##id] = {name, advice},
 #include "model/reasons.def"

@@ -69,9 +69,9 @@ is_silent(const struct plan_cluster *c, const struct plan_instance *p)
 static enum standing
 standing_of_task(const struct plan_report *r, const struct plan_dbops *d)
 {
-	if (r->task != plan_owner_key(&d->uid) || r->task_attempt != d->attempt)
+	if (r->task[0].owner != plan_owner_key(&d->uid) || r->task[0].attempt != d->attempt)
 		return UNTOLD;
-	return standings[r->task_phase];
+	return standings[r->task[0].phase];
 }
 
 static enum standing
@@ -223,7 +223,7 @@ fail_there(struct plan_at *a, const struct plan_dbops *d)
 {
 	const struct plan_report *r = &instance_of(a->c, d)->report;
 	bool moved = is_task(d) && !d->replica && r->role != CHOICE_instance_role_PRIMARY;
-	bool says = is_task(d) ? r->task_interrupted : r->operation_interrupted;
+	bool says = is_task(d) ? r->task[0].interrupted : r->operation_interrupted;
 
 	return fail(a, d, says || moved,
 	    moved && !says ? "interrupted: the leadership moved to another instance" : "");
@@ -268,8 +268,8 @@ watch(struct plan_at *a, const struct plan_dbops *d)
 {
 	const struct plan_report *r = &instance_of(a->c, d)->report;
 
-	if (!is_task(d) || r->task_phase != CHOICE_task_phase_RUNNING ||
-	    (r->task_percent == d->percent && r->task_step == (uint32_t)d->step) ||
+	if (!is_task(d) || r->task[0].phase != CHOICE_task_phase_RUNNING ||
+	    (r->task[0].percent == d->percent && r->task[0].step == (uint32_t)d->step) ||
 	    (d->progress_at.v != 0 &&
 		rule_waits_until(a, (struct msec){d->progress_at.v + PROGRESS_MS})))
 		return PASS;
@@ -285,7 +285,7 @@ time_out(struct plan_at *a, const struct plan_dbops *d)
 	if (!is_task(d))
 		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_TIMED_OUT,
 		    "it did not end within spec.timeout, and may still do so");
-	if (!r->task_cancel)
+	if (!r->task[0].cancel)
 		return dbops_step(a, d, CHOICE_verb_DBOPS_CANCEL);
 	if (dbops_waits_until(a, d->started_s + d->timeout_s + CANCEL_S))
 		return PASS;
@@ -557,7 +557,7 @@ end_unreadable(struct plan_at *a, const struct plan_dbops *d)
 		return STOP;
 	if (s == TOLD && !is_task(d))
 		return STOP; /* it can not be taken back */
-	if (s == TOLD && !instance_of(a->c, d)->report.task_cancel)
+	if (s == TOLD && !instance_of(a->c, d)->report.task[0].cancel)
 		return dbops_step(a, d, CHOICE_verb_DBOPS_CANCEL);
 	if (s == TOLD && rule_waits_until(a, (struct msec){d->told_cancel.v + CANCEL_S * 1000}))
 		return STOP;
@@ -594,7 +594,7 @@ dbops_cancel(struct plan_at *a, const struct plan_dbops *d)
 		return s == TOLD && d->ordinal > 0 ? STOP : PASS; /* it can not be taken back */
 	switch (s) {
 	case TOLD:
-		if (!instance_of(a->c, d)->report.task_cancel)
+		if (!instance_of(a->c, d)->report.task[0].cancel)
 			return dbops_step(a, d, CHOICE_verb_DBOPS_CANCEL);
 		return STOP;
 	case LOST:

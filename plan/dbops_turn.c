@@ -117,7 +117,7 @@ dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned
 	}
 	if (dbops_would_end(c, d, ordinal, why, size))
 		return false;
-	if (task ? r->task != 0 && r->task_phase <= CHOICE_task_phase_RUNNING
+	if (task ? r->task[0].owner != 0 && r->task[0].phase <= CHOICE_task_phase_RUNNING
 		 : roll_is_busy(c, ordinal)) {
 		snprintf(
 		    why, size, "waits for %s-%u to end what it was told before", c->name, ordinal);

@@ -700,10 +700,10 @@ on_dbops_told(const struct ctx *x, const struct plan_dbops *d)
 	if (old || !uid_eq(&r->pod_uid, &x->sent->target))
 		return;
 	if (dbops_info[d->op].operation == CHOICE_operation_NONE || x->sent->cleanup) {
-		r->task = plan_owner_key(&d->uid);
-		r->task_attempt = x->sent->attempt;
-		r->task_phase = CHOICE_task_phase_NONE;
-		r->task_cancel = false;
+		r->task[0].owner = plan_owner_key(&d->uid);
+		r->task[0].attempt = x->sent->attempt;
+		r->task[0].phase = CHOICE_task_phase_NONE;
+		r->task[0].cancel = false;
 		return;
 	}
 	r->operation = dbops_info[d->op].operation;
@@ -741,7 +741,7 @@ on_dbops(const struct ctx *x)
 	if (x->sent->verb == CHOICE_verb_DBOPS_TELL)
 		on_dbops_told(x, d);
 	if (x->sent->verb == CHOICE_verb_DBOPS_CANCEL && x->sent->ordinal < x->c->instances_n) {
-		x->c->instance[x->sent->ordinal].report.task_cancel = true;
+		x->c->instance[x->sent->ordinal].report.task[0].cancel = true;
 		d->told_cancel = x->now;
 	}
 	if (x->sent->verb == CHOICE_verb_DBOPS_SAY || x->sent->verb == CHOICE_verb_DBOPS_PROGRESS)

@@ -42,6 +42,15 @@ struct plan_child {
 	uint8_t verify;
 };
 
+/* What a pod was told to do in one slot, for this pod, and how far that is. */
+struct plan_task {
+	uint64_t owner; /* plan_owner_key of whose it is; 0 = nothing */
+	uint32_t step;  /* what it says of its step, as a hash */
+	uint16_t attempt;
+	uint8_t phase, percent;
+	bool cancel, interrupted;
+};
+
 /* What a pod's agent says of it. It counts only while pod_uid is the current pod's. */
 struct plan_report {
 	struct uid pod_uid;
@@ -56,13 +65,11 @@ struct plan_report {
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
 	bool paused;         /* by `patronictl pause` */
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
-	bool task_cancel, task_interrupted, operation_interrupted;
-	uint8_t task_phase, task_percent;
-	uint16_t task_attempt;
-	uint32_t task_step; /* what it says of its step, as a hash */
+	bool operation_interrupted;
+	uint8_t task_slots; /* of which its agent knows; 0 = an old one, that is one */
 	uint64_t system_identifier;
-	uint64_t operation_id; /* plan_owner_key of it, as of: */
-	uint64_t task;         /* spec.task, for this pod: whose it is; 0 = there is none */
+	uint64_t operation_id; /* plan_owner_key of it */
+	struct plan_task task[TASKS_MAX];
 };
 
 struct plan_instance {

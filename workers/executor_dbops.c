@@ -489,12 +489,12 @@ look_at_instance(struct step *s, const struct bginstance *i)
 
 	if (is_task(s)) {
 		uid_format(uid, &s->dbops.meta.uid);
-		s->told = str_is(i->task_id, uid) && i->task_attempt == s->op.attempt &&
-		          str_eq(i->task_pod, i->pod_uid);
-		busy = i->task_id.len > 0 && str_eq(i->task_pod, i->pod_uid) &&
-		       (!str_eq(i->task_id, i->task_done_id) ||
-			   i->task_attempt != i->task_done_attempt ||
-			   i->task_phase <= CHOICE_task_phase_RUNNING);
+		s->told = str_is(i->task[0].id, uid) && i->task[0].attempt == s->op.attempt &&
+		          str_eq(i->task[0].pod, i->pod_uid);
+		busy = i->task[0].id.len > 0 && str_eq(i->task[0].pod, i->pod_uid) &&
+		       (!str_eq(i->task[0].id, i->task[0].done_id) ||
+			   i->task[0].attempt != i->task[0].done_attempt ||
+			   i->task[0].phase <= CHOICE_task_phase_RUNNING);
 	} else {
 		uid_format(uid, &id);
 		s->told = str_is(i->operation_id, uid);

@@ -64,7 +64,7 @@ is_own_task(const struct step *s, const struct bginstance *i)
 	char uid[UID_TEXT_SIZE];
 
 	uid_format(uid, &s->dbops.meta.uid);
-	return str_is(i->task_done_id, uid) && i->task_done_attempt == s->dbops.attempt;
+	return str_is(i->task[0].done_id, uid) && i->task[0].done_attempt == s->dbops.attempt;
 }
 
 static bool
@@ -141,8 +141,8 @@ put_words(const struct step *s, const struct bginstance *i, struct dbops_status 
 		return;
 	if (is_own_task(s, i)) {
 		if (st->message.len == 0)
-			st->message = i->task_message;
-		st->output = i->task_output;
+			st->message = i->task[0].message;
+		st->output = i->task[0].output;
 		st->has_output = true;
 	} else if (is_own_operation(s, i) && st->message.len == 0) {
 		st->message = i->done_message;
@@ -153,12 +153,12 @@ static void
 report_progress(struct step *s, const struct bginstance *i, struct dbops_status *st)
 {
 	if (i == NULL || !is_own_task(s, i) || s->dbops.phase != CHOICE_dbops_phase_RUNNING ||
-	    (s->dbops.percent == i->task_percent && str_eq(s->dbops.step, i->task_step))) {
+	    (s->dbops.percent == i->task[0].percent && str_eq(s->dbops.step, i->task[0].step))) {
 		step_end_done(s);
 		return;
 	}
-	st->percent = i->task_percent;
-	st->step = i->task_step;
+	st->percent = i->task[0].percent;
+	st->step = i->task[0].step;
 	dbops_write_status(s, st, step_end_done);
 }
 
@@ -227,7 +227,7 @@ results_of(struct step *s, const struct bginstance *i)
 	    dbops_does_servers(&s->dbops))
 		return s->dbops.results;
 	buf_init(&out, HTTP_BODY_MAX);
-	objects_dbops_results(task ? i : NULL, 0, task ? 0 : i->done_outage_ms, &out);
+	objects_dbops_results(task ? &i->task[0] : NULL, 0, task ? 0 : i->done_outage_ms, &out);
 	results = keep(s, &out);
 	return str_is(results, "{}") ? STR("") : results;
 }
@@ -309,9 +309,10 @@ report_cleaned(struct step *s, const struct bginstance *i, struct dbops_status *
 		step_end_done(s);
 		return;
 	}
-	st->cleanup = i != NULL && is_own_task(s, i) && i->task_phase == CHOICE_task_phase_SUCCEEDED
-	                  ? CHOICE_dbops_cleanup_DONE
-	                  : CHOICE_dbops_cleanup_FAILED;
+	st->cleanup =
+	    i != NULL && is_own_task(s, i) && i->task[0].phase == CHOICE_task_phase_SUCCEEDED
+		? CHOICE_dbops_cleanup_DONE
+		: CHOICE_dbops_cleanup_FAILED;
 	dbops_write_status(s, st, step_end_done);
 }
 
@@ -385,7 +386,8 @@ on_instance_to_cancel(struct step *s, const struct kube_reply *r)
 	uid_format(uid, &s->dbops.meta.uid);
 	s->done.present = false;
 	s->done.child_uid = (struct uid){0};
-	if (!str_is(i.task_id, uid) || i.task_attempt != s->dbops.attempt || i.task_cancel) {
+	if (!str_is(i.task[0].id, uid) || i.task[0].attempt != s->dbops.attempt ||
+	    i.task[0].cancel) {
 		step_end_done(s);
 		return;
 	}

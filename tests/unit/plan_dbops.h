@@ -73,10 +73,10 @@ tell_pod(const struct plan_dbops *d)
 	struct plan_report *r = &reports[s->ordinal];
 
 	if (dbops_info[d->op].task != CHOICE_task_kind_NONE) {
-		r->task = plan_owner_key(&d->uid);
-		r->task_attempt = s->attempt;
-		r->task_phase = CHOICE_task_phase_NONE;
-		r->task_cancel = r->task_interrupted = false;
+		r->task[0].owner = plan_owner_key(&d->uid);
+		r->task[0].attempt = s->attempt;
+		r->task[0].phase = CHOICE_task_phase_NONE;
+		r->task[0].cancel = r->task[0].interrupted = false;
 	} else {
 		r->operation = dbops_info[d->op].operation;
 		r->operation_id = plan_owner_key(&id);
@@ -166,7 +166,7 @@ take_effect(void)
 	if (step.sent.verb == CHOICE_verb_DBOPS_TELL)
 		tell_pod(d);
 	if (step.sent.verb == CHOICE_verb_DBOPS_CANCEL)
-		reports[step.sent.ordinal].task_cancel = true;
+		reports[step.sent.ordinal].task[0].cancel = true;
 	now.version = a.dbops_version = ++versions;
 	if (step.said.phase != CHOICE_dbops_phase_NONE) {
 		memcpy(said, step.text, sizeof(said));
@@ -227,7 +227,7 @@ pass(int64_t seconds)
 static inline void
 task_ends(unsigned i, enum choice_task_phase phase)
 {
-	reports[i].task_phase = (uint8_t)phase;
+	reports[i].task[0].phase = (uint8_t)phase;
 	says(i);
 }
 
@@ -243,7 +243,7 @@ static inline void
 lose_pod(unsigned i, enum choice_instance_role role, enum choice_instance_state state)
 {
 	reports[i].pod_uid = uid(300u + ++versions);
-	reports[i].task = reports[i].operation_id = 0;
+	reports[i].task[0].owner = reports[i].operation_id = 0;
 	reports[i].operation = reports[i].operation_phase = 0;
 	reports[i].role = (uint8_t)role;
 	reports[i].state = (uint8_t)state;

@@ -80,7 +80,7 @@ static struct world {
 	} shown[ORDINALS], before[ORDINALS]; /* each BGInstance as it was written, and before */
 	struct op ops[OPS];
 	bool destroying, adopted, configmaps, data;
-	uint8_t last_primary;   /* as the anchor has it */
+	uint8_t last_primary; /* as the anchor has it */
 	uint32_t last_timeline;
 
 	/* The reconciler. */
@@ -589,10 +589,7 @@ forget_operation(struct plan_report *r)
 static void
 forget_task(struct plan_report *r)
 {
-	r->task = 0;
-	r->task_attempt = 0;
-	r->task_phase = r->task_percent = 0;
-	r->task_cancel = r->task_interrupted = false;
+	memset(r->task, 0, sizeof(r->task));
 }
 
 static void
@@ -607,12 +604,7 @@ run_agent(unsigned i)
 	    .operation_attempt = w.report[i].operation_attempt,
 	    .operation_generation = w.report[i].operation_generation,
 	    .operation_id = w.report[i].operation_id,
-	    .task = w.report[i].task,
-	    .task_attempt = w.report[i].task_attempt,
-	    .task_phase = w.report[i].task_phase,
-	    .task_percent = w.report[i].task_percent,
-	    .task_cancel = w.report[i].task_cancel,
-	    .task_interrupted = w.report[i].task_interrupted,
+	    .task = {w.report[i].task[0]},
 	    .system_identifier = SYSTEM_IDENTIFIER,
 	    .config_generation = w.cluster.generation,
 	    .timeline = w.report[i].timeline,

@@ -155,7 +155,8 @@ is_told(const struct op *o, const struct plan_sent *s)
 	struct uid id = model_operation_id(&o->at.uid, s->attempt, s->ordinal);
 
 	if (is_task(o) || s->cleanup)
-		return r->task == plan_owner_key(&o->at.uid) && r->task_attempt == s->attempt &&
+		return r->task[0].owner == plan_owner_key(&o->at.uid) &&
+		       r->task[0].attempt == s->attempt &&
 		       uid_eq(&w.task_pod[s->ordinal], &r->pod_uid);
 	return r->operation_id == plan_owner_key(&id);
 }
@@ -166,8 +167,8 @@ does_another(const struct op *o, const struct plan_sent *s)
 	const struct plan_report *r = &w.report[s->ordinal];
 
 	if (is_task(o) || s->cleanup)
-		return r->task != 0 && uid_eq(&w.task_pod[s->ordinal], &r->pod_uid) &&
-		       r->task_phase <= CHOICE_task_phase_RUNNING;
+		return r->task[0].owner != 0 && uid_eq(&w.task_pod[s->ordinal], &r->pod_uid) &&
+		       r->task[0].phase <= CHOICE_task_phase_RUNNING;
 	return r->operation != 0 && uid_eq(&w.told[s->ordinal], &r->pod_uid) &&
 	       r->operation_phase <= CHOICE_operation_phase_RUNNING;
 }
@@ -180,8 +181,8 @@ tell_pod(const struct op *o, const struct plan_sent *s)
 
 	if (is_task(o) || s->cleanup) {
 		forget_task(r);
-		r->task = plan_owner_key(&o->at.uid);
-		r->task_attempt = s->attempt;
+		r->task[0].owner = plan_owner_key(&o->at.uid);
+		r->task[0].attempt = s->attempt;
 		w.tasks[s->ordinal] = (struct job){.cleans = s->cleanup};
 		w.task_pod[s->ordinal] = s->target;
 	} else {
@@ -238,10 +239,10 @@ do_cancel(const struct op *o)
 	struct plan_report *r = &w.report[o->at.ordinal > 0 ? o->at.ordinal - 1 : 0];
 
 	if (o->at.ordinal == 0 || !w.instance[o->at.ordinal - 1].present ||
-	    r->task != plan_owner_key(&o->at.uid) || r->task_attempt != o->at.attempt ||
-	    r->task_cancel)
+	    r->task[0].owner != plan_owner_key(&o->at.uid) || r->task[0].attempt != o->at.attempt ||
+	    r->task[0].cancel)
 		return;
-	r->task_cancel = true;
+	r->task[0].cancel = true;
 	touch(&w.instance[o->at.ordinal - 1], true);
 }
 
@@ -290,11 +291,11 @@ do_progress(struct op *o)
 	struct plan_dbops now = o->at;
 	const struct plan_report *r = &w.report[now.ordinal > 0 ? now.ordinal - 1 : 0];
 
-	if (now.ordinal == 0 || r->task != plan_owner_key(&now.uid) ||
-	    r->task_attempt != now.attempt || now.phase != CHOICE_dbops_phase_RUNNING ||
-	    now.percent == r->task_percent)
+	if (now.ordinal == 0 || r->task[0].owner != plan_owner_key(&now.uid) ||
+	    r->task[0].attempt != now.attempt || now.phase != CHOICE_dbops_phase_RUNNING ||
+	    now.percent == r->task[0].percent)
 		return CHOICE_step_code_DONE;
-	now.percent = r->task_percent;
+	now.percent = r->task[0].percent;
 	write_status(o, &now);
 	return CHOICE_step_code_DONE;
 }
@@ -349,8 +350,8 @@ is_at_work(const struct op *o)
 	    !w.pods[i].present || !uid_eq(&w.pods[i].uid, &o->at.pod) || w.pods[i].terminating ||
 	    w.report[i].state == CHOICE_instance_state_UNKNOWN)
 		return false;
-	return is_task(o) ? w.report[i].task_attempt == o->at.attempt &&
-	                        w.report[i].task_phase <= CHOICE_task_phase_RUNNING
+	return is_task(o) ? w.report[i].task[0].attempt == o->at.attempt &&
+	                        w.report[i].task[0].phase <= CHOICE_task_phase_RUNNING
 	                  : w.report[i].operation_phase <= CHOICE_operation_phase_RUNNING;
 }
 
@@ -595,7 +596,7 @@ interrupt(unsigned i)
 
 	if (!w.pods[i].present || !w.instance[i].present || !uid_eq(&r->pod_uid, &w.pods[i].uid))
 		return;
-	if (r->task != 0 && r->task_phase == CHOICE_task_phase_RUNNING && chance(50))
+	if (r->task[0].owner != 0 && r->task[0].phase == CHOICE_task_phase_RUNNING && chance(50))
 		end_task(r, CHOICE_task_phase_FAILED, true);
 	else if (r->operation == CHOICE_operation_FAILOVER &&
 		 r->operation_phase == CHOICE_operation_phase_RUNNING)
@@ -653,9 +654,9 @@ ops_due(void)
 		if (w.ops[k].due)
 			return true;
 	for (unsigned i = 0; i < ORDINALS; i++)
-		if (w.pods[i].present && w.report[i].task != 0 &&
+		if (w.pods[i].present && w.report[i].task[0].owner != 0 &&
 		    uid_eq(&w.task_pod[i], &w.pods[i].uid) &&
-		    w.report[i].task_phase <= CHOICE_task_phase_RUNNING)
+		    w.report[i].task[0].phase <= CHOICE_task_phase_RUNNING)
 			return true;
 	return false;
 }

@@ -49,7 +49,7 @@ op_at(unsigned i, bool task)
 		const struct plan_dbops *d = &w.ops[k].at;
 		struct uid id = model_operation_id(&d->uid, d->attempt, i);
 
-		if (w.ops[k].present && (task ? r->task == plan_owner_key(&d->uid)
+		if (w.ops[k].present && (task ? r->task[0].owner == plan_owner_key(&d->uid)
 					      : r->operation_id == plan_owner_key(&id)))
 			return &w.ops[k];
 	}
@@ -185,8 +185,8 @@ note_begun(unsigned i, bool task)
 static void
 end_task(struct plan_report *r, enum choice_task_phase phase, bool interrupted)
 {
-	r->task_phase = (uint8_t)phase;
-	r->task_interrupted = interrupted;
+	r->task[0].phase = (uint8_t)phase;
+	r->task[0].interrupted = interrupted;
 }
 
 /* Noted, begun, and ended by itself, by us, by the loss of its process or of the leadership. */
@@ -196,13 +196,13 @@ run_task(unsigned i, struct plan_report *r, unsigned leader)
 	const struct op *o = op_at(i, true);
 	struct job *j = &w.tasks[i];
 
-	if (r->task == 0 || r->task_phase > CHOICE_task_phase_RUNNING || chance(50))
+	if (r->task[0].owner == 0 || r->task[0].phase > CHOICE_task_phase_RUNNING || chance(50))
 		return;
-	if (r->task_phase == CHOICE_task_phase_NONE) {
-		r->task_phase = CHOICE_task_phase_RUNNING;
+	if (r->task[0].phase == CHOICE_task_phase_NONE) {
+		r->task[0].phase = CHOICE_task_phase_RUNNING;
 		return;
 	}
-	if (r->task_cancel) {
+	if (r->task[0].cancel) {
 		if (!(j->slow && chance(80)))
 			end_task(r, CHOICE_task_phase_CANCELLED, false);
 	} else if (!w.calm && chance(3)) {
@@ -217,8 +217,8 @@ run_task(unsigned i, struct plan_report *r, unsigned leader)
 	} else if (!w.calm && chance(3)) {
 		end_task(r, CHOICE_task_phase_FAILED, false);
 	} else if (!j->slow || w.calm || chance(3)) {
-		r->task_percent = (uint8_t)(r->task_percent + 30);
-		if (r->task_percent >= 100)
+		r->task[0].percent = (uint8_t)(r->task[0].percent + 30);
+		if (r->task[0].percent >= 100)
 			end_task(r, CHOICE_task_phase_SUCCEEDED, false);
 	}
 }

@@ -44,6 +44,7 @@ static const struct row rows[] = {
 #undef WHICH
 #define WHICH INSTANCE
 #include "model/bginstance.def"
+#include "model/tasks.def"
 #undef WHICH
 };
 

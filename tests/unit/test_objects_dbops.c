@@ -138,8 +138,8 @@ test_told_after_another(void)
 		memset(&i, 0, sizeof(i));
 		CHECK(json_parse(&j, alone, &arena, NULL) == 0 &&
 			  decode_bginstance(&j, json_root(&j), &arena, &i, NULL) == 0 &&
-			  (told[b].task ? i.task_kind : i.operation) == told[b].kind &&
-			  str_is(told[b].task ? i.task_pod : i.operation_pod, POD),
+			  (told[b].task ? i.task[0].kind : i.operation) == told[b].kind &&
+			  str_is(told[b].task ? i.task[0].pod : i.operation_pod, POD),
 		    what);
 	}
 }
@@ -147,12 +147,12 @@ test_told_after_another(void)
 /* --- What its status says. */
 
 static struct str
-results(const struct bginstance *i, int64_t restarted, int64_t outage_ms)
+results(const struct bginstance_task *t, int64_t restarted, int64_t outage_ms)
 {
 	struct buf out;
 
 	buf_init(&out, HTTP_BODY_MAX);
-	objects_dbops_results(i, restarted, outage_ms, &out);
+	objects_dbops_results(t, restarted, outage_ms, &out);
 	return rendered(&out);
 }
 
@@ -195,7 +195,7 @@ succeeds(const struct bgdbops *d, struct dbops_status *s)
 	s->finished_at = str_of(s->now);
 	s->step = STR("");
 	s->percent = 100;
-	s->results = results(&instance, 0, 0);
+	s->results = results(&instance.task[0], 0, 0);
 	s->has_output = true;
 	s->output = STR("WARNING:  \"quoted\"\nand a\ttab\n");
 }
@@ -249,7 +249,7 @@ fails_once(const struct bgdbops *d, struct dbops_status *s)
 	s->outcome = CHOICE_dbops_phase_FAILED;
 	s->phase = CHOICE_dbops_phase_SCHEDULED;
 	s->finished_at = str_of(s->now);
-	s->results = results(&instance, 0, 0);
+	s->results = results(&instance.task[0], 0, 0);
 	buf_init(&list, HTTP_BODY_MAX);
 	objects_dbops_history(d, s, "Failed", &list, &arena);
 	s->history = rendered(&list);

@@ -105,7 +105,7 @@ trace_world(void)
 		    w.pods[i].terminating ? "ends " : "", w.pods[i].runs ? "runs " : "",
 		    w.restarting[i] ? "restarts" : "", choice_text(VOCAB_instance_role, r->role),
 		    choice_text(VOCAB_instance_state, r->state), r->stop, r->hold, r->operation,
-		    r->operation_phase, r->task_phase);
+		    r->operation_phase, r->task[0].phase);
 	}
 	for (unsigned c = 0; c < CHILD_COUNT; c++)
 		if (!w.child[c].present || w.child[c].deleting || w.child[c].due ||

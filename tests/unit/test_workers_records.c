@@ -344,17 +344,18 @@ test_task(void)
 
 	CHECK(make(KIND_BGINSTANCE, false,
 		  WITH_TASK(POD, "2", ",\"phase\":\"Running\",\"percent\":40")) == 0 &&
-		  !uid_none(&r->task) && r->task_attempt == 2 &&
-		  r->task_phase == CHOICE_task_phase_RUNNING && r->task_percent == 40,
+		  !uid_none(&r->tasks.at[0].id) && r->tasks.at[0].attempt == 2 &&
+		  r->tasks.at[0].phase == CHOICE_task_phase_RUNNING && r->tasks.at[0].percent == 40,
 	    "how far it is");
 	make(KIND_BGINSTANCE, false, WITH_TASK(POD, "1", ",\"phase\":\"Succeeded\""));
-	CHECK(r->task_attempt == 2 && r->task_phase == CHOICE_task_phase_NONE,
+	CHECK(r->tasks.at[0].attempt == 2 && r->tasks.at[0].phase == CHOICE_task_phase_NONE,
 	    "another attempt's end is none");
 	make(KIND_BGINSTANCE, false,
 	    WITH_TASK(POD, "2", ",\"phase\":\"Failed\",\"message\":\"interrupted: x\""));
-	CHECK(r->task_phase == CHOICE_task_phase_FAILED && r->task_interrupted, "interrupted");
+	CHECK(r->tasks.at[0].phase == CHOICE_task_phase_FAILED && r->tasks.at[0].interrupted,
+	    "interrupted");
 	make(KIND_BGINSTANCE, false, WITH_TASK(UID, "2", ",\"phase\":\"Succeeded\""));
-	CHECK(uid_none(&r->task), "an earlier pod's task is none");
+	CHECK(uid_none(&r->tasks.at[0].id), "an earlier pod's task is none");
 }
 
 static void
