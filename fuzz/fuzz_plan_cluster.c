@@ -96,14 +96,14 @@ note_report(unsigned ordinal)
 	if (flags & 128 && c.dbops_n > 0) {
 		struct uid id = model_operation_id(&ops[1].uid, byte() & 3, ordinal);
 
-		r.task[0].owner = plan_owner_key(&ops[0].uid);
+		r.task[0].owner = model_uid_key(&ops[0].uid);
 		r.task[0].attempt = (uint16_t)(byte() & 3);
 		r.task[0].phase = (uint8_t)(byte() % CHOICE_task_phase_COUNT);
 		r.task[0].cancel = r.task[0].phase & 1;
 		flags = byte();
 		r.task[0].interrupted = flags & 1;
 		r.operation_interrupted = flags >> 1 & 1;
-		r.operation_id = plan_owner_key(&id);
+		r.operation_id = model_uid_key(&id);
 	}
 	plan_note_report(&c, ordinal, &r);
 }

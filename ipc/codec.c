@@ -69,6 +69,7 @@ fields_slot(void)
 	static const struct field rows[] = {
 		UID_ROW(id)
 		UINT_ROW(attempt, 2, TASK_ATTEMPTS_MAX, NO_VOCAB)
+		UINT_ROW(kind, 1, CHOICE_task_kind_COUNT - 1, VOCAB_task_kind)
 		UINT_ROW(cancel, 1, 1, NO_VOCAB)
 		UINT_ROW(phase, 1, CHOICE_task_phase_COUNT - 1, VOCAB_task_phase)
 		UINT_ROW(interrupted, 1, 1, NO_VOCAB)
@@ -118,7 +119,7 @@ static const struct row rows[IPC_TYPE_COUNT] = {
 /* No message can outgrow a packet or carry more fds than struct ipc_msg holds. */
 #define CONDITIONS_WIRE_MAX (1 + IPC_CONDITIONS_MAX * (5 + IPC_TEXT_MAX))
 #define WINDOWS_WIRE_MAX (1 + WINDOWS_MAX * (7 + ZONE_NAME_MAX))
-#define TASKS_WIRE_MAX (1 + TASKS_MAX * 30)
+#define TASKS_WIRE_MAX (1 + TASKS_MAX * 31)
 #define MSG(ID, id, from, to, state, fds) _Static_assert((fds) <= IPC_FDS_MAX && 2
 #define F_U8(name, max) + 1
 #define F_U16(name, max) + 2

@@ -57,6 +57,7 @@ struct ipc_task {
 	struct uid id;
 	uint64_t step; /* what it says of its step, as a hash */
 	uint16_t attempt;
+	uint8_t kind;             /* choice task_kind */
 	uint8_t phase, percent;   /* phase: choice task_phase; NONE = it has not begun */
 	bool cancel, interrupted; /* interrupted: it failed, and nobody knows how far it came */
 };

@@ -160,9 +160,10 @@ static void
 take_tasks(const struct ipc_tasks *t, struct plan_report *out)
 {
 	for (unsigned slot = 0; slot < t->n; slot++)
-		out->task[slot] = (struct plan_task){.owner = plan_owner_key(&t->at[slot].id),
+		out->task[slot] = (struct plan_task){.owner = model_uid_key(&t->at[slot].id),
 		    .step = (uint32_t)t->at[slot].step,
 		    .attempt = t->at[slot].attempt,
+		    .kind = t->at[slot].kind,
 		    .phase = t->at[slot].phase,
 		    .percent = t->at[slot].percent,
 		    .cancel = t->at[slot].cancel,
@@ -189,7 +190,7 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	    .operation_interrupted = r->operation_interrupted,
 	    .operation_attempt = r->operation_attempt,
 	    .operation_generation = (uint32_t)r->operation_generation,
-	    .operation_id = plan_owner_key(&r->operation_id),
+	    .operation_id = model_uid_key(&r->operation_id),
 	    .system_identifier = r->system_identifier,
 	    .task_slots = r->task_slots,
 	    .pod_inputs = r->pod_inputs,

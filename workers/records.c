@@ -178,6 +178,7 @@ fill_task(const struct bginstance_task *t, struct str pod, struct ipc_task *out)
 	if (t->id.len == 0 || !str_eq(t->pod, pod) || uid_parse(t->id, &out->id) == -1)
 		return;
 	out->attempt = (uint16_t)t->attempt;
+	out->kind = t->kind;
 	out->cancel = t->cancel;
 	if (!str_eq(t->id, t->done_id) || t->attempt != t->done_attempt)
 		return;

@@ -73,13 +73,13 @@ tell_pod(const struct plan_dbops *d)
 	struct plan_report *r = &reports[s->ordinal];
 
 	if (dbops_info[d->op].task != CHOICE_task_kind_NONE) {
-		r->task[0].owner = plan_owner_key(&d->uid);
+		r->task[0].owner = model_uid_key(&d->uid);
 		r->task[0].attempt = s->attempt;
 		r->task[0].phase = CHOICE_task_phase_NONE;
 		r->task[0].cancel = r->task[0].interrupted = false;
 	} else {
 		r->operation = dbops_info[d->op].operation;
-		r->operation_id = plan_owner_key(&id);
+		r->operation_id = model_uid_key(&id);
 		r->operation_phase = CHOICE_operation_phase_NONE;
 		r->operation_interrupted = false;
 	}

@@ -155,10 +155,10 @@ is_told(const struct op *o, const struct plan_sent *s)
 	struct uid id = model_operation_id(&o->at.uid, s->attempt, s->ordinal);
 
 	if (is_task(o) || s->cleanup)
-		return r->task[0].owner == plan_owner_key(&o->at.uid) &&
+		return r->task[0].owner == model_uid_key(&o->at.uid) &&
 		       r->task[0].attempt == s->attempt &&
 		       uid_eq(&w.task_pod[s->ordinal], &r->pod_uid);
-	return r->operation_id == plan_owner_key(&id);
+	return r->operation_id == model_uid_key(&id);
 }
 
 static bool
@@ -181,14 +181,14 @@ tell_pod(const struct op *o, const struct plan_sent *s)
 
 	if (is_task(o) || s->cleanup) {
 		forget_task(r);
-		r->task[0].owner = plan_owner_key(&o->at.uid);
+		r->task[0].owner = model_uid_key(&o->at.uid);
 		r->task[0].attempt = s->attempt;
 		w.tasks[s->ordinal] = (struct job){.cleans = s->cleanup};
 		w.task_pod[s->ordinal] = s->target;
 	} else {
 		forget_operation(r);
 		r->operation = dbops_info[o->at.op].operation;
-		r->operation_id = plan_owner_key(&id);
+		r->operation_id = model_uid_key(&id);
 		w.operating[s->ordinal] = (struct job){0};
 		w.told[s->ordinal] = s->target;
 	}
@@ -239,7 +239,7 @@ do_cancel(const struct op *o)
 	struct plan_report *r = &w.report[o->at.ordinal > 0 ? o->at.ordinal - 1 : 0];
 
 	if (o->at.ordinal == 0 || !w.instance[o->at.ordinal - 1].present ||
-	    r->task[0].owner != plan_owner_key(&o->at.uid) || r->task[0].attempt != o->at.attempt ||
+	    r->task[0].owner != model_uid_key(&o->at.uid) || r->task[0].attempt != o->at.attempt ||
 	    r->task[0].cancel)
 		return;
 	r->task[0].cancel = true;
@@ -291,7 +291,7 @@ do_progress(struct op *o)
 	struct plan_dbops now = o->at;
 	const struct plan_report *r = &w.report[now.ordinal > 0 ? now.ordinal - 1 : 0];
 
-	if (now.ordinal == 0 || r->task[0].owner != plan_owner_key(&now.uid) ||
+	if (now.ordinal == 0 || r->task[0].owner != model_uid_key(&now.uid) ||
 	    r->task[0].attempt != now.attempt || now.phase != CHOICE_dbops_phase_RUNNING ||
 	    now.percent == r->task[0].percent)
 		return CHOICE_step_code_DONE;

@@ -49,8 +49,8 @@ op_at(unsigned i, bool task)
 		const struct plan_dbops *d = &w.ops[k].at;
 		struct uid id = model_operation_id(&d->uid, d->attempt, i);
 
-		if (w.ops[k].present && (task ? r->task[0].owner == plan_owner_key(&d->uid)
-					      : r->operation_id == plan_owner_key(&id)))
+		if (w.ops[k].present && (task ? r->task[0].owner == model_uid_key(&d->uid)
+					      : r->operation_id == model_uid_key(&id)))
 			return &w.ops[k];
 	}
 	return NULL;

@@ -114,6 +114,7 @@ fill_tasks(struct ipc_tasks *t, enum fill how)
 	for (uint8_t i = 0; i < t->n; i++) {
 		memset(&t->at[i].id, 0xa5, sizeof(t->at[i].id));
 		t->at[i].attempt = how == FULL ? TASK_ATTEMPTS_MAX : i;
+		t->at[i].kind = how == FULL ? CHOICE_task_kind_COUNT - 1 : i;
 		t->at[i].phase = how == FULL ? CHOICE_task_phase_COUNT - 1 : i;
 		t->at[i].percent = how == FULL ? 100 : 40;
 		t->at[i].step = how == FULL ? UINT64_MAX : 77;
