@@ -51,10 +51,10 @@ dbops_note_told(struct plan_report *r, const struct plan_dbops *d, const struct 
 	unsigned slot = find(r, d);
 
 	/* It may have stood in another one already. */
-	r->task[slot < TASKS_MAX ? slot : sent->slot] = (struct plan_task){
-	    .owner = model_uid_key(&d->uid),
-	    .attempt = sent->attempt,
-	    .kind = sent->cleanup ? CHOICE_task_kind_CLEANUP : dbops_info[d->op].task};
+	r->task[slot < TASKS_MAX ? slot : sent->slot] =
+	    (struct plan_task){.owner = model_uid_key(&d->uid),
+		.attempt = sent->attempt,
+		.kind = sent->cleanup ? CHOICE_task_kind_CLEANUP : dbops_info[d->op].task};
 }
 
 void
@@ -75,14 +75,13 @@ dbops_note_cancel(struct plan_report *r, const struct plan_dbops *d)
 static bool
 is_awaited(const struct plan_task *t, const struct plan_dbops *d)
 {
-	bool claims = d->phase == CHOICE_dbops_phase_RUNNING ||
-	              d->cleanup == CHOICE_dbops_cleanup_RUNNING;
+	bool claims =
+	    d->phase == CHOICE_dbops_phase_RUNNING || d->cleanup == CHOICE_dbops_cleanup_RUNNING;
 
 	if (d->quarantined && dbops_info[d->op].repeatable)
 		return false;
-	return (t->attempt == d->attempt
-		       ? claims
-		       : t->attempt == d->attempt % TASK_ATTEMPTS_MAX + 1) &&
+	return (t->attempt == d->attempt ? claims
+					 : t->attempt == d->attempt % TASK_ATTEMPTS_MAX + 1) &&
 	       t->owner == model_uid_key(&d->uid);
 }
 

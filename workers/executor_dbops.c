@@ -494,9 +494,8 @@ is_busy(const struct bginstance *i, unsigned slot)
 {
 	const struct bginstance_task *t = &i->task[slot];
 
-	return is_there(i, slot) &&
-	       (!str_eq(t->id, t->done_id) || t->attempt != t->done_attempt ||
-		   t->phase <= CHOICE_task_phase_RUNNING);
+	return is_there(i, slot) && (!str_eq(t->id, t->done_id) || t->attempt != t->done_attempt ||
+					t->phase <= CHOICE_task_phase_RUNNING);
 }
 
 /* What that slot holds is what the reconciler knew, and has taken in. */

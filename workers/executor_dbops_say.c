@@ -65,8 +65,7 @@ own_task(const struct step *s, const struct bginstance *i)
 
 	uid_format(uid, &s->dbops.meta.uid);
 	for (unsigned k = 0; i != NULL && k < TASKS_MAX; k++)
-		if (str_is(i->task[k].done_id, uid) &&
-		    i->task[k].done_attempt == s->dbops.attempt)
+		if (str_is(i->task[k].done_id, uid) && i->task[k].done_attempt == s->dbops.attempt)
 			return &i->task[k];
 	return NULL;
 }
@@ -397,8 +396,8 @@ on_instance_to_cancel(struct step *s, const struct kube_reply *r)
 	uid_format(uid, &s->dbops.meta.uid);
 	s->done.present = false;
 	s->done.child_uid = (struct uid){0};
-	while (slot < TASKS_MAX && !(str_is(i.task[slot].id, uid) &&
-				       i.task[slot].attempt == s->dbops.attempt))
+	while (slot < TASKS_MAX &&
+	       !(str_is(i.task[slot].id, uid) && i.task[slot].attempt == s->dbops.attempt))
 		slot++;
 	if (slot == TASKS_MAX || i.task[slot].cancel) {
 		step_end_done(s);

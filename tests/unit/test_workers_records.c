@@ -359,6 +359,35 @@ test_task(void)
 }
 
 static void
+test_slots(void)
+{
+	const struct msg_rec_instance *r = &record.rec_instance;
+#define OF_POD(kind)                                                                               \
+	"{\"id\":\"" UID "\",\"attempt\":2,\"kind\":\"" kind "\",\"podUID\":\"" POD "\"}"
+#define WITH_SLOTS(more, state)                                                                    \
+	"{" META("demo-1", LABEL("demo")) ",\"spec\":{\"cluster\":\"demo\",\"ordinal\":1" more     \
+					  "},\"status\":{\"podUID\":\"" POD "\"" state "}}"
+
+	CHECK(make(KIND_BGINSTANCE, false,
+		  WITH_SLOTS(",\"secondTask\":" OF_POD("Vacuum"),
+		      ",\"taskSlots\":3,\"secondTask\":{\"id\":\"" UID
+		      "\",\"attempt\":2,\"phase\":\"Succeeded\"}")) == 0 &&
+		  r->task_slots == 3 && r->tasks.n == 2 && uid_none(&r->tasks.at[0].id) &&
+		  r->tasks.at[1].kind == CHOICE_task_kind_VACUUM &&
+		  r->tasks.at[1].phase == CHOICE_task_phase_SUCCEEDED,
+	    "a task is told with its slot and kind");
+	make(KIND_BGINSTANCE, false,
+	    WITH_SLOTS(",\"task\":" OF_POD("SQL") ",\"thirdTask\":" OF_POD("Analyze"), ""));
+	CHECK(r->task_slots == 0 && r->tasks.n == 3 && r->tasks.at[0].attempt == 2 &&
+		  r->tasks.at[2].kind == CHOICE_task_kind_ANALYZE &&
+		  r->tasks.at[2].phase == CHOICE_task_phase_NONE,
+	    "an agent of an older version says nothing of slots");
+	make(KIND_BGINSTANCE, false, WITH_SLOTS("", ",\"taskSlots\":9"));
+	CHECK(r->task_slots == TASKS_MAX && r->tasks.n == 0,
+	    "of one of a newer version those that we know count");
+}
+
+static void
 test_operation(void)
 {
 	const struct msg_rec_instance *r = &record.rec_instance;
@@ -391,6 +420,7 @@ main(void)
 	test_dbops();
 	test_characters();
 	test_task();
+	test_slots();
 	test_operation();
 	test_cluster();
 	test_said();
