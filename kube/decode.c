@@ -530,6 +530,9 @@ decode_bginstance(
 	if (decode_object(&d, bginstance_rows, COUNT(bginstance_rows), object, out, sizeof *out,
 		out->hash) < 0)
 		return -1;
+	/* A pod of an older version leaves standing what a newer one said before it. */
+	if (!str_eq(out->slots_pod, out->pod_uid))
+		out->task_slots = 0;
 	return check_spec(j, object, out, sizeof *out, e);
 }
 

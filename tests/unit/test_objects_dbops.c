@@ -144,6 +144,34 @@ test_told_after_another(void)
 	}
 }
 
+/* One slot's patch says nothing of another's. */
+static void
+test_slots(void)
+{
+	struct dbops_claim claim = {.attempt = 1, .ordinal = 1, .instance = "demo-1"};
+	struct str both = buf_view(&instance_json);
+	struct bgdbops vacuum, other;
+	struct bginstance i = {0};
+	struct buf out;
+	struct json j;
+
+	if (!load("vacuum", &vacuum) || !load("analyze", &other))
+		return;
+	CHECK(uid_parse(STR(POD), &claim.pod) == 0, "the pod");
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		claim.slot = slot;
+		buf_init(&out, HTTP_BODY_MAX);
+		objects_render_task(slot == 1 ? &other : &vacuum, &claim, &out);
+		both = merged(both, rendered(&out));
+	}
+	CHECK(json_parse(&j, both, &arena, NULL) == 0 &&
+		  decode_bginstance(&j, json_root(&j), &arena, &i, NULL) == 0 &&
+		  i.task[0].kind == CHOICE_task_kind_VACUUM &&
+		  i.task[1].kind == CHOICE_task_kind_ANALYZE && !i.task[1].freeze &&
+		  i.task[2].kind == CHOICE_task_kind_VACUUM && i.task[2].freeze,
+	    "each slot has what it was told");
+}
+
 /* --- What its status says. */
 
 static struct str
@@ -339,6 +367,7 @@ main(void)
 	    "an instance");
 	test_told();
 	test_told_after_another();
+	test_slots();
 	test_status();
 	buf_free(&instance_json);
 	arena_free(&arena);
