@@ -620,7 +620,7 @@ test_when(void)
 
 #define REINDEX "\"op\":\"reindex\""
 #define OTHER UID_A /* another BGDbOps' */
-#define SLOTS ",\"taskSlots\":3"
+#define SLOTS ",\"taskSlots\":3,\"taskSlotsPodUID\":\"" POD "\""
 
 /* A slot of spec, or with a phase of status. */
 static const char *

@@ -364,14 +364,15 @@ test_slots(void)
 	const struct msg_rec_instance *r = &record.rec_instance;
 #define OF_POD(kind)                                                                               \
 	"{\"id\":\"" UID "\",\"attempt\":2,\"kind\":\"" kind "\",\"podUID\":\"" POD "\"}"
+#define KNOWS(n) ",\"taskSlots\":" n ",\"taskSlotsPodUID\":\"" POD "\""
 #define WITH_SLOTS(more, state)                                                                    \
 	"{" META("demo-1", LABEL("demo")) ",\"spec\":{\"cluster\":\"demo\",\"ordinal\":1" more     \
 					  "},\"status\":{\"podUID\":\"" POD "\"" state "}}"
 
 	CHECK(make(KIND_BGINSTANCE, false,
 		  WITH_SLOTS(",\"secondTask\":" OF_POD("Vacuum"),
-		      ",\"taskSlots\":3,\"secondTask\":{\"id\":\"" UID
-		      "\",\"attempt\":2,\"phase\":\"Succeeded\"}")) == 0 &&
+		      KNOWS("3") ",\"secondTask\":{\"id\":\"" UID
+				 "\",\"attempt\":2,\"phase\":\"Succeeded\"}")) == 0 &&
 		  r->task_slots == 3 && r->tasks.n == 2 && uid_none(&r->tasks.at[0].id) &&
 		  r->tasks.at[1].kind == CHOICE_task_kind_VACUUM &&
 		  r->tasks.at[1].phase == CHOICE_task_phase_SUCCEEDED,
@@ -382,7 +383,7 @@ test_slots(void)
 		  r->tasks.at[2].kind == CHOICE_task_kind_ANALYZE &&
 		  r->tasks.at[2].phase == CHOICE_task_phase_NONE,
 	    "an agent of an older version says nothing of slots");
-	make(KIND_BGINSTANCE, false, WITH_SLOTS("", ",\"taskSlots\":9"));
+	make(KIND_BGINSTANCE, false, WITH_SLOTS("", KNOWS("9")));
 	CHECK(r->task_slots == TASKS_MAX && r->tasks.n == 0,
 	    "of one of a newer version those that we know count");
 }
