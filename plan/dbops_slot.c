@@ -102,10 +102,12 @@ dbops_pick_slot(
 {
 	const struct plan_report *r = &c->instance[ordinal].report;
 	unsigned slots = slots_of(r), slot = find(r, d);
+	uint64_t owner = model_uid_key(&d->uid);
 
 	for (unsigned k = 0; k < TASKS_MAX; k++)
 		if (is_busy(&r->task[k]) &&
-		    (k == slot || model_tasks_conflict(r->task[k].kind, dbops_info[d->op].task)))
+		    (r->task[k].owner == owner ||
+			model_tasks_conflict(r->task[k].kind, dbops_info[d->op].task)))
 			return false;
 	/* Where an earlier attempt of it was, so that it never has two. */
 	if (slot == TASKS_MAX)

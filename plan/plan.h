@@ -121,7 +121,7 @@ struct plan_dbops {
 	struct uid uid;
 	uint64_t generation, observed, version;
 	uint64_t awaits; /* what our last write made of it: nothing more before that was seen, */
-	struct msec awaits_until;     /* or it does not come, as when etcd was restored */
+	struct msec awaits_until; /* or it does not come, as when etcd was restored */
 	int64_t created_s, deleted_s; /* 0 = it is not being deleted */
 	bool finalizer;
 
@@ -219,7 +219,7 @@ struct plan_cluster {
 	 */
 	bool config_written, config_known, config_doubted;
 	struct msec config_at, config_changed; /* changed: another one wanted, in this life */
-	uint64_t tried;    /* the template that the API server would take, by its inputs */
+	uint64_t tried;             /* the template that the API server would take, by its inputs */
 	uint64_t orphaned; /* the generation whose storage change re-made the StatefulSet */
 
 	struct plan_child child[CHILD_COUNT]; /* [CHILD_INSTANCE] is not used */
@@ -228,7 +228,7 @@ struct plan_cluster {
 	struct plan_dbops **dbops;      /* the caller's; oldest first */
 	unsigned dbops_n;
 	uint8_t instances_n;
-	uint8_t anchor;         /* choice anchor_state */
+	uint8_t anchor;                     /* choice anchor_state */
 	uint8_t last_primary;   /* of the cluster whose data is adopted: ordinal + 1; 0 = unknown */
 	uint32_t last_timeline; /* it was on then */
 	uint32_t volumes;       /* a bit for each ordinal whose PGDATA is there */
@@ -314,10 +314,10 @@ enum plan_news {
 /* What plan_done must know of a step when its answer comes. */
 struct plan_sent {
 	uint8_t verb, child;
-	uint8_t ordinal;        /* EVENT of PRIMARY_CHANGED and READY: 1 + the primary's */
-	uint8_t reason;         /* EVENT */
-	bool ready;             /* STATUS: what it said */
-	uint8_t news;           /* EVENT: enum plan_news */
+	uint8_t ordinal; /* EVENT of PRIMARY_CHANGED and READY: 1 + the primary's */
+	uint8_t reason;  /* EVENT */
+	bool ready;      /* STATUS: what it said */
+	uint8_t news;    /* EVENT: enum plan_news */
 	struct uid uid, target; /* the BGCluster's; that of what it acts on, or none */
 	/*
 	 * ENSURE, TEMPLATE, TRY_TEMPLATE, RESTORE_TEMPLATE: inputs; STATUS: the hash; EVENT: that

@@ -18,17 +18,17 @@
 #define NAMESPACE_LOST_MS 1000     /* and one that is left alone, after it has lost more */
 #define NAMESPACE_SHARED_MS 500    /* within this one asks for all */
 #define NAMESPACE_DELETING_MS 5000 /* and one that is being deleted */
-#define REST_MS 120000             /* so long a deletion waits for what does not stop */
+#define REST_MS 120000 /* so long a deletion waits for what does not stop */
 #define DELETION_STALLED_MS 180000 /* so long it may take without a word, or as its pods may */
 /* So long a rolling change is halted before the last good template is written back: */
-#define HALTED_MS 10000       /* by what does not pass by itself */
-#define HALTED_SLOW_MS 300000 /* by who only takes its time */
-#define STATUS_MS 3000        /* between two writes of status, unless Ready changes */
-#define STATUS_TEXT_MS 15000  /* or nothing but texts that only go on counting */
-#define STATUS_ROLL_MS 30000  /* and while instances are replaced or restarted in turn */
-#define STATUS_FIRST_MS 1000  /* so long at most a new cluster is built without a word */
-#define STATUS_AGAIN_MS 60000 /* the same status twice: someone undid it */
-#define PODS_FIRST_MS 500     /* while pods end */
+#define HALTED_MS 10000         /* by what does not pass by itself */
+#define HALTED_SLOW_MS 300000   /* by who only takes its time */
+#define STATUS_MS 3000             /* between two writes of status, unless Ready changes */
+#define STATUS_TEXT_MS 15000       /* or nothing but texts that only go on counting */
+#define STATUS_ROLL_MS 30000       /* and while instances are replaced or restarted in turn */
+#define STATUS_FIRST_MS 1000       /* so long at most a new cluster is built without a word */
+#define STATUS_AGAIN_MS 60000      /* the same status twice: someone undid it */
+#define PODS_FIRST_MS 500          /* while pods end */
 #define PODS_MAX_MS 5000
 #define ORPHAN_LOOKS 4 /* so often pods were seen without a StatefulSet before each is looked at */
 #define EXPAND_FIRST_MS 2000 /* between two looks at a volume that grows, then twice that */
@@ -36,8 +36,8 @@
 #define SETTLE_MS 500 /* between two ENSUREs of the same object that both succeeded */
 #define SETTLE_WINDOW_MS 10000
 #define LEAD_LOOK_MS 5000 /* while all wait for a last primary: are its volumes still there? */
-#define AWAITS_MS 60000   /* for the record of what was written: the executor looks itself */
-#define WALL_LOOK_S 3600  /* the wall clock may be set: it is looked at this often at least */
+#define AWAITS_MS 60000  /* for the record of what was written: the executor looks itself */
+#define WALL_LOOK_S 3600 /* the wall clock may be set: it is looked at this often at least */
 
 enum verdict {
 	PASS, /* nothing to do here: the next rule */
@@ -341,8 +341,8 @@ void plan_forget_details(struct plan_cluster *c, enum child child, unsigned ordi
 /* Is the report the present pod's? */
 bool status_current(const struct plan_cluster *c, unsigned ordinal);
 bool status_serves(const struct plan_cluster *c, unsigned ordinal); /* as primary or replica */
-unsigned status_serving(const struct plan_cluster *c);              /* how many of the spec's do */
-bool status_led(const struct plan_cluster *c); /* by an instance that the spec asks for */
+unsigned status_serving(const struct plan_cluster *c); /* how many of the spec's do */
+bool status_led(const struct plan_cluster *c);         /* by an instance that the spec asks for */
 void status_make(struct plan_at *a, struct plan_status *out); /* sets a->primary as well */
 /* "demo-0, demo-2" of those that is() says; how many. */
 unsigned status_list(const struct plan_cluster *c,

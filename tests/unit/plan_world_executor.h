@@ -593,14 +593,14 @@ check_step(const struct plan_sent *s)
 	if ((s->verb == CHOICE_verb_DELETE || s->verb == CHOICE_verb_REPLACE_POD ||
 		s->verb == CHOICE_verb_SWITCHOVER || s->verb == CHOICE_verb_RESTART ||
 		s->verb == CHOICE_verb_TEMPLATE || s->verb == CHOICE_verb_REINIT ||
-		s->verb == CHOICE_verb_RESTORE_TEMPLATE || s->verb == CHOICE_verb_REPLACE_PVC ||
-		s->verb == CHOICE_verb_ORPHAN_STATEFULSET) &&
+		s->verb == CHOICE_verb_RESTORE_TEMPLATE ||
+		s->verb == CHOICE_verb_REPLACE_PVC || s->verb == CHOICE_verb_ORPHAN_STATEFULSET) &&
 	    uid_none(&s->target))
 		broken("a removal names no target");
 	if (w.plan.wanted.deleting &&
 	    (s->verb == CHOICE_verb_ENSURE || s->verb == CHOICE_verb_TEMPLATE ||
-		s->verb == CHOICE_verb_RESTORE_TEMPLATE || s->verb == CHOICE_verb_ADD_FINALIZER ||
-		s->verb == CHOICE_verb_RELEASE))
+		s->verb == CHOICE_verb_RESTORE_TEMPLATE ||
+		s->verb == CHOICE_verb_ADD_FINALIZER || s->verb == CHOICE_verb_RELEASE))
 		broken("something is made for a cluster that is being deleted");
 }
 

@@ -631,7 +631,7 @@ task(const char *key, const char *id, unsigned attempt, const char *what)
 #define OF(kind) ",\"podUID\":\"" POD "\",\"kind\":\"" kind "\""
 #define IS(phase) ",\"phase\":\"" phase "\""
 
-/* It is claimed, and the reconciler says which slot, and that UID held of that attempt ended there. */
+/* It is claimed; the reconciler says in which slot, and that held has ended there, as attempt. */
 static void
 tell_slot(
     unsigned slot, const char *held, unsigned held_attempt, const char *spec, const char *state)
