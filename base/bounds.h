@@ -15,7 +15,7 @@
 /* Numbers of things. */
 #define INSTANCES_MAX 32   /* Patroni clusters beyond this have no use; ordinals fit a bit mask */
 #define NAMESPACES_MAX 64  /* 9 watches each: sandbox/profiles.c has the memory */
-#define CLUSTERS_MAX 16384 /* reconciler's table; 2.4 KB each fit its RLIMIT_AS */
+#define CLUSTERS_MAX 16384 /* reconciler's table; 2.5 KB each fit its RLIMIT_AS */
 #define STEPS_IN_FLIGHT 16 /* reconciler -> executor credits */
 /* One step: the decoded BGCluster (etcd refuses > 1.5 MiB), tokens of replies; 16 fit RLIMIT_AS. */
 #define STEP_ARENA_MAX (3u << 20)
@@ -75,6 +75,11 @@
 #define ENV_RAW_MAX 65536  /* env, affinity, ... as one JSON value */
 #define LABELS_MAX 64
 #define WINDOWS_MAX 16
+/*
+ * Tasks of a pod at a time. Each holds its script, and its programs' output and connections, of
+ * which PostgreSQL keeps a few for superusers.
+ */
+#define TASKS_MAX 3
 #define TASK_DATABASES_MAX 32
 #define TASK_TABLES_MAX 64	 /* a task keeps a bit for each in 64 */
 #define TASK_ATTEMPTS_MAX 1000	 /* then from 1 on again: neighbours must differ, no more */

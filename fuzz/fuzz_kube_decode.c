@@ -65,9 +65,17 @@ check_cluster(const struct bgcluster *x)
 }
 
 static void
+check_task(const struct bginstance_task *x)
+{
+#include "model/task.def"
+}
+
+static void
 check_instance(const struct bginstance *x)
 {
 #include "model/bginstance.def"
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
+		check_task(&x->task[slot]);
 }
 
 static void

@@ -71,6 +71,22 @@ note_cluster(void)
 	plan_note_cluster(&c, &w, flags & 1, world.now);
 }
 
+/* Of one of them, or of nobody's that is there. */
+static struct plan_task
+any_task(void)
+{
+	unsigned flags = byte();
+	struct plan_task t = {.attempt = (uint16_t)(flags & 3),
+	    .kind = (uint8_t)(byte() % CHOICE_task_kind_COUNT),
+	    .phase = (uint8_t)(byte() % CHOICE_task_phase_COUNT),
+	    .cancel = flags >> 2 & 1,
+	    .interrupted = flags >> 3 & 1};
+
+	if (flags & 128)
+		t.owner = flags & 64 ? 77 : model_uid_key(&ops[(flags >> 4 & 3) % OPS].uid);
+	return t;
+}
+
 static void
 note_report(unsigned ordinal)
 {
@@ -96,14 +112,11 @@ note_report(unsigned ordinal)
 	if (flags & 128 && c.dbops_n > 0) {
 		struct uid id = model_operation_id(&ops[1].uid, byte() & 3, ordinal);
 
-		r.task = plan_owner_key(&ops[0].uid);
-		r.task_attempt = (uint16_t)(byte() & 3);
-		r.task_phase = (uint8_t)(byte() % CHOICE_task_phase_COUNT);
-		r.task_cancel = r.task_phase & 1;
-		flags = byte();
-		r.task_interrupted = flags & 1;
-		r.operation_interrupted = flags >> 1 & 1;
-		r.operation_id = plan_owner_key(&id);
+		r.task_slots = (uint8_t)(byte() % (TASKS_MAX + 1));
+		for (unsigned k = 0; k < TASKS_MAX; k++)
+			r.task[k] = any_task();
+		r.operation_interrupted = byte() & 1;
+		r.operation_id = model_uid_key(&id);
 	}
 	plan_note_report(&c, ordinal, &r);
 }

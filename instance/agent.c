@@ -334,7 +334,7 @@ agent_main(void)
 	arena_init(&a.spec_arena[1], SPEC_ARENA_MAX);
 	arena_init(&a.config.arena, CONFIG_ARENA_MAX);
 	a.send_at = SIZE_MAX;
-	a.task.script_fd = -1;
+	agent_task_init(&a);
 	a.told = -1;
 	view_silent(&a.view);
 	connect_both(&a, host, (uint16_t)port, pod_ip);

@@ -71,10 +71,12 @@ struct operate_job {
 };
 
 /*
- * What the operator told this pod to have PostgreSQL's programs do. Noted in status before pgctl
- * is told.
+ * What the operator told this pod to have PostgreSQL's programs do, in one slot. Noted in status
+ * before pgctl is told.
  */
 struct task_job {
+	struct agent *agent;
+	uint8_t slot;
 	char id[UID_TEXT_SIZE]; /* empty: nothing yet */
 	unsigned number;        /* of the task, in this agent's life */
 	struct msg_task head;
@@ -150,7 +152,7 @@ struct agent {
 	struct report_age age; /* of what stored does not say */
 	struct writer status;
 	struct operate_job operate;
-	struct task_job task;
+	struct task_job task[TASKS_MAX];
 
 	/* Our pod's label. */
 	bool label_known, label_asked, label_is;
@@ -244,8 +246,9 @@ bool reinit_is_told(const struct agent *a); /* init is at it, and has not answer
 void reinit_report(const struct agent *a, struct report_input *in);
 
 /* agent_task.c */
-void agent_task_take(struct agent *a, const struct bginstance *i);
-void agent_task_state_from(const struct bginstance *i, struct msg_task_state *s);
+void agent_task_init(struct agent *a);
+void agent_task_take(struct agent *a, const struct bginstance *i); /* of every slot */
+void agent_task_state_from(const struct bginstance_task *t, struct msg_task_state *s);
 void agent_task_look(struct agent *a);
 void agent_task_edge_new(struct agent *a);
 void agent_task_said(struct agent *a, const struct msg_task_state *m);

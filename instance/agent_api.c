@@ -123,8 +123,11 @@ take_instance(struct agent *a, const struct feed_item *item)
 	copy(r->operation_message, sizeof(r->operation_message), i->done_message);
 	r->operation_phase = i->done_phase;
 	r->outage_ms = (uint32_t)i->done_outage_ms;
-	copy(r->task_id, sizeof(r->task_id), i->task_done_id);
-	agent_task_state_from(i, &r->task);
+	r->task_slots = (uint8_t)i->task_slots;
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		copy(r->task[slot].id, sizeof(r->task[slot].id), i->task[slot].done_id);
+		agent_task_state_from(&i->task[slot], &r->task[slot].state);
+	}
 }
 
 static void
@@ -250,8 +253,6 @@ make_report(const struct agent *a, struct report *out)
 	    .operation_message = quiet ? a->stored.operation_message : a->operate.text,
 	    .operation_phase = quiet ? a->stored.operation_phase : a->operate.phase,
 	    .outage_ms = quiet ? a->stored.outage_ms : a->operate.outage_ms,
-	    .task_id = a->task.id,
-	    .task = &a->task.state,
 	    .view = &a->view,
 	    .pod_known = a->state_known,
 	    .locked = a->state.locked,
@@ -291,6 +292,10 @@ make_report(const struct agent *a, struct report *out)
 	    .config_generation = config_generation(a),
 	    .max_lag = a->spec != NULL ? a->spec->max_lag : 0};
 
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		in.task[slot].id = a->task[slot].id;
+		in.task[slot].state = &a->task[slot].state;
+	}
 	reinit_report(a, &in);
 	report_make(&in, out);
 	/* What it was told to leave it comes back to, or another one leads, in a moment. */
@@ -341,17 +346,17 @@ put_operation(struct jw *w, const struct report *r)
 }
 
 static void
-put_task(struct jw *w, const struct report *r)
+put_task(struct jw *w, const char *key, const struct report_task *task)
 {
-	const struct msg_task_state *t = &r->task;
+	const struct msg_task_state *t = &task->state;
 
-	jw_key(w, "task");
-	if (r->task_id[0] == '\0') {
+	jw_key(w, key);
+	if (task->id[0] == '\0') {
 		jw_null(w);
 		return;
 	}
 	jw_object(w);
-	jw_kv(w, "id", r->task_id);
+	jw_kv(w, "id", task->id);
 	jw_kv_int(w, "attempt", t->attempt);
 	put_text(w, "phase", choice_text(VOCAB_task_phase, t->phase));
 	put_number(w, "percent", t->percent);
@@ -401,7 +406,10 @@ put_report(struct buf *out, const struct uid *instance, const struct report *r)
 	put_number(&w, "configGeneration", r->config_generation);
 	put_text(&w, "podInputs", r->pod_inputs);
 	put_operation(&w, r);
-	put_task(&w, r);
+	put_number(&w, "taskSlots", r->task_slots);
+	put_text(&w, "taskSlotsPodUID", r->task_slots > 0 ? r->pod_uid : "");
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
+		put_task(&w, task_keys[slot], &r->task[slot]);
 	put_text(&w, "postgresVersion", r->postgres_version);
 	put_text(&w, "patroniVersion", r->patroni_version);
 	put_text(&w, "binDir", r->bin_dir);
@@ -464,7 +472,7 @@ write_status(struct agent *a, const struct report *r)
 	struct buf body;
 
 	kube_path(path, KIND_BGINSTANCE, a->namespace, a->pod, "status", "fieldValidation=Strict");
-	buf_init(&body, 16384);
+	buf_init(&body, 32768);
 	put_report(&body, &a->instance_uid, r);
 	if (body.full)
 		die("a report does not fit");

@@ -1,9 +1,9 @@
 /*
- * BGInstance.spec.task on its way to pgctl, and what pgctl says of it on its way to status.task.
- * A task is noted in status before it is handed over; what was noted or handed over before, by
- * whomever, is handed over as begun, and pgctl begins it only if it was not. The script comes by
- * a LIST that names its ConfigMap: the pod's Role needs nothing for it that Patroni does not
- * need.
+ * The tasks of BGInstance.spec on their way to pgctl, and what pgctl says of them on its way to
+ * status, each slot by itself. A task is noted in status before it is handed over; what was noted
+ * or handed over before, by whomever, is handed over as begun, and pgctl begins it only if it was
+ * not. The script comes by a LIST that names its ConfigMap: the pod's Role needs nothing for it
+ * that Patroni does not need.
  */
 #include "instance/agent.h"
 
@@ -14,10 +14,8 @@
 static struct arena arena; /* of the answer with the script */
 
 static void
-finish(struct agent *a, enum choice_task_phase phase, const char *text)
+finish(struct task_job *job, enum choice_task_phase phase, const char *text)
 {
-	struct task_job *job = &a->task;
-
 	job->state.phase = (uint8_t)phase;
 	str_copy_text(job->state.message, sizeof(job->state.message), str_of(text));
 	log_line(phase == CHOICE_task_phase_FAILED ? LOG_WARN : LOG_INFO, "task", NULL, "%s: %s",
@@ -68,28 +66,27 @@ read_script(struct task_job *job, const struct kube_reply *r, struct err *e)
 static void
 on_script(void *arg, const struct kube_reply *r)
 {
-	struct agent *a = arg;
-	struct task_job *job = &a->task;
+	struct task_job *job = arg;
 	struct err e = {0};
 
 	job->listing = false;
 	if (job->listed != job->number) {
-		agent_look(a); /* of another task */
+		agent_look(job->agent); /* of another task */
 		return;
 	}
 	if (read_script(job, r, &e) == -1) {
 		job->script_next.v = clock_boot().v + SCRIPT_AGAIN_MS;
 		if ((e.code != ERR_RETRY || ++job->script_tries == SCRIPT_TRIES) &&
 		    job->state.phase == CHOICE_task_phase_RUNNING)
-			finish(a, CHOICE_task_phase_FAILED, e.text);
+			finish(job, CHOICE_task_phase_FAILED, e.text);
 	}
-	agent_look(a);
+	agent_look(job->agent);
 }
 
 static void
-list_script(struct agent *a)
+list_script(struct task_job *job)
 {
-	struct task_job *job = &a->task;
+	const struct agent *a = job->agent;
 	char path[HTTP_PATH_MAX], query[NAME_MAX_OBJECT + 64];
 	const struct kube_request r = {.method = KUBE_GET, .path = path, .timeout_ms = LIST_MS};
 
@@ -100,7 +97,7 @@ list_script(struct agent *a)
 	kube_path(path, KIND_CONFIGMAP, a->namespace, NULL, NULL, query);
 	job->listing = true;
 	job->listed = job->number;
-	kube_send(a->api, &r, on_script, a);
+	kube_send(a->api, &r, on_script, job);
 }
 
 /* --- To pgctl. */
@@ -112,29 +109,31 @@ part(const struct task_job *job, size_t at, struct ipc_msg *m)
 	if (at == 0) {
 		m->type = IPC_TASK;
 		m->task = job->head;
+		m->task.slot = job->slot;
 		m->task.begun = job->begun;
 		return true;
 	}
 	if (--at < job->names_n) {
 		m->type = IPC_TASK_NAME;
 		m->task_name = job->names[at];
+		m->task_name.slot = job->slot;
 		return true;
 	}
 	at -= job->names_n;
 	if (job->script_fd >= 0 && at-- == 0) {
 		m->type = IPC_TASK_SCRIPT;
+		m->task_script.slot = job->slot;
 		m->fds[0] = job->script_fd;
 		return true;
 	}
 	m->type = IPC_TASK_END;
+	m->task_end.slot = job->slot;
 	return at == 0;
 }
 
 static void
-hand_over(struct agent *a)
+hand_over(struct task_job *job)
 {
-	struct task_job *job = &a->task;
-
 	while (!job->handed) {
 		struct ipc_msg m = {.fds = {-1, -1}};
 
@@ -143,64 +142,81 @@ hand_over(struct agent *a)
 			fd_close(&job->script_fd);
 			return;
 		}
-		if (!child_send(&a->self, &m))
+		if (!child_send(&job->agent->self, &m))
 			return;
 		job->at++;
 	}
 }
 
 static void
-tell_cancel(struct agent *a)
+tell_cancel(struct task_job *job)
 {
 	struct ipc_msg m = {.type = IPC_TASK_CANCEL, .fds = {-1, -1}};
 
-	m.task_cancel.id = a->task.head.id;
-	m.task_cancel.attempt = a->task.head.attempt;
-	a->task.cancel_told = child_send(&a->self, &m);
+	m.task_cancel.slot = job->slot;
+	m.task_cancel.id = job->head.id;
+	m.task_cancel.attempt = job->head.attempt;
+	job->cancel_told = child_send(&job->agent->self, &m);
+}
+
+/* Does status say that it runs? */
+static bool
+is_noted(const struct task_job *job)
+{
+	const struct report_task *stored = &job->agent->stored.task[job->slot];
+
+	return strcmp(stored->id, job->id) == 0 && stored->state.attempt == job->state.attempt &&
+	       stored->state.phase == CHOICE_task_phase_RUNNING;
+}
+
+static void
+look(struct task_job *job)
+{
+	const struct agent *a = job->agent;
+
+	if (job->state.phase != CHOICE_task_phase_RUNNING)
+		return;
+	if (job->cancel && !job->begun && job->at == 0) {
+		finish(job, CHOICE_task_phase_CANCELLED, "");
+		return;
+	}
+	if (!job->handed) {
+		if (!is_noted(job) || a->status.busy || !a->self.edge_up || a->send_at != SIZE_MAX)
+			return;
+		if (!job->begun && needs_script(job) && job->script_fd < 0) {
+			list_script(job);
+			return;
+		}
+		hand_over(job);
+	}
+	if (job->handed && job->cancel && !job->cancel_told)
+		tell_cancel(job);
 }
 
 void
 agent_task_look(struct agent *a)
 {
-	struct task_job *job = &a->task;
-	bool noted = strcmp(a->stored.task_id, job->id) == 0 &&
-	             a->stored.task.attempt == job->state.attempt &&
-	             a->stored.task.phase == CHOICE_task_phase_RUNNING;
-
-	if (job->state.phase != CHOICE_task_phase_RUNNING)
-		return;
-	if (job->cancel && !job->begun && job->at == 0) {
-		finish(a, CHOICE_task_phase_CANCELLED, "");
-		return;
-	}
-	if (!job->handed) {
-		if (!noted || a->status.busy || !a->self.edge_up || a->send_at != SIZE_MAX)
-			return;
-		if (!job->begun && needs_script(job) && job->script_fd < 0) {
-			list_script(a);
-			return;
-		}
-		hand_over(a);
-	}
-	if (job->handed && job->cancel && !job->cancel_told)
-		tell_cancel(a);
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
+		look(&a->task[slot]);
 }
 
 /* A new pgctl, or one that may not have got all: it is told again, as of what was begun. */
 void
 agent_task_edge_new(struct agent *a)
 {
-	struct task_job *job = &a->task;
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		struct task_job *job = &a->task[slot];
 
-	job->begun |= job->at > 0;
-	job->at = 0;
-	job->handed = job->cancel_told = false;
+		job->begun |= job->at > 0;
+		job->at = 0;
+		job->handed = job->cancel_told = false;
+	}
 }
 
 void
 agent_task_said(struct agent *a, const struct msg_task_state *m)
 {
-	struct task_job *job = &a->task;
+	struct task_job *job = &a->task[m->slot];
 
 	if (!uid_eq(&m->id, &job->head.id) || m->attempt != job->head.attempt || !job->handed ||
 	    job->state.phase != CHOICE_task_phase_RUNNING)
@@ -222,89 +238,101 @@ take_names(struct task_job *job, const struct str_list *names, bool table)
 }
 
 static void
-take_head(struct msg_task *m, const struct bginstance *i)
+take_head(struct msg_task *m, const struct bginstance_task *t)
 {
-	m->attempt = (uint32_t)i->task_attempt;
-	m->kind = i->task_kind;
-	m->timeout_s = (uint32_t)i->task_timeout;
-	m->full = i->task_full;
-	m->freeze = i->task_freeze;
-	m->analyze = i->task_analyze;
-	m->all_pages = i->task_all_pages;
-	m->concurrently = i->task_concurrently;
-	m->only_invalid = i->task_only_invalid;
-	m->scale = (uint32_t)i->task_scale;
-	m->duration_s = (uint32_t)i->task_duration;
-	m->clients = (uint16_t)i->task_clients;
-	m->threads = (uint8_t)i->task_threads;
-	m->mode = i->task_mode;
-	m->single_transaction = i->task_single_transaction;
-	m->superuser = i->task_superuser;
-	str_copy_text(m->database, sizeof(m->database), i->task_database);
+	m->attempt = (uint32_t)t->attempt;
+	m->kind = t->kind;
+	m->timeout_s = (uint32_t)t->timeout;
+	m->full = t->full;
+	m->freeze = t->freeze;
+	m->analyze = t->analyze;
+	m->all_pages = t->all_pages;
+	m->concurrently = t->concurrently;
+	m->only_invalid = t->only_invalid;
+	m->scale = (uint32_t)t->scale;
+	m->duration_s = (uint32_t)t->duration;
+	m->clients = (uint16_t)t->clients;
+	m->threads = (uint8_t)t->threads;
+	m->mode = t->mode;
+	m->single_transaction = t->single_transaction;
+	m->superuser = t->superuser;
+	str_copy_text(m->database, sizeof(m->database), t->database);
 }
 
 void
-agent_task_state_from(const struct bginstance *i, struct msg_task_state *s)
+agent_task_state_from(const struct bginstance_task *t, struct msg_task_state *s)
 {
-	*s = (struct msg_task_state){.attempt = (uint32_t)i->task_done_attempt,
-	    .phase = i->task_phase,
-	    .percent = (uint8_t)i->task_percent,
-	    .pages = (uint64_t)i->task_pages,
-	    .tuples = (uint64_t)i->task_tuples,
-	    .size_before = (uint64_t)i->task_size_before,
-	    .size_after = (uint64_t)i->task_size_after};
-	(void)uid_parse(i->task_done_id, &s->id);
-	str_copy_text(s->step, sizeof(s->step), i->task_step);
-	str_copy_text(s->message, sizeof(s->message), i->task_message);
-	(void)str_copy(s->output, sizeof(s->output), i->task_output);
-	str_copy_text(s->tps, sizeof(s->tps), i->task_tps);
-	str_copy_text(s->latency_avg, sizeof(s->latency_avg), i->task_latency_avg);
-	str_copy_text(s->latency_stddev, sizeof(s->latency_stddev), i->task_latency_stddev);
-	str_copy_text(s->latency_p50, sizeof(s->latency_p50), i->task_latency_p50);
-	str_copy_text(s->latency_p95, sizeof(s->latency_p95), i->task_latency_p95);
-	str_copy_text(s->latency_p99, sizeof(s->latency_p99), i->task_latency_p99);
+	*s = (struct msg_task_state){.attempt = (uint32_t)t->done_attempt,
+	    .phase = t->phase,
+	    .percent = (uint8_t)t->percent,
+	    .pages = (uint64_t)t->pages,
+	    .tuples = (uint64_t)t->tuples,
+	    .size_before = (uint64_t)t->size_before,
+	    .size_after = (uint64_t)t->size_after};
+	(void)uid_parse(t->done_id, &s->id);
+	str_copy_text(s->step, sizeof(s->step), t->step);
+	str_copy_text(s->message, sizeof(s->message), t->message);
+	(void)str_copy(s->output, sizeof(s->output), t->output);
+	str_copy_text(s->tps, sizeof(s->tps), t->tps);
+	str_copy_text(s->latency_avg, sizeof(s->latency_avg), t->latency_avg);
+	str_copy_text(s->latency_stddev, sizeof(s->latency_stddev), t->latency_stddev);
+	str_copy_text(s->latency_p50, sizeof(s->latency_p50), t->latency_p50);
+	str_copy_text(s->latency_p95, sizeof(s->latency_p95), t->latency_p95);
+	str_copy_text(s->latency_p99, sizeof(s->latency_p99), t->latency_p99);
 }
 
-/* Another task than the one known. */
+/* Another task than the one known. reported: status is of this pod. */
 static void
-take_new(struct agent *a, const struct bginstance *i)
+take_new(struct task_job *job, const struct bginstance_task *t, bool reported)
 {
-	struct task_job *job = &a->task;
-	unsigned number = job->number + 1;
-	bool listing = job->listing;
+	struct task_job fresh = {.agent = job->agent,
+	    .slot = job->slot,
+	    .number = job->number + 1,
+	    .listing = job->listing,
+	    .listed = job->listed,
+	    .script_fd = -1};
 
-	if (job->id[0] != '\0')
-		fd_close(&job->script_fd);
-	*job = (struct task_job){.number = number, .listing = listing, .script_fd = -1};
-	str_copy_text(job->id, sizeof(job->id), i->task_id);
-	take_head(&job->head, i);
-	take_names(job, &i->task_databases, false);
-	take_names(job, &i->task_tables, true);
-	str_copy_text(job->script_map, sizeof(job->script_map), i->task_script_map);
-	str_copy_text(job->script_key, sizeof(job->script_key), i->task_script_key);
+	fd_close(&job->script_fd);
+	*job = fresh;
+	str_copy_text(job->id, sizeof(job->id), t->id);
+	take_head(&job->head, t);
+	take_names(job, &t->databases, false);
+	take_names(job, &t->tables, true);
+	str_copy_text(job->script_map, sizeof(job->script_map), t->script_map);
+	str_copy_text(job->script_key, sizeof(job->script_key), t->script_key);
 	job->state.attempt = job->head.attempt;
 	job->state.phase = CHOICE_task_phase_RUNNING;
-	if (str_eq(i->task_done_id, i->task_id) && i->task_done_attempt == i->task_attempt &&
-	    str_is(i->pod_uid, a->pod_uid)) {
+	if (reported && str_eq(t->done_id, t->id) && t->done_attempt == t->attempt) {
 		/* a former agent of this pod has noted it, and may have ended it */
-		agent_task_state_from(i, &job->state);
+		agent_task_state_from(t, &job->state);
 		job->begun = true;
 	}
-	if (uid_parse(i->task_id, &job->head.id) == -1)
-		finish(a, CHOICE_task_phase_FAILED, "spec.task.id is no uid");
+	if (uid_parse(t->id, &job->head.id) == -1)
+		finish(job, CHOICE_task_phase_FAILED, "spec.task.id is no uid");
 	else if (needs_script(job) && (job->script_map[0] == '\0' || job->script_key[0] == '\0'))
-		finish(a, CHOICE_task_phase_FAILED, "spec.task names no ConfigMap and key");
+		finish(job, CHOICE_task_phase_FAILED, "spec.task names no ConfigMap and key");
 }
 
 void
 agent_task_take(struct agent *a, const struct bginstance *i)
 {
-	struct task_job *job = &a->task;
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		const struct bginstance_task *t = &i->task[slot];
+		struct task_job *job = &a->task[slot];
 
-	if (i->task_id.len == 0 || !str_is(i->task_pod, a->pod_uid))
-		return;
-	if (!str_is(i->task_id, job->id) || job->head.attempt != (uint32_t)i->task_attempt)
-		take_new(a, i);
-	if (i->task_cancel)
-		job->cancel = true;
+		if (t->id.len == 0 || !str_is(t->pod, a->pod_uid))
+			continue;
+		if (!str_is(t->id, job->id) || job->head.attempt != (uint32_t)t->attempt)
+			take_new(job, t, str_is(i->pod_uid, a->pod_uid));
+		if (t->cancel)
+			job->cancel = true;
+	}
+}
+
+void
+agent_task_init(struct agent *a)
+{
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
+		a->task[slot] =
+		    (struct task_job){.agent = a, .slot = (uint8_t)slot, .script_fd = -1};
 }

@@ -76,7 +76,8 @@ pgctl_flush(struct pgctl *p)
 	send_due(p, &checkpointed, &p->checkpointed_due);
 	followed.followed = p->followed;
 	send_due(p, &followed, &p->followed_due);
-	task_say(p->task);
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
+		task_say(p->task[slot]);
 }
 
 static void
@@ -128,7 +129,7 @@ on_peer(struct self *c, struct ipc_msg *m)
 	case IPC_TASK_SCRIPT:
 	case IPC_TASK_END:
 	case IPC_TASK_CANCEL:
-		if (!task_take(p->task, m))
+		if (!task_take(p, m))
 			child_breach(c, "a part of a task without its beginning, or too many");
 		break;
 	default:
@@ -154,7 +155,8 @@ on_edge(struct self *c)
 	p->checked_due = p->checked_spec != NULL && p->checked_spec == p->spec;
 	p->done_due = false;
 	p->checkpointed_due = p->followed_due = false;
-	task_edge_new(p->task);
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
+		task_edge_new(p->task[slot]);
 	pgctl_flush(p);
 }
 
@@ -211,7 +213,8 @@ pgctl_main(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if ((p.self.loop = ev_default_loop(EVFLAG_AUTO)) == NULL)
 		die("no event loop");
-	p.task = task_new(&p);
+	for (uint8_t slot = 0; slot < TASKS_MAX; slot++)
+		p.task[slot] = task_new(&p, slot);
 	ev_timer_init(&timer, on_timer, TROUBLE_S, TROUBLE_S);
 	timer.data = &p;
 	ev_timer_start(p.self.loop, &timer);

@@ -227,6 +227,20 @@ make_adopting(const struct report_input *in, struct report *out)
 		out->role = CHOICE_instance_role_PRIMARY;
 }
 
+static void
+make_tasks(const struct report_input *in, struct report *out)
+{
+	out->task_slots = TASKS_MAX;
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		struct report_task *t = &out->task[slot];
+
+		if (in->task[slot].id == NULL)
+			continue;
+		(void)snprintf(t->id, sizeof(t->id), "%s", in->task[slot].id);
+		t->state = *in->task[slot].state;
+	}
+}
+
 void
 report_make(const struct report_input *in, struct report *out)
 {
@@ -244,10 +258,7 @@ report_make(const struct report_input *in, struct report *out)
 	    out->operation_message, sizeof(out->operation_message), str_of(in->operation_message));
 	out->operation_phase = in->operation_phase;
 	out->outage_ms = in->outage_ms;
-	if (in->task != NULL) {
-		(void)snprintf(out->task_id, sizeof(out->task_id), "%s", in->task_id);
-		out->task = *in->task;
-	}
+	make_tasks(in, out);
 	if (id != 0)
 		(void)snprintf(out->system_identifier, sizeof(out->system_identifier), "%llu",
 		    (unsigned long long)id);
@@ -284,7 +295,7 @@ static bool
 facts_differ(const struct report *a, const struct report *b)
 {
 	return strcmp(a->system_identifier, b->system_identifier) != 0 ||
-	       strcmp(a->pod_inputs, b->pod_inputs) != 0 ||
+	       strcmp(a->pod_inputs, b->pod_inputs) != 0 || a->task_slots != b->task_slots ||
 	       strcmp(a->postgres_version, b->postgres_version) != 0 ||
 	       strcmp(a->patroni_version, b->patroni_version) != 0 ||
 	       strcmp(a->bin_dir, b->bin_dir) != 0 || strcmp(a->anchor_uid, b->anchor_uid) != 0 ||
@@ -306,18 +317,18 @@ operation_differs(const struct report *a, const struct report *b)
 	       a->outage_ms != b->outage_ms;
 }
 
-/* Where it stands, which is written at once; how far it is may wait. */
+/* Where one stands, which is written at once; how far it is may wait. */
 static bool
-task_turned(const struct report *a, const struct report *b)
+task_turned(const struct report_task *a, const struct report_task *b)
 {
-	return strcmp(a->task_id, b->task_id) != 0 || a->task.attempt != b->task.attempt ||
-	       a->task.phase != b->task.phase;
+	return strcmp(a->id, b->id) != 0 || a->state.attempt != b->state.attempt ||
+	       a->state.phase != b->state.phase;
 }
 
 static bool
-task_differs(const struct report *a, const struct report *b)
+task_differs(const struct report_task *a, const struct report_task *b)
 {
-	const struct msg_task_state *x = &a->task, *y = &b->task;
+	const struct msg_task_state *x = &a->state, *y = &b->state;
 
 	return task_turned(a, b) || x->percent != y->percent || strcmp(x->step, y->step) != 0 ||
 	       strcmp(x->message, y->message) != 0 || strcmp(x->output, y->output) != 0 ||
@@ -330,6 +341,16 @@ task_differs(const struct report *a, const struct report *b)
 	       strcmp(x->latency_p99, y->latency_p99) != 0;
 }
 
+static bool
+any_task(const struct report *a, const struct report *b,
+    bool (*is_so)(const struct report_task *, const struct report_task *))
+{
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
+		if (is_so(&a->task[slot], &b->task[slot]))
+			return true;
+	return false;
+}
+
 bool
 report_differs(const struct report *stored, const struct report *now)
 {
@@ -338,7 +359,7 @@ report_differs(const struct report *stored, const struct report *now)
 	if (strcmp(stored->pod_uid, now->pod_uid) != 0 || stored->state != now->state ||
 	    stored->role != now->role || stored->disk != now->disk ||
 	    stored->reason != now->reason || strcmp(stored->message, now->message) != 0 ||
-	    operation_differs(stored, now) || task_differs(stored, now))
+	    operation_differs(stored, now) || any_task(stored, now, task_differs))
 		return true;
 	return now->state != CHOICE_instance_state_STARTING && facts_differ(stored, now);
 }
@@ -377,7 +398,7 @@ report_urgent(const struct report *stored, const struct report *now)
 			 now->state == CHOICE_instance_state_UNKNOWN))
 		return false;
 	if ((told && now->operation_phase != CHOICE_operation_phase_SUCCEEDED) ||
-	    task_turned(stored, now) || now->disk > stored->disk ||
+	    any_task(stored, now, task_turned) || now->disk > stored->disk ||
 	    (now->reason == REASON_RESTING && now->state != stored->state) ||
 	    (!other && falls_behind(stored, now)))
 		return true;

@@ -1,7 +1,8 @@
 /*
- * A task from the agent's messages to the state that the agent is told. One at a time. What is
- * under way is known to this process alone: a successor that is told of a task that was begun
- * ends what is left of it and says so, and never begins it again.
+ * A task from the agent's messages to the state that the agent is told. One at a time in each slot,
+ * and never the same BGDbOps' in two. What is under way is known to this process alone: a successor
+ * that is told of a task that was begun ends what is left of it and says so, and never begins it
+ * again.
  */
 #include <unistd.h>
 
@@ -10,10 +11,18 @@
 #define POLL_S 2.
 #define SETUP_MS 10000 /* until the instance is set up, after a start of ours */
 #define SETUP_AGAIN_MS 200
+#define ANOTHER_MS 200
 #define CLEANUP_MS 60000 /* a cleanup has nothing else to do */
 #define INTERRUPTED "interrupted: the process in the pod that ran it ended; what it had done stays"
 
 /* --- What is said. */
+
+/* What the slot says, which may be what another one does. */
+static const struct msg_task_state *
+said(const struct task *t)
+{
+	return t->twin != NULL ? &t->twin->state : &t->state;
+}
 
 void
 task_say(struct task *t)
@@ -22,7 +31,8 @@ task_say(struct task *t)
 
 	if (!t->state_due)
 		return;
-	m.task_state = t->state;
+	m.task_state = *said(t);
+	m.task_state.slot = t->slot;
 	if (child_send(&t->p->self, &m))
 		t->state_due = false;
 }
@@ -30,8 +40,14 @@ task_say(struct task *t)
 void
 task_changed(struct task *t)
 {
-	t->state_due = true;
-	task_say(t);
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		struct task *other = t->p->task[slot];
+
+		if (other != t && other->twin != t)
+			continue;
+		other->state_due = true;
+		task_say(other);
+	}
 }
 
 void
@@ -174,6 +190,26 @@ begin_kind(struct task *t)
 		begin[t->now.m.kind](t);
 }
 
+/*
+ * An operator of a version that knows one slot sees nothing of the others. What it tells anew ends
+ * what runs of the same BGDbOps: each would end the other's sessions, which have the same name.
+ */
+static bool
+ends_another(const struct task *t)
+{
+	bool found = false;
+
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		struct task *other = t->p->task[slot];
+
+		if (other == t || !other->running || !uid_eq(&other->now.m.id, &t->now.m.id))
+			continue;
+		found = true;
+		task_end(other, CHOICE_task_phase_CANCELLED, "another attempt has taken its place");
+	}
+	return found;
+}
+
 static void
 begin(struct task *t)
 {
@@ -181,6 +217,10 @@ begin(struct task *t)
 
 	if (!t->running || t->ending)
 		return;
+	if (ends_another(t)) {
+		task_after(t, ANOTHER_MS, begin);
+		return;
+	}
 	if (!task_ready(t)) {
 		if (clock_boot().v < t->sweep_until.v)
 			task_after(t, SETUP_AGAIN_MS, begin);
@@ -196,11 +236,54 @@ begin(struct task *t)
 		begin_kind(t);
 }
 
+static bool
+is_state_of(const struct task *t, const struct uid *id, uint32_t attempt)
+{
+	return uid_eq(&said(t)->id, id) && said(t)->attempt == attempt;
+}
+
+/*
+ * An operator of a version that knows one slot tells there what stands in another one, and never
+ * twice may it be done: then this slot says what that one does.
+ */
+static struct task *
+find_twin(const struct task *t)
+{
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		struct task *other = t->p->task[slot];
+
+		if (other != t && other->twin == NULL &&
+		    is_state_of(other, &t->now.m.id, t->now.m.attempt))
+			return other;
+	}
+	return NULL;
+}
+
+/* It says something else from now on. */
+static void
+leave_twins(const struct task *t)
+{
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		struct task *other = t->p->task[slot];
+
+		if (other->twin != t)
+			continue;
+		other->state = t->state;
+		other->twin = NULL;
+	}
+}
+
 static void
 start(struct task *t)
 {
 	const struct msg_task *m = &t->now.m;
 
+	if ((t->twin = find_twin(t)) != NULL) {
+		buf_free(&t->now.script);
+		task_changed(t);
+		return;
+	}
+	leave_twins(t);
 	t->running = true;
 	t->ending = t->measured = t->sweep_lives = t->unfit = false;
 	t->databases_n = t->at = 0;
@@ -231,6 +314,7 @@ void
 task_finished(struct task *t)
 {
 	t->running = false;
+	task_wrote(t);
 	ev_timer_stop(t->p->self.loop, &t->deadline);
 	ev_timer_stop(t->p->self.loop, &t->poll);
 	ev_timer_stop(t->p->self.loop, &t->again);
@@ -248,12 +332,6 @@ task_finished(struct task *t)
 }
 
 /* --- From the agent. */
-
-static bool
-is_state_of(const struct task *t, const struct uid *id, uint32_t attempt)
-{
-	return uid_eq(&t->state.id, id) && t->state.attempt == attempt;
-}
 
 static void
 take_end(struct task *t)
@@ -276,8 +354,10 @@ take_end(struct task *t)
 static void
 take_cancel(struct task *t, const struct msg_task_cancel *m)
 {
-	if (t->running && is_state_of(t, &m->id, m->attempt))
-		task_end(t, CHOICE_task_phase_CANCELLED, "%s", "");
+	struct task *runs = t->twin != NULL ? t->twin : t;
+
+	if (runs->running && is_state_of(t, &m->id, m->attempt))
+		task_end(runs, CHOICE_task_phase_CANCELLED, "%s", "");
 	else if (t->next_due && uid_eq(&t->next.m.id, &m->id) && t->next.m.attempt == m->attempt)
 		t->next.cancelled = true;
 }
@@ -310,8 +390,9 @@ take_script(struct task *t, int fd)
 }
 
 bool
-task_take(struct task *t, struct ipc_msg *m)
+task_take(struct pgctl *p, struct ipc_msg *m)
 {
+	struct task *t = p->task[m->task.slot]; /* the first field of each */
 	bool open = !t->incoming.complete && !uid_none(&t->incoming.m.id);
 
 	switch ((int)m->type) {
@@ -344,11 +425,12 @@ task_edge_new(struct task *t)
 }
 
 struct task *
-task_new(struct pgctl *p)
+task_new(struct pgctl *p, uint8_t slot)
 {
 	struct task *t = xcalloc(1, sizeof(*t));
 
 	t->p = p;
+	t->slot = slot;
 	t->latencies = xcalloc(1, sizeof(*t->latencies));
 	arena_init(&t->arena, TASK_SCRIPT_MAX + 65536);
 	buf_init(&t->incoming.script, TASK_SCRIPT_MAX);

@@ -1,8 +1,9 @@
 /*
- * BGInstance.spec.task in pgctl: task.c (from the agent's messages to a state that is said),
- * task_end.c (how one ends, and what is removed then), task_tables.c, task_script.c, task_bench.c
- * (what each kind does), task_psql.c (the programs it runs). Pure: task_sql.c (every statement),
- * task_text.c (what programs print). Only these and pgctl.c include it.
+ * The tasks of BGInstance.spec in pgctl, each slot's by itself: task.c (from the agent's messages
+ * to a state that is said), task_end.c (how one ends, and what is removed then), task_tables.c,
+ * task_script.c, task_bench.c (what each kind does), task_psql.c (the programs it runs). Pure:
+ * task_sql.c (every statement), task_text.c (what programs print). Only these and pgctl.c include
+ * it.
  */
 #ifndef INSTANCE_TASK_H
 #define INSTANCE_TASK_H
@@ -130,8 +131,11 @@ bool task_pgbench_report(struct str out, struct msg_task_state *m);
 /* --- The machine. */
 struct task {
 	struct pgctl *p;
+	uint8_t slot;
 	struct task_spec incoming, next, now; /* arriving; waits for the end of now; under way */
 	bool running, next_due;
+	/* What this slot was told stands in that one too, where it was told first; NULL = none. */
+	struct task *twin;
 	struct task_name name;
 	struct msg_task_state state;
 	bool state_due;
@@ -174,11 +178,13 @@ struct task {
 
 	struct latencies *latencies;
 	uint64_t log_at[64]; /* of each of pgbench's log files: read so far */
+	/* Bytes that it may still write, of data and of WAL: no other task counts on them. */
+	uint64_t room_data, room_wal;
 };
 
 /* task.c */
-struct task *task_new(struct pgctl *p);
-bool task_take(struct task *t, struct ipc_msg *m); /* false: not a task's message */
+struct task *task_new(struct pgctl *p, uint8_t slot);
+bool task_take(struct pgctl *p, struct ipc_msg *m); /* false: it can not follow what came before */
 void task_edge_new(struct task *t);
 void task_say(struct task *t);      /* what is due, as far as there is room */
 void task_changed(struct task *t);  /* state has */
@@ -257,8 +263,10 @@ void task_bench_poll(struct task *t);  /* reads what pgbench has logged */
 void task_bench_clean(struct task *t); /* its files */
 /*
  * Bytes of data, and of WAL where that is on the same volume or another; false, and the task ends,
- * if they do not fit.
+ * if they do not fit beside what other tasks were given. They are its own until it asks again or
+ * ends, or task_wrote().
  */
 bool task_has_room(struct task *t, const char *what, uint64_t data, uint64_t wal);
+void task_wrote(struct task *t); /* all of it: the volume's free space says so itself */
 
 #endif

@@ -13,13 +13,12 @@
 #include "instance/task.h"
 
 #define LOG_DIR "/tmp"
-#define LOG_NAME "bestgres-benchmark"
-#define SCRIPT_PATH LOG_DIR "/" LOG_NAME ".sql"
+#define LOG_NAME "bestgres-benchmark-" /* and the slot's number */
 #define READ_MAX (1u << 20)
 #define BYTES_PER_SCALE                                                                            \
 	(20ull << 20) /* 100,000 accounts with their index, and WAL while they are made */
 
-/* --- The log: a file for each thread, bestgres-benchmark.<pid>[.<thread>]. */
+/* --- The log: a file for each thread, bestgres-benchmark-<slot>.<pid>[.<thread>]. */
 
 static void
 read_log(struct task *t, const char *name, uint64_t *at)
@@ -46,16 +45,16 @@ read_log(struct task *t, const char *name, uint64_t *at)
 
 /* Which of the threads; 0 is the first one's, which has no number. -1: not a log. */
 static int
-thread_of(const char *name)
+thread_of(const struct task *t, const char *name)
 {
-	static const char prefix[] = LOG_NAME ".";
+	char prefix[sizeof(LOG_NAME) + 4];
+	size_t len = (size_t)snprintf(prefix, sizeof(prefix), LOG_NAME "%u.", t->slot);
 	const char *dot;
 	uint64_t n;
 
-	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 || name[sizeof(prefix) - 1] < '0' ||
-	    name[sizeof(prefix) - 1] > '9')
+	if (strncmp(name, prefix, len) != 0 || name[len] < '0' || name[len] > '9')
 		return -1;
-	if ((dot = strchr(name + sizeof(prefix) - 1, '.')) == NULL)
+	if ((dot = strchr(name + len, '.')) == NULL)
 		return 0;
 	return str_to_u64(str_of(dot + 1), &n) == 0 && n < 64 ? (int)n : -1;
 }
@@ -66,7 +65,7 @@ each_log(struct task *t, void (*what)(struct task *, const char *, uint64_t *))
 	DIR *d = opendir(LOG_DIR);
 
 	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-		int thread = thread_of(e->d_name);
+		int thread = thread_of(t, e->d_name);
 
 		if (thread >= 0)
 			what(t, e->d_name, &t->log_at[thread]);
@@ -93,13 +92,22 @@ task_bench_poll(struct task *t)
 		each_log(t, read_log);
 }
 
+static void
+script_path(const struct task *t, char out[64])
+{
+	(void)snprintf(out, 64, LOG_DIR "/" LOG_NAME "%u.sql", t->slot);
+}
+
 void
 task_bench_clean(struct task *t)
 {
+	char path[64];
+
 	if (t->now.m.kind != CHOICE_task_kind_BENCHMARK)
 		return;
 	each_log(t, remove_log);
-	(void)unlink(SCRIPT_PATH);
+	script_path(t, path);
+	(void)unlink(path);
 }
 
 /* --- Its steps. */
@@ -143,10 +151,10 @@ measure(struct task *t, const struct run_result *r)
 	    [CHOICE_benchmark_mode_CUSTOM] = "-f",
 	};
 	const struct msg_task *m = &t->now.m;
-	char clients[12], threads[12], seconds[12];
+	char clients[12], threads[12], seconds[12], log[64], script[64];
 	const char *const more[] = {"-c", clients, "-j", threads, "-T", seconds, "-P", "2", "-l",
-	    "--log-prefix=" LOG_DIR "/" LOG_NAME, builtin[m->mode],
-	    m->mode == CHOICE_benchmark_mode_CUSTOM ? SCRIPT_PATH
+	    log, builtin[m->mode],
+	    m->mode == CHOICE_benchmark_mode_CUSTOM ? script
 						    : choice_text(VOCAB_benchmark_mode, m->mode),
 	    NULL};
 	struct task_command c = {.program = "pgbench",
@@ -159,6 +167,9 @@ measure(struct task *t, const struct run_result *r)
 		task_end_failed(t, r, "pgbench -i");
 		return;
 	}
+	task_wrote(t);
+	(void)snprintf(log, sizeof(log), "--log-prefix=" LOG_DIR "/" LOG_NAME "%u", t->slot);
+	script_path(t, script);
 	(void)snprintf(clients, sizeof(clients), "%u", m->clients);
 	(void)snprintf(
 	    threads, sizeof(threads), "%u", m->threads < m->clients ? m->threads : m->clients);
@@ -191,7 +202,7 @@ static bool
 write_script(struct task *t)
 {
 	struct str script = buf_view(&t->now.script);
-	char name[32];
+	char name[32], path[64];
 	const char *refused;
 	int fd, r;
 
@@ -208,11 +219,12 @@ write_script(struct task *t)
 		    refused);
 		return false;
 	}
-	(void)unlink(SCRIPT_PATH);
-	fd = open(SCRIPT_PATH, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	script_path(t, path);
+	(void)unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	r = fd == -1 ? -1 : fd_write_all(fd, script.p, script.len);
 	if (r == -1)
-		task_end(t, CHOICE_task_phase_FAILED, "write " SCRIPT_PATH ": %s", strerror(errno));
+		task_end(t, CHOICE_task_phase_FAILED, "write %s: %s", path, strerror(errno));
 	fd_close(&fd);
 	return r == 0;
 }

@@ -212,6 +212,16 @@ on_look(void *arg, const struct run_result *r)
 	task_changed(t);
 }
 
+/* One at a time, whoever's: the connections that PostgreSQL keeps for superusers are few. */
+static bool
+is_looking(const struct pgctl *p)
+{
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
+		if (p->task[slot]->look != NULL)
+			return true;
+	return false;
+}
+
 void
 task_look(struct task *t)
 {
@@ -224,7 +234,7 @@ task_look(struct task *t)
 	struct buf sql;
 	struct err e;
 
-	if (t->look != NULL || !t->measured)
+	if (is_looking(t->p) || !t->measured)
 		return;
 	buf_init(&sql, 8192);
 	task_sql_progress(&t->name, &sql);
@@ -235,20 +245,30 @@ task_look(struct task *t)
 
 /* --- Room on the volumes. */
 
+struct room {
+	uint64_t need, given; /* given: to other tasks */
+	const char *mount, *size;
+};
+
 static bool
-fits(struct task *t, const char *what, uint64_t need, const char *mount, const char *size)
+fits(struct task *t, const char *what, const struct room *r)
 {
+	char others[64] = "";
 	struct statvfs v;
 	uint64_t available;
 
-	if (statvfs(mount, &v) == -1)
+	if (statvfs(r->mount, &v) == -1)
 		return true; /* PostgreSQL will say so itself */
 	available = (uint64_t)v.f_bavail * v.f_frsize;
-	if (need <= available)
+	if (r->need + r->given <= available)
 		return true;
+	if (r->given > 0)
+		(void)snprintf(others, sizeof(others), ", %llu of them for other tasks",
+		    (unsigned long long)(r->given >> 20));
 	task_end(t, CHOICE_task_phase_FAILED,
-	    "%.80s needs about %llu MiB free, but the volume has %llu; grow %s", what,
-	    (unsigned long long)(need >> 20), (unsigned long long)(available >> 20), size);
+	    "%.80s needs about %llu MiB free, but the volume has %llu%s; grow %s", what,
+	    (unsigned long long)(r->need >> 20), (unsigned long long)(available >> 20), others,
+	    r->size);
 	return false;
 }
 
@@ -256,9 +276,28 @@ bool
 task_has_room(struct task *t, const char *what, uint64_t data, uint64_t wal)
 {
 	const char *mount = wal_mount();
+	struct room d = {data, 0, PGDATA_MOUNT, "spec.storage.size"};
+	struct room w = {wal, 0, mount, "spec.walStorage.size"};
 
-	if (mount == NULL)
-		return fits(t, what, data + wal, PGDATA_MOUNT, "spec.storage.size");
-	return fits(t, what, data, PGDATA_MOUNT, "spec.storage.size") &&
-	       fits(t, what, wal, mount, "spec.walStorage.size");
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		const struct task *other = t->p->task[slot];
+
+		d.given += other != t ? other->room_data : 0;
+		w.given += other != t ? other->room_wal : 0;
+	}
+	if (mount == NULL) {
+		d.need += w.need;
+		d.given += w.given;
+	}
+	if (!fits(t, what, &d) || (mount != NULL && !fits(t, what, &w)))
+		return false;
+	t->room_data = data;
+	t->room_wal = wal;
+	return true;
+}
+
+void
+task_wrote(struct task *t)
+{
+	t->room_data = t->room_wal = 0;
 }

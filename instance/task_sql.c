@@ -437,7 +437,9 @@ void
 task_sql_create_benchmark(const struct task_name *n, struct str owner, struct buf *out)
 {
 	task_sql_drop_benchmark(n, out);
-	buf_printf(out, "SELECT format('CREATE DATABASE %s OWNER %%I', ", n->benchmark);
+	/* not of template1, in which another task may be at work */
+	buf_printf(
+	    out, "SELECT format('CREATE DATABASE %s OWNER %%I TEMPLATE template0', ", n->benchmark);
 	put_name(out, owner);
 	buf_puts(out, ") \\gexec\n");
 }

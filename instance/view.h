@@ -101,14 +101,18 @@ struct proof {
 bool proof_look(struct proof *p, const struct json *j, const char *self);
 
 /* What stands in BGInstance.status. */
+struct report_task {
+	char id[UID_TEXT_SIZE]; /* empty: none */
+	struct msg_task_state state; /* its id and slot are not used */
+};
 struct report {
 	char pod_uid[UID_TEXT_SIZE], system_identifier[21], postgres_version[17],
 	    patroni_version[17], bin_dir[257], anchor_uid[UID_TEXT_SIZE], message[IPC_TEXT_MAX + 1];
 	char pod_inputs[17], operation_id[UID_TEXT_SIZE], operation_message[IPC_TEXT_MAX + 1];
 	uint8_t state, role, lag, disk, reason, operation_phase;
 	uint32_t timeline, outage_ms;
-	char task_id[UID_TEXT_SIZE];
-	struct msg_task_state task; /* its id is not used */
+	struct report_task task[TASKS_MAX];
+	uint8_t task_slots; /* TASKS_MAX, by a pod that knows of them */
 	bool pending_restart, restart_lowers, patroni_paused, pgdata_empty, bootstrapped;
 	int64_t config_generation;
 	bool certain; /* not written: Patroni itself says so, rather than its silence */
@@ -119,8 +123,10 @@ struct report_input {
 	const char *operation_id, *operation_message;
 	uint8_t operation_phase;
 	uint32_t outage_ms;
-	const char *task_id;
-	const struct msg_task_state *task;
+	struct {
+		const char *id; /* NULL: none */
+		const struct msg_task_state *state;
+	} task[TASKS_MAX];
 	const struct view *view;
 	bool pod_known, locked, patroni_running, stopping; /* init's POD_STATE */
 	uint32_t patroni_exits, fences;

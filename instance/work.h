@@ -20,7 +20,7 @@ enum stage {
 struct task;
 struct pgctl {
 	struct self self;
-	struct task *task; /* BGInstance.spec.task */
+	struct task *task[TASKS_MAX]; /* those of BGInstance.spec, by slot */
 	const char *cluster, *namespace, *pod, *pod_ip, *path;
 	struct msg_pod_state state; /* init's last word */
 	struct spec *incoming, *spec, *checked_spec;

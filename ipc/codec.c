@@ -12,7 +12,8 @@ enum field_type {
 	FIELD_UID,
 	FIELD_STR,
 	FIELD_CONDITIONS, /* from here on: a count and rows, see lists[] */
-	FIELD_WINDOWS
+	FIELD_WINDOWS,
+	FIELD_TASKS
 };
 #define NO_VOCAB VOCAB_COUNT
 struct field {
@@ -28,6 +29,7 @@ struct field {
 /* clang-format off */
 #define UINT_ROW(name, bytes, max, vocab) \
 	{#name, FIELD_UINT, offsetof(self, name), bytes, (uint64_t)(max), CHARS_PRINT, vocab},
+#define UID_ROW(name) {#name, FIELD_UID, offsetof(self, name), 0, 0, CHARS_PRINT, NO_VOCAB},
 #define STR_ROW(name, charset, max) \
 	{#name, FIELD_STR, offsetof(self, name), 0, max, charset, NO_VOCAB},
 #define END_ROW {NULL, FIELD_END, 0, 0, 0, CHARS_PRINT, NO_VOCAB}
@@ -60,6 +62,24 @@ fields_window(void)
 	return rows;
 }
 
+static const struct field *
+fields_slot(void)
+{
+	typedef struct ipc_task self;
+	static const struct field rows[] = {
+		UID_ROW(id)
+		UINT_ROW(attempt, 2, TASK_ATTEMPTS_MAX, NO_VOCAB)
+		UINT_ROW(kind, 1, CHOICE_task_kind_COUNT - 1, VOCAB_task_kind)
+		UINT_ROW(cancel, 1, 1, NO_VOCAB)
+		UINT_ROW(phase, 1, CHOICE_task_phase_COUNT - 1, VOCAB_task_phase)
+		UINT_ROW(interrupted, 1, 1, NO_VOCAB)
+		UINT_ROW(percent, 1, 100, NO_VOCAB)
+		UINT_ROW(step, 8, UINT64_MAX, NO_VOCAB)
+		END_ROW
+	};
+	return rows;
+}
+
 /* fields_step() and so on, one for each message. */
 #define MSG(ID, id, from, to, state, fds) \
 	static const struct field *fields_##id(void) { \
@@ -73,12 +93,14 @@ fields_window(void)
 #define F_ENUM(name, vocab) UINT_ROW(name, 1, CHOICE_##vocab##_COUNT - 1, VOCAB_##vocab)
 #define F_KIND(name) UINT_ROW(name, 1, KIND_COUNT - 1, NO_VOCAB)
 #define F_CHILD(name) UINT_ROW(name, 1, CHILD_COUNT - 1, NO_VOCAB)
-#define F_UID(name) {#name, FIELD_UID, offsetof(self, name), 0, 0, CHARS_PRINT, NO_VOCAB},
+#define F_UID(name) UID_ROW(name)
 #define F_STR(name, charset, max) STR_ROW(name, charset, max)
 #define F_CONDITIONS(name) \
 	{#name, FIELD_CONDITIONS, offsetof(self, name), 0, 0, CHARS_PRINT, NO_VOCAB},
 #define F_WINDOWS(name) \
 	{#name, FIELD_WINDOWS, offsetof(self, name), 0, 0, CHARS_PRINT, NO_VOCAB},
+#define F_TASKS(name) \
+	{#name, FIELD_TASKS, offsetof(self, name), 0, 0, CHARS_PRINT, NO_VOCAB},
 #define END_MSG(id) END_ROW }; (void)sizeof(self); return rows; }
 #include "ipc/msg.def"
 
@@ -97,6 +119,7 @@ static const struct row rows[IPC_TYPE_COUNT] = {
 /* No message can outgrow a packet or carry more fds than struct ipc_msg holds. */
 #define CONDITIONS_WIRE_MAX (1 + IPC_CONDITIONS_MAX * (5 + IPC_TEXT_MAX))
 #define WINDOWS_WIRE_MAX (1 + WINDOWS_MAX * (7 + ZONE_NAME_MAX))
+#define TASKS_WIRE_MAX (1 + TASKS_MAX * 31)
 #define MSG(ID, id, from, to, state, fds) _Static_assert((fds) <= IPC_FDS_MAX && 2
 #define F_U8(name, max) + 1
 #define F_U16(name, max) + 2
@@ -111,6 +134,7 @@ static const struct row rows[IPC_TYPE_COUNT] = {
 #define F_STR(name, charset, max) + 2 + (max)
 #define F_CONDITIONS(name) + CONDITIONS_WIRE_MAX
 #define F_WINDOWS(name) + WINDOWS_WIRE_MAX
+#define F_TASKS(name) + TASKS_WIRE_MAX
 #define END_MSG(id) <= IPC_MSG_MAX, #id " does not fit a packet");
 #include "ipc/msg.def"
 /* clang-format on */
@@ -126,9 +150,12 @@ static const struct list {
 	sizeof(struct ipc_condition), IPC_CONDITIONS_MAX, true},
     [FIELD_WINDOWS] = {fields_window, offsetof(struct windows, at), sizeof(struct window),
 	WINDOWS_MAX, false},
+    [FIELD_TASKS] = {fields_slot, offsetof(struct ipc_tasks, at), sizeof(struct ipc_task),
+	TASKS_MAX, false},
 };
-_Static_assert(
-    offsetof(struct ipc_conditions, n) == 0 && offsetof(struct windows, n) == 0, "struct list");
+_Static_assert(offsetof(struct ipc_conditions, n) == 0 && offsetof(struct windows, n) == 0 &&
+		   offsetof(struct ipc_tasks, n) == 0,
+    "struct list");
 
 static const char *const role_names[IPC_ROLE_COUNT] = {
     [ROLE_SUPERVISOR] = "supervisor",
@@ -378,6 +405,7 @@ decode_field(const struct field *f, struct reader *r, uint8_t *body, struct err 
 		return decode_str(f, r, body, e);
 	case FIELD_CONDITIONS:
 	case FIELD_WINDOWS:
+	case FIELD_TASKS:
 		return decode_list(f, r, body, e);
 	case FIELD_END:
 		break;
@@ -509,6 +537,7 @@ encode_field(const struct field *f, struct writer *w, const uint8_t *body, struc
 		return encode_str(f, w, body, e);
 	case FIELD_CONDITIONS:
 	case FIELD_WINDOWS:
+	case FIELD_TASKS:
 		return encode_list(f, w, body, e);
 	case FIELD_END:
 		break;
@@ -579,5 +608,6 @@ ipc_table_hash(void)
 		h = hash_u64(h, rows[i].fds);
 		h = hash_fields(h, rows[i].fields());
 	}
-	return hash_fields(hash_fields(h, fields_condition()), fields_window());
+	h = hash_fields(hash_fields(h, fields_condition()), fields_window());
+	return hash_fields(h, fields_slot());
 }

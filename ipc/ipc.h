@@ -52,6 +52,20 @@ struct ipc_conditions {
 	struct ipc_condition at[IPC_CONDITIONS_MAX]; /* sorted by type, types unique */
 };
 
+/* What a pod was told to do in one slot, and how far that is. id: whose it is; none = nothing. */
+struct ipc_task {
+	struct uid id;
+	uint64_t step; /* what it says of its step, as a hash */
+	uint16_t attempt;
+	uint8_t kind;             /* choice task_kind */
+	uint8_t phase, percent;   /* phase: choice task_phase; NONE = it has not begun */
+	bool cancel, interrupted; /* interrupted: it failed, and nobody knows how far it came */
+};
+struct ipc_tasks {
+	uint8_t n;
+	struct ipc_task at[TASKS_MAX]; /* by slot */
+};
+
 /* One struct per message: struct msg_step { uint32_t id; uint8_t verb; ... char name[46]; };
  * strings are NUL-terminated. */
 #define MSG(ID, id, from, to, state, fds) struct msg_##id {
@@ -68,6 +82,7 @@ struct ipc_conditions {
 #define F_STR(name, charset, max) char name[(max) + 1];
 #define F_CONDITIONS(name) struct ipc_conditions name;
 #define F_WINDOWS(name) struct windows name;
+#define F_TASKS(name) struct ipc_tasks name;
 #define END_MSG(id)                                                                                \
 	}                                                                                          \
 	;

@@ -22,12 +22,7 @@ struct row {
 };
 
 #define ROW(f, p, t, g, ...)                                                                       \
-	{.field = #f,                                                                              \
-	    .path = p,                                                                             \
-	    .type = t,                                                                             \
-	    .group = GROUP_##g,                                                                    \
-	    .offset = offsetof(struct DECODED, f),                                                 \
-	    __VA_ARGS__},
+	{.field = #f, .path = p, .type = t, .group = GROUP_##g, .offset = OFFSET(f), __VA_ARGS__},
 #define TEXT(f, p, n, c, g) ROW(f, p, ROW_TEXT, g, .bytes = n, .chars = c)
 #define INT(f, p, lo, hi, d, g) ROW(f, p, ROW_INT, g, .min = lo, .max = hi, .absent = d)
 #define BOOL(f, p, d, g) ROW(f, p, ROW_BOOL, g, .absent = d)
@@ -36,6 +31,7 @@ struct row {
 #define MAP(f, p, n, c, b, g) ROW(f, p, ROW_MAP, g, .entries = n, .chars = c, .bytes = b)
 #define LIST(f, p, n, b, c, g) ROW(f, p, ROW_LIST, g, .entries = n, .bytes = b, .chars = c)
 
+#define OFFSET(f) offsetof(struct DECODED, f)
 #define DECODED bgcluster
 static const struct row bgcluster_rows[] = {
 #include "model/bgcluster.def"
@@ -44,8 +40,15 @@ static const struct row bgcluster_rows[] = {
 #define DECODED bginstance
 static const struct row bginstance_rows[] = {
 #include "model/bginstance.def"
+#undef OFFSET
+#define OFFSET(f)                                                                                  \
+	offsetof(struct DECODED, task) + TASK_SLOT * sizeof(struct bginstance_task) +              \
+	    offsetof(struct bginstance_task, f)
+#include "model/tasks.def"
 };
+#undef OFFSET
 #undef DECODED
+#define OFFSET(f) offsetof(struct DECODED, f)
 #define DECODED bgdbops
 static const struct row bgdbops_rows[] = {
 #include "model/bgdbops.def"
@@ -527,6 +530,9 @@ decode_bginstance(
 	if (decode_object(&d, bginstance_rows, COUNT(bginstance_rows), object, out, sizeof *out,
 		out->hash) < 0)
 		return -1;
+	/* A pod of an older version leaves standing what a newer one said before it. */
+	if (!str_eq(out->slots_pod, out->pod_uid))
+		out->task_slots = 0;
 	return check_spec(j, object, out, sizeof *out, e);
 }
 

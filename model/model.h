@@ -180,10 +180,18 @@ struct bgcluster {
 	struct condition conditions[CONDITIONS_MAX];
 	unsigned conditions_n;
 };
-/* A decoded BGInstance. */
+/* A decoded BGInstance. Where the slots of its tasks stand in spec and in status: */
+#define TASK_KEY_0 "task"
+#define TASK_KEY_1 "secondTask"
+#define TASK_KEY_2 "thirdTask"
+extern const char *const task_keys[TASKS_MAX];
+struct bginstance_task {
+#include "model/task.def"
+};
 struct bginstance {
 	struct object_meta meta;
 #include "model/bginstance.def"
+	struct bginstance_task task[TASKS_MAX];
 	uint64_t hash[2]; /* GROUP_SPEC, GROUP_STATUS */
 };
 /* A decoded BGDbOps. */
@@ -269,6 +277,9 @@ struct dbops_info {
 extern const struct dbops_info dbops_info[CHOICE_dbops_op_COUNT];
 /* spec.operation.id of that attempt on that instance: the same for whoever asks. */
 struct uid model_operation_id(const struct uid *dbops, uint64_t attempt, unsigned ordinal);
+uint64_t model_uid_key(const struct uid *u); /* 0 for none */
+/* Kinds of tasks: one pod does not do both at once. */
+bool model_tasks_conflict(unsigned kind, unsigned other);
 /* Which of cluster's instances has that name? -1 = none can. */
 int model_ordinal(struct str name, struct str cluster);
 /* Over what DBOPS_SAY says: equal = nothing to write. */

@@ -34,6 +34,26 @@ const struct dbops_info dbops_info[CHOICE_dbops_op_COUNT] = {
 #undef TASK
 #undef OPERATION
 
+/*
+ * What a task has for itself on its pod. TABLES: it rewrites or locks tables, its free space was
+ * measured, and it may leave there what a cleanup removes. Of a cleanup a BGInstance does not say
+ * what it is of: it has all that may be left. SQL shares whatever there is: its script says more.
+ */
+enum { TABLES = 1, BENCHMARK = 2, CHECKPOINT = 4, STATISTICS = 8 };
+static const uint8_t task_owns[CHOICE_task_kind_COUNT] = {
+    [CHOICE_task_kind_NONE] = UINT8_MAX, /* nobody knows */
+    [CHOICE_task_kind_CHECKPOINT] = CHECKPOINT,
+    [CHOICE_task_kind_VACUUM] = TABLES,
+    [CHOICE_task_kind_ANALYZE] = STATISTICS,
+    [CHOICE_task_kind_REINDEX] = TABLES,
+    [CHOICE_task_kind_REPACK] = TABLES,
+    [CHOICE_task_kind_BENCHMARK] = BENCHMARK,
+    [CHOICE_task_kind_SQL] = 0,
+    [CHOICE_task_kind_CLEANUP] = TABLES | BENCHMARK,
+};
+
+const char *const task_keys[TASKS_MAX] = {TASK_KEY_0, TASK_KEY_1, TASK_KEY_2};
+
 const struct reason_info reason_info[CHOICE_reason_COUNT] = {
 #define REASON(id, name, advice) [REASON_##id] = {name, advice},
 #include "model/reasons.def"
@@ -127,6 +147,18 @@ model_operation_id(const struct uid *dbops, uint64_t attempt, unsigned ordinal)
 	for (unsigned i = 0; i < sizeof(h); i++)
 		id.b[i] = (uint8_t)(h >> 8 * i);
 	return id;
+}
+
+uint64_t
+model_uid_key(const struct uid *u)
+{
+	return uid_none(u) ? 0 : hash_bytes(HASH_INIT, u->b, sizeof(u->b)) | 1;
+}
+
+bool
+model_tasks_conflict(unsigned kind, unsigned other)
+{
+	return (task_owns[kind] & task_owns[other]) != 0;
 }
 
 int

@@ -284,7 +284,7 @@ put_figure(struct jw *w, const char *key, struct str v)
 
 void
 objects_dbops_results(
-    const struct bginstance *i, int64_t restarted, int64_t outage_ms, struct buf *out)
+    const struct bginstance_task *t, int64_t restarted, int64_t outage_ms, struct buf *out)
 {
 	struct jw w;
 
@@ -292,17 +292,17 @@ objects_dbops_results(
 	jw_object(&w);
 	put_number(&w, "restarted", restarted);
 	put_number(&w, "outageMs", outage_ms);
-	if (i != NULL) {
-		put_number(&w, "pagesRemoved", i->task_pages);
-		put_number(&w, "tuplesRemoved", i->task_tuples);
-		put_number(&w, "sizeBefore", i->task_size_before);
-		put_number(&w, "sizeAfter", i->task_size_after);
-		put_figure(&w, "tps", i->task_tps);
-		put_figure(&w, "latencyAvg", i->task_latency_avg);
-		put_figure(&w, "latencyStddev", i->task_latency_stddev);
-		put_figure(&w, "latencyP50", i->task_latency_p50);
-		put_figure(&w, "latencyP95", i->task_latency_p95);
-		put_figure(&w, "latencyP99", i->task_latency_p99);
+	if (t != NULL) {
+		put_number(&w, "pagesRemoved", t->pages);
+		put_number(&w, "tuplesRemoved", t->tuples);
+		put_number(&w, "sizeBefore", t->size_before);
+		put_number(&w, "sizeAfter", t->size_after);
+		put_figure(&w, "tps", t->tps);
+		put_figure(&w, "latencyAvg", t->latency_avg);
+		put_figure(&w, "latencyStddev", t->latency_stddev);
+		put_figure(&w, "latencyP50", t->latency_p50);
+		put_figure(&w, "latencyP95", t->latency_p95);
+		put_figure(&w, "latencyP99", t->latency_p99);
 	}
 	jw_end(&w);
 }

@@ -45,13 +45,14 @@ int objects_render_status(const struct bgcluster *seen, const struct cluster_sta
 /* Who is told, and as which attempt. */
 struct dbops_claim {
 	unsigned attempt, ordinal;
+	unsigned slot;        /* of a task: among task_keys */
 	const char *instance; /* its name */
 	struct uid pod;
 	bool cleanup;
 };
 /*
- * A merge patch, without a guard, of BGInstance.spec.task or spec.operation. What is not given is
- * null, so that nothing of an earlier one stays.
+ * A merge patch, without a guard, of BGInstance.spec: of the claim's slot, or of operation. What is
+ * not given is null, so that nothing of an earlier one stays.
  */
 void objects_render_task(const struct bgdbops *d, const struct dbops_claim *c, struct buf *out);
 void objects_render_operation(
@@ -87,9 +88,9 @@ unsigned objects_dbops_servers(struct str before, struct str cluster, const stru
 /* status.history with this run before the others, as many as spec.schedule.historyLimit says. */
 void objects_dbops_history(const struct bgdbops *seen, const struct dbops_status *run,
     const char *outcome, struct buf *out, struct arena *a);
-/* status.results. i: whose task it was; NULL = none's. */
+/* status.results. t: which task it was; NULL = none. */
 void objects_dbops_results(
-    const struct bginstance *i, int64_t restarted, int64_t outage_ms, struct buf *out);
+    const struct bginstance_task *t, int64_t restarted, int64_t outage_ms, struct buf *out);
 /* An Event about it, as objects_render_event; why: its reason, in CamelCase. */
 int objects_render_dbops_event(const struct bgdbops *d, enum choice_event_type type,
     const char *why, struct str text, const char *name, const char *micro, struct buf *out,

@@ -1,6 +1,6 @@
 /*
- * BGInstance.spec.task and spec.operation, as a BGDbOps asks for them: merge patches that take out
- * what an earlier one put there. The pod quotes names and checks all of it again.
+ * A task in BGInstance.spec, and spec.operation, as a BGDbOps asks for them: merge patches that
+ * take out what an earlier one put there. The pod quotes names and checks all of it again.
  */
 #include "objects/objects.h"
 
@@ -123,7 +123,7 @@ objects_render_task(const struct bgdbops *d, const struct dbops_claim *c, struct
 	jw_object(&w);
 	jw_key(&w, "spec");
 	jw_object(&w);
-	jw_key(&w, "task");
+	jw_key(&w, task_keys[c->slot]);
 	jw_object(&w);
 	jw_kv(&w, "id", id);
 	jw_kv_int(&w, "attempt", c->attempt);

@@ -6,12 +6,6 @@
 #include "plan/rule.h"
 
 uint64_t
-plan_owner_key(const struct uid *u)
-{
-	return uid_none(u) ? 0 : hash_bytes(HASH_INIT, u->b, sizeof(u->b)) | 1;
-}
-
-uint64_t
 plan_inputs_key(uint32_t revision, uint64_t hash)
 {
 	return hash_u64(hash_u64(HASH_INIT, hash), revision);
@@ -44,7 +38,7 @@ rule_child(const struct plan_cluster *c, enum child child, unsigned ordinal)
 void
 rule_want(struct plan_at *a)
 {
-	a->owner = plan_owner_key(&a->c->wanted.uid);
+	a->owner = model_uid_key(&a->c->wanted.uid);
 	for (unsigned child = 0; child < CHILD_COUNT; child++)
 		a->wanted[child] = plan_inputs_key(child_info[child].revision,
 		    model_child_inputs((enum child)child, a->c->wanted.hash));

@@ -105,11 +105,18 @@ dbops_wait(struct plan_at *a, const struct plan_dbops *d, enum choice_dbops_phas
 enum verdict
 dbops_tell(struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool anew, bool cleanup)
 {
-	const struct plan_instance *p = &a->c->instance[ordinal];
+	const struct plan_report *r = &a->c->instance[ordinal].report;
+	uint8_t slot = 0;
 
+	if (dbops_info[d->op].task != CHOICE_task_kind_NONE &&
+	    !dbops_pick_slot(a->c, d, ordinal, &slot))
+		return STOP;
 	dbops_step(a, d, CHOICE_verb_DBOPS_TELL);
 	a->out->sent.ordinal = (uint8_t)ordinal;
-	a->out->sent.target = p->report.pod_uid;
+	a->out->sent.target = r->pod_uid;
+	a->out->sent.slot = slot;
+	a->out->sent.held = r->task[slot].owner;
+	a->out->sent.held_attempt = r->task[slot].attempt;
 	a->out->sent.cleanup = cleanup;
 	a->out->said.due = dbops_left(a->c, d, ordinal);
 	if (anew)

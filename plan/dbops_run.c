@@ -69,9 +69,9 @@ is_silent(const struct plan_cluster *c, const struct plan_instance *p)
 static enum standing
 standing_of_task(const struct plan_report *r, const struct plan_dbops *d)
 {
-	if (r->task != plan_owner_key(&d->uid) || r->task_attempt != d->attempt)
-		return UNTOLD;
-	return standings[r->task_phase];
+	const struct plan_task *t = dbops_task(r, d);
+
+	return t == NULL ? UNTOLD : standings[t->phase];
 }
 
 static enum standing
@@ -79,7 +79,7 @@ standing_of_operation(const struct plan_report *r, const struct plan_dbops *d)
 {
 	struct uid id = model_operation_id(&d->uid, d->attempt, d->ordinal - 1u);
 
-	return r->operation_id == plan_owner_key(&id) ? standings[r->operation_phase] : UNTOLD;
+	return r->operation_id == model_uid_key(&id) ? standings[r->operation_phase] : UNTOLD;
 }
 
 static bool
@@ -104,21 +104,17 @@ standing_of(const struct plan_cluster *c, const struct plan_dbops *d)
 
 /*
  * What that pod did for another one is not in its status yet: told something else, the pod would
- * forget it, and it would seem not to have been told.
+ * forget it, and it would seem not to have been told. Of tasks: dbops_slot.c.
  */
 static bool
 is_taken(const struct plan_cluster *c, const struct plan_dbops *d)
 {
-	bool task = is_task(d) || d->cleanup == CHOICE_dbops_cleanup_RUNNING;
-
 	for (unsigned i = 0; i < c->dbops_n; i++) {
 		const struct plan_dbops *e = c->dbops[i];
-		bool cleans = e->cleanup == CHOICE_dbops_cleanup_RUNNING;
 		enum standing s;
 
-		if (e == d || e->quarantined || e->ordinal != d->ordinal ||
-		    (is_task(e) || cleans) != task ||
-		    (e->phase != CHOICE_dbops_phase_RUNNING && !cleans))
+		if (e == d || e->quarantined || e->ordinal != d->ordinal || is_task(e) ||
+		    e->phase != CHOICE_dbops_phase_RUNNING)
 			continue;
 		s = standing_of(c, e);
 		if (s != UNTOLD && s != LOST)
@@ -142,7 +138,7 @@ tell_claimed(struct plan_at *a, const struct plan_dbops *d, bool cleanup)
 	if (a->c->wanted.paused && !cleanup)
 		return await_unpaused(a, d);
 	/* Whose word that pod may still hold is known once all are seen. */
-	if ((a->w->listed & 1u << KIND_BGDBOPS) == 0 || is_taken(a->c, d))
+	if ((a->w->listed & 1u << KIND_BGDBOPS) == 0 || (!is_task(d) && is_taken(a->c, d)))
 		return STOP;
 	return dbops_tell(a, d, d->ordinal - 1u, false, cleanup);
 }
@@ -223,7 +219,7 @@ fail_there(struct plan_at *a, const struct plan_dbops *d)
 {
 	const struct plan_report *r = &instance_of(a->c, d)->report;
 	bool moved = is_task(d) && !d->replica && r->role != CHOICE_instance_role_PRIMARY;
-	bool says = is_task(d) ? r->task_interrupted : r->operation_interrupted;
+	bool says = is_task(d) ? dbops_task(r, d)->interrupted : r->operation_interrupted;
 
 	return fail(a, d, says || moved,
 	    moved && !says ? "interrupted: the leadership moved to another instance" : "");
@@ -266,26 +262,34 @@ pass_by(struct plan_at *a, const struct plan_dbops *d)
 static enum verdict
 watch(struct plan_at *a, const struct plan_dbops *d)
 {
-	const struct plan_report *r = &instance_of(a->c, d)->report;
+	const struct plan_task *t;
 
-	if (!is_task(d) || r->task_phase != CHOICE_task_phase_RUNNING ||
-	    (r->task_percent == d->percent && r->task_step == (uint32_t)d->step) ||
+	if (!is_task(d))
+		return PASS;
+	t = dbops_task(&instance_of(a->c, d)->report, d);
+	if (t->phase != CHOICE_task_phase_RUNNING ||
+	    (t->percent == d->percent && t->step == (uint32_t)d->step) ||
 	    (d->progress_at.v != 0 &&
 		rule_waits_until(a, (struct msec){d->progress_at.v + PROGRESS_MS})))
 		return PASS;
 	return dbops_step(a, d, CHOICE_verb_DBOPS_PROGRESS);
 }
 
+/* Of one that is told. */
+static bool
+is_told_cancel(const struct plan_cluster *c, const struct plan_dbops *d)
+{
+	return dbops_task(&instance_of(c, d)->report, d)->cancel;
+}
+
 /* spec.timeout is over. */
 static enum verdict
 time_out(struct plan_at *a, const struct plan_dbops *d)
 {
-	const struct plan_report *r = &instance_of(a->c, d)->report;
-
 	if (!is_task(d))
 		return dbops_finish(a, d, CHOICE_dbops_phase_FAILED, CHOICE_dbops_reason_TIMED_OUT,
 		    "it did not end within spec.timeout, and may still do so");
-	if (!r->task_cancel)
+	if (!is_told_cancel(a->c, d))
 		return dbops_step(a, d, CHOICE_verb_DBOPS_CANCEL);
 	if (dbops_waits_until(a, d->started_s + d->timeout_s + CANCEL_S))
 		return PASS;
@@ -564,7 +568,7 @@ end_unreadable(struct plan_at *a, const struct plan_dbops *d)
 		return STOP;
 	if (s == TOLD && !is_task(d))
 		return STOP; /* it can not be taken back */
-	if (s == TOLD && !instance_of(a->c, d)->report.task_cancel)
+	if (s == TOLD && !is_told_cancel(a->c, d))
 		return dbops_step(a, d, CHOICE_verb_DBOPS_CANCEL);
 	if (s == TOLD && rule_waits_until(a, (struct msec){d->told_cancel.v + CANCEL_S * 1000}))
 		return STOP;
@@ -601,7 +605,7 @@ dbops_cancel(struct plan_at *a, const struct plan_dbops *d)
 		return s == TOLD && d->ordinal > 0 ? STOP : PASS; /* it can not be taken back */
 	switch (s) {
 	case TOLD:
-		if (!instance_of(a->c, d)->report.task_cancel)
+		if (!is_told_cancel(a->c, d))
 			return dbops_step(a, d, CHOICE_verb_DBOPS_CANCEL);
 		return STOP;
 	case LOST:

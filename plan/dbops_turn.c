@@ -71,8 +71,8 @@ stops_servers(const struct plan_dbops *d)
 	return dbops_info[d->op].disruptive && dbops_info[d->op].operation != CHOICE_operation_NONE;
 }
 
-static void
-put_who(const struct plan_cluster *c, const struct plan_dbops *e, char *why, size_t size)
+void
+dbops_put_who(const struct plan_cluster *c, const struct plan_dbops *e, char *why, size_t size)
 {
 	snprintf(why, size, "waits for BGDbOps %s (%s), which runs on %s-%u", e->name,
 	    choice_text(VOCAB_dbops_op, e->op), c->name, e->ordinal - 1u);
@@ -101,7 +101,7 @@ dbops_would_end(const struct plan_cluster *c, const struct plan_dbops *d, unsign
 	/* A failover is for where nothing can be waited for. */
 	if (!stops_servers(d) || d->op == CHOICE_dbops_op_FAILOVER || e == NULL)
 		return false;
-	put_who(c, e, why, size);
+	dbops_put_who(c, e, why, size);
 	return true;
 }
 
@@ -111,7 +111,7 @@ dbops_put_once(const struct plan_cluster *c, unsigned ordinal, char *why, size_t
 	const struct plan_dbops *e = find_once(c, ordinal);
 
 	if (e != NULL)
-		put_who(c, e, why, size);
+		dbops_put_who(c, e, why, size);
 	return e != NULL;
 }
 
@@ -126,30 +126,32 @@ dbops_runs_once(struct plan_at *a, unsigned ordinal)
 	return find_once(c, ordinal) != NULL;
 }
 
+void
+dbops_put_told_before(const struct plan_cluster *c, unsigned ordinal, char *why, size_t size)
+{
+	snprintf(why, size, "waits for %s-%u to end what it was told before", c->name, ordinal);
+}
+
 bool
 dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal, char *why,
     size_t size)
 {
-	bool task = dbops_info[d->op].task != CHOICE_task_kind_NONE;
-	const struct plan_report *r = &c->instance[ordinal].report;
-
+	if (dbops_info[d->op].task != CHOICE_task_kind_NONE)
+		return dbops_has_slot(c, d, ordinal, why, size);
 	for (unsigned i = 0; i < c->dbops_n; i++) {
 		const struct plan_dbops *e = c->dbops[i];
-		bool runs = e->phase == CHOICE_dbops_phase_RUNNING ||
-		            e->cleanup == CHOICE_dbops_cleanup_RUNNING;
 
-		if (e == d || e->quarantined || !runs || e->ordinal != ordinal + 1 ||
-		    (dbops_info[e->op].task != CHOICE_task_kind_NONE) != task)
+		if (e == d || e->quarantined || e->phase != CHOICE_dbops_phase_RUNNING ||
+		    e->ordinal != ordinal + 1 ||
+		    dbops_info[e->op].operation == CHOICE_operation_NONE)
 			continue;
-		put_who(c, e, why, size);
+		dbops_put_who(c, e, why, size);
 		return false;
 	}
 	if (dbops_would_end(c, d, ordinal, why, size))
 		return false;
-	if (task ? r->task != 0 && r->task_phase <= CHOICE_task_phase_RUNNING
-		 : roll_is_busy(c, ordinal)) {
-		snprintf(
-		    why, size, "waits for %s-%u to end what it was told before", c->name, ordinal);
+	if (roll_is_busy(c, ordinal)) {
+		dbops_put_told_before(c, ordinal, why, size);
 		return false;
 	}
 	return true;

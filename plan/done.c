@@ -23,7 +23,7 @@ static const struct {
 static int64_t
 spread(const struct plan_cluster *c, int64_t ms, unsigned n)
 {
-	uint64_t h = hash_u64(plan_owner_key(&c->wanted.uid), n);
+	uint64_t h = hash_u64(model_uid_key(&c->wanted.uid), n);
 
 	return ms - ms / 4 + (int64_t)(h % (uint64_t)(ms / 2 + 1));
 }
@@ -168,7 +168,7 @@ on_ensured(const struct ctx *x)
 	learn(x);
 	if (s->present && uid_eq(&s->uid, &x->answer->child_uid) &&
 	    x->answer->version >= s->version) {
-		s->owner = plan_owner_key(&x->sent->uid);
+		s->owner = model_uid_key(&x->sent->uid);
 		s->inputs = x->sent->key;
 		s->deleting = false;
 	}
@@ -699,15 +699,12 @@ on_dbops_told(const struct ctx *x, const struct plan_dbops *d)
 	r = &x->c->instance[x->sent->ordinal].report;
 	if (old || !uid_eq(&r->pod_uid, &x->sent->target))
 		return;
-	if (dbops_info[d->op].operation == CHOICE_operation_NONE || x->sent->cleanup) {
-		r->task = plan_owner_key(&d->uid);
-		r->task_attempt = x->sent->attempt;
-		r->task_phase = CHOICE_task_phase_NONE;
-		r->task_cancel = false;
+	if (dbops_info[d->op].operation == CHOICE_operation_NONE) {
+		dbops_note_told(r, d, x->sent);
 		return;
 	}
 	r->operation = dbops_info[d->op].operation;
-	r->operation_id = plan_owner_key(&id);
+	r->operation_id = model_uid_key(&id);
 	r->operation_phase = CHOICE_operation_phase_NONE;
 }
 
@@ -741,7 +738,7 @@ on_dbops(const struct ctx *x)
 	if (x->sent->verb == CHOICE_verb_DBOPS_TELL)
 		on_dbops_told(x, d);
 	if (x->sent->verb == CHOICE_verb_DBOPS_CANCEL && x->sent->ordinal < x->c->instances_n) {
-		x->c->instance[x->sent->ordinal].report.task_cancel = true;
+		dbops_note_cancel(&x->c->instance[x->sent->ordinal].report, d);
 		d->told_cancel = x->now;
 	}
 	if (x->sent->verb == CHOICE_verb_DBOPS_SAY || x->sent->verb == CHOICE_verb_DBOPS_PROGRESS)

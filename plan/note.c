@@ -227,7 +227,7 @@ plan_note_child(struct plan_cluster *c, enum child child, unsigned ordinal,
 	if (!uid_eq(&s->uid, &o->uid))
 		plan_forget_details(c, child, ordinal);
 	s->uid = o->uid;
-	s->owner = plan_owner_key(&o->owner);
+	s->owner = model_uid_key(&o->owner);
 	s->version = o->version;
 	s->generation = o->generation;
 	s->inputs = plan_inputs_key(o->revision, o->inputs);

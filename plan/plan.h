@@ -33,13 +33,22 @@ enum plan_verify {
 /* One object that the cluster is made of, as far as it is known. */
 struct plan_child {
 	struct uid uid;
-	uint64_t owner; /* plan_owner_key of its owner annotation; 0 = it has none: not ours */
+	uint64_t owner; /* model_uid_key of its owner annotation; 0 = it has none: not ours */
 	uint64_t version, generation; /* resourceVersion; generation is 0 where the kind has none */
 	uint64_t inputs;              /* plan_inputs_key of its inputs annotation */
 	struct plan_try try;
 	bool present, deleting;
 	bool named; /* the caller's: it was named since the last SNAP_BEGIN */
 	uint8_t verify;
+};
+
+/* What a pod was told to do in one slot, for this pod, and how far that is. */
+struct plan_task {
+	uint64_t owner; /* model_uid_key of whose it is; 0 = nothing */
+	uint32_t step;  /* what it says of its step, as a hash */
+	uint16_t attempt;
+	uint8_t kind, phase, percent; /* choices task_kind, task_phase */
+	bool cancel, interrupted;
 };
 
 /* What a pod's agent says of it. It counts only while pod_uid is the current pod's. */
@@ -56,13 +65,11 @@ struct plan_report {
 	bool hold, pending_restart, pgdata_empty, bootstrapped;
 	bool paused;         /* by `patronictl pause` */
 	bool restart_lowers; /* what waits for a restart only lowers what standbys need */
-	bool task_cancel, task_interrupted, operation_interrupted;
-	uint8_t task_phase, task_percent;
-	uint16_t task_attempt;
-	uint32_t task_step; /* what it says of its step, as a hash */
+	bool operation_interrupted;
+	uint8_t task_slots; /* of which its agent knows; 0 = an old one, that is one */
 	uint64_t system_identifier;
-	uint64_t operation_id; /* plan_owner_key of it, as of: */
-	uint64_t task;         /* spec.task, for this pod: whose it is; 0 = there is none */
+	uint64_t operation_id; /* model_uid_key of it */
+	struct plan_task task[TASKS_MAX];
 };
 
 struct plan_instance {
@@ -320,7 +327,11 @@ struct plan_sent {
 	uint64_t gist;    /* STATUS */
 	struct uid dbops; /* DBOPS_*: whose */
 	uint16_t attempt;
-	bool cleanup; /* DBOPS_TELL */
+	/* DBOPS_TELL; of a task also where, and what had ended there, as far as was known: */
+	bool cleanup;
+	uint8_t slot;
+	uint16_t held_attempt;
+	uint64_t held; /* plan_task.owner */
 };
 struct plan_step {
 	struct plan_sent sent; /* verb NONE: nothing to do now */
@@ -409,7 +420,6 @@ bool plan_dbops_is_over(const struct plan_dbops *d);
 bool plan_note_dbops(struct plan_dbops *known, const struct plan_dbops *now, bool listing);
 
 /* --- children.c */
-uint64_t plan_owner_key(const struct uid *u); /* 0 for none */
 uint64_t plan_inputs_key(uint32_t revision, uint64_t hash);
 
 #endif

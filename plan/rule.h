@@ -59,7 +59,7 @@ struct plan_at {
 	bool said; /* the stored status is what it should be; out->status holds it */
 	struct window_state window;
 	uint8_t primary;              /* ordinal + 1 of out->status.primary; 0 = none */
-	uint64_t owner;               /* plan_owner_key of the BGCluster */
+	uint64_t owner;               /* model_uid_key of the BGCluster */
 	uint64_t wanted[CHILD_COUNT]; /* plan_inputs_key of each child as it should be */
 };
 
@@ -238,7 +238,9 @@ void window_look_again(struct plan_at *a); /* when one opens or closes */
 #define WINDOW_TEXT_SIZE 64
 void window_put_text(const struct plan_at *a, char out[WINDOW_TEXT_SIZE]);
 
-/* --- dbops.c: begin; dbops_turn.c: beside which; dbops_run.c: what has begun */
+/*
+ * --- dbops.c: begin; dbops_turn.c, dbops_slot.c: beside which; dbops_run.c: what has begun
+ */
 enum verdict rule_dbops(struct plan_at *a);
 /*
  * Since when the leader has taken up the BGCluster's present spec, and all instances report; or
@@ -259,7 +261,10 @@ enum verdict dbops_cancel(struct plan_at *a, const struct plan_dbops *d);
 /* PASS: nothing is to be cleaned up; STOP: it goes on. */
 enum verdict dbops_clean(struct plan_at *a, const struct plan_dbops *d);
 enum verdict dbops_step(struct plan_at *a, const struct plan_dbops *d, enum choice_verb verb);
-/* Tells the pod of that instance; the attempt is d's own or, for a new one, the one after it. */
+/*
+ * Tells the pod of that instance; the attempt is d's own or, for a new one, the one after it. STOP:
+ * it can not be told a task now.
+ */
 enum verdict dbops_tell(
     struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool anew, bool cleanup);
 /* text: empty = the pod's own. */
@@ -297,9 +302,25 @@ uint32_t dbops_left(const struct plan_cluster *c, const struct plan_dbops *d, un
 bool dbops_is_due(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal);
 /* Whose server is next; instances_n = none is left. */
 unsigned dbops_next_server(const struct plan_cluster *c, const struct plan_dbops *d);
-/* Nobody else has that instance do something of that kind; else why says who. */
+/* That instance can do it beside all else that it does; else why says what d waits for. */
 bool dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
     char *why, size_t size);
+/* The same of a task, or of the cleanup after one. */
+bool dbops_has_slot(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
+    char *why, size_t size);
+/* The slot for d's next task. False: what that instance was told before must end first. */
+bool dbops_pick_slot(
+    const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal, uint8_t *out);
+/* What it says of d's present attempt; NULL = it was not told. */
+const struct plan_task *dbops_task(const struct plan_report *r, const struct plan_dbops *d);
+/* A TELL or CANCEL of d's was done: so will that report say. */
+void dbops_note_told(
+    struct plan_report *r, const struct plan_dbops *d, const struct plan_sent *sent);
+void dbops_note_cancel(struct plan_report *r, const struct plan_dbops *d);
+/* "waits for BGDbOps e (vacuum), which runs on demo-0", or for what is not e's. */
+void dbops_put_who(
+    const struct plan_cluster *c, const struct plan_dbops *e, char *why, size_t size);
+void dbops_put_told_before(const struct plan_cluster *c, unsigned ordinal, char *why, size_t size);
 /* PASS when every server but that one serves, or is to rest; else what it waits for is said. */
 enum verdict dbops_await_serving(
     struct plan_at *a, const struct plan_dbops *d, unsigned but, enum choice_dbops_phase phase);

@@ -193,8 +193,8 @@ void patch_hold(struct buf *out, const struct guard *g, bool hold, enum choice_s
 /* raw: a BGDbOps' finalizers as they stand, or empty. Ours is added or taken out. */
 void patch_dbops_finalizers(
     struct buf *out, const struct guard *g, struct str raw, bool add, struct arena *a);
-/* BGInstance.spec.task.cancel */
-void patch_cancel(struct buf *out, const struct guard *g);
+/* cancel of the task in that slot of a BGInstance.spec */
+void patch_cancel(struct buf *out, const struct guard *g, unsigned slot);
 /* What a claim asks for. */
 void patch_claim_size(struct buf *out, const struct guard *g, struct str size);
 /* j: the BGInstance; its other conditions are kept. now: RFC 3339 */
@@ -276,6 +276,7 @@ struct step {
 	struct str ending;         /* the patch of the status that ends its run */
 	struct guard instance;     /* the BGInstance that is told */
 	bool claimed, told, fresh; /* fresh: a run begins */
+	unsigned slot;             /* where the BGInstance is told its task */
 	unsigned configmap;
 	bool volume_fits; /* although its claim asks for less */
 	struct guard volume;

@@ -393,6 +393,7 @@ tell(struct step *s)
 {
 	struct dbops_claim claim = {.attempt = s->op.attempt,
 	    .ordinal = s->req.ordinal,
+	    .slot = s->slot,
 	    .instance = s->name,
 	    .pod = s->req.target,
 	    .cleanup = s->op.cleanup};
@@ -479,28 +480,101 @@ claim_with_finalizer(struct step *s)
 		dbops_write_finalizer(s, true, claim);
 }
 
+/* --- What the instance does already. */
+
+/* It is of the present pod; what an earlier one was told is nothing. */
+static bool
+is_there(const struct bginstance *i, unsigned slot)
+{
+	return i->task[slot].id.len > 0 && str_eq(i->task[slot].pod, i->pod_uid);
+}
+
+static bool
+is_busy(const struct bginstance *i, unsigned slot)
+{
+	const struct bginstance_task *t = &i->task[slot];
+
+	return is_there(i, slot) && (!str_eq(t->id, t->done_id) || t->attempt != t->done_attempt ||
+					t->phase <= CHOICE_task_phase_RUNNING);
+}
+
+/* What that slot holds is what the reconciler knew, and has taken in. */
+static bool
+is_as_known(const struct step *s, const struct bginstance *i, unsigned slot)
+{
+	const struct bginstance_task *t = &i->task[slot];
+	struct uid id;
+
+	if (!is_there(i, slot) || uid_parse(t->id, &id) == -1)
+		return s->op.held == 0;
+	return model_uid_key(&id) == s->op.held && t->attempt == s->op.held_attempt;
+}
+
+/* Which slot is told: where it was before, whatever the reconciler says, so that it has one. */
+static unsigned
+slot_of(const struct step *s, const struct bginstance *i, const char *uid)
+{
+	for (unsigned k = 0; k < TASKS_MAX; k++)
+		if (is_there(i, k) && str_is(i->task[k].id, uid))
+			return k;
+	return s->op.slot;
+}
+
+/* Why it can not be told now; NULL = it can. */
+static const char *
+find_obstacle(const struct step *s, const struct bginstance *i, const char *uid)
+{
+	unsigned kind = dbops_info[s->dbops.op].task, slots = 1;
+
+	for (unsigned k = 0; k < TASKS_MAX; k++) {
+		if (!is_busy(i, k))
+			continue;
+		if (str_is(i->task[k].id, uid) || k == s->slot)
+			return "has not ended what it was told before";
+		if (model_tasks_conflict(i->task[k].kind, kind))
+			return "does what this may not run beside";
+	}
+	if (i->task_slots > 0)
+		slots = (unsigned)i->task_slots;
+	if (s->slot >= slots)
+		return "knows no such slot";
+	if (!(is_there(i, s->slot) && str_is(i->task[s->slot].id, uid)) &&
+	    !is_as_known(s, i, s->slot))
+		return "has done something else meanwhile";
+	return NULL;
+}
+
+/* False: the step has ended. */
+static bool
+look_at_tasks(struct step *s, const struct bginstance *i)
+{
+	char uid[UID_TEXT_SIZE];
+	const char *why;
+
+	uid_format(uid, &s->dbops.meta.uid);
+	for (unsigned k = 0; k < TASKS_MAX; k++)
+		if (is_there(i, k) && str_is(i->task[k].id, uid) &&
+		    i->task[k].attempt == s->op.attempt)
+			s->told = true;
+	if (s->told)
+		return true;
+	s->slot = slot_of(s, i, uid);
+	why = find_obstacle(s, i, uid);
+	if (why != NULL)
+		step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE, "%s %s", s->name, why);
+	return why == NULL;
+}
+
 /* Was it told this, or does it do something else? False: the step has ended. */
 static bool
-look_at_instance(struct step *s, const struct bginstance *i)
+look_at_operation(struct step *s, const struct bginstance *i)
 {
 	struct uid id = model_operation_id(&s->dbops.meta.uid, s->op.attempt, s->req.ordinal);
 	char uid[UID_TEXT_SIZE];
-	bool busy;
 
-	if (is_task(s)) {
-		uid_format(uid, &s->dbops.meta.uid);
-		s->told = str_is(i->task_id, uid) && i->task_attempt == s->op.attempt &&
-		          str_eq(i->task_pod, i->pod_uid);
-		busy = i->task_id.len > 0 && str_eq(i->task_pod, i->pod_uid) &&
-		       (!str_eq(i->task_id, i->task_done_id) ||
-			   i->task_attempt != i->task_done_attempt ||
-			   i->task_phase <= CHOICE_task_phase_RUNNING);
-	} else {
-		uid_format(uid, &id);
-		s->told = str_is(i->operation_id, uid);
-		busy = step_is_operating(i);
-	}
-	if (s->told || !busy)
+	uid_format(uid, &id);
+	s->told = str_is(i->operation_id, uid);
+	if (s->told || !step_is_operating(i))
 		return true;
 	step_end(s, CHOICE_step_code_CONFLICT, REASON_NONE,
 	    "%s has not ended what it was told before", s->name);
@@ -525,8 +599,9 @@ on_instance(struct step *s, const struct kube_reply *r)
 	struct bginstance i;
 	struct json j;
 
-	if (!step_parse_instance(s, r, &j, &i) || !step_is_targets(s, &i) ||
-	    !look_at_instance(s, &i) || !is_of_system(s, &i))
+	if (!step_parse_instance(s, r, &j, &i) || !step_is_targets(s, &i))
+		return;
+	if (is_task(s) ? !look_at_tasks(s, &i) : !look_at_operation(s, &i) || !is_of_system(s, &i))
 		return;
 	s->instance = patch_guard(&i.meta);
 	claim_with_finalizer(s);

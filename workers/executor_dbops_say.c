@@ -57,14 +57,17 @@ verb_dbops_say(struct step *s)
 
 /* --- What its pod says: the BGInstance is read first, if there is one. */
 
-/* What that pod reports is of this attempt. */
-static bool
-is_own_task(const struct step *s, const struct bginstance *i)
+/* What that pod reports of this attempt; NULL = nothing, or there is no such instance. */
+static const struct bginstance_task *
+own_task(const struct step *s, const struct bginstance *i)
 {
 	char uid[UID_TEXT_SIZE];
 
 	uid_format(uid, &s->dbops.meta.uid);
-	return str_is(i->task_done_id, uid) && i->task_done_attempt == s->dbops.attempt;
+	for (unsigned k = 0; i != NULL && k < TASKS_MAX; k++)
+		if (str_is(i->task[k].done_id, uid) && i->task[k].done_attempt == s->dbops.attempt)
+			return &i->task[k];
+	return NULL;
 }
 
 static bool
@@ -136,13 +139,15 @@ end_servers(struct step *s, struct dbops_status *st)
 static void
 put_words(const struct step *s, const struct bginstance *i, struct dbops_status *st)
 {
+	const struct bginstance_task *t = own_task(s, i);
+
 	st->message = str_of(s->op.text);
 	if (i == NULL)
 		return;
-	if (is_own_task(s, i)) {
+	if (t != NULL) {
 		if (st->message.len == 0)
-			st->message = i->task_message;
-		st->output = i->task_output;
+			st->message = t->message;
+		st->output = t->output;
 		st->has_output = true;
 	} else if (is_own_operation(s, i) && st->message.len == 0) {
 		st->message = i->done_message;
@@ -152,13 +157,15 @@ put_words(const struct step *s, const struct bginstance *i, struct dbops_status 
 static void
 report_progress(struct step *s, const struct bginstance *i, struct dbops_status *st)
 {
-	if (i == NULL || !is_own_task(s, i) || s->dbops.phase != CHOICE_dbops_phase_RUNNING ||
-	    (s->dbops.percent == i->task_percent && str_eq(s->dbops.step, i->task_step))) {
+	const struct bginstance_task *t = own_task(s, i);
+
+	if (t == NULL || s->dbops.phase != CHOICE_dbops_phase_RUNNING ||
+	    (s->dbops.percent == t->percent && str_eq(s->dbops.step, t->step))) {
 		step_end_done(s);
 		return;
 	}
-	st->percent = i->task_percent;
-	st->step = i->task_step;
+	st->percent = t->percent;
+	st->step = t->step;
 	dbops_write_status(s, st, step_end_done);
 }
 
@@ -220,14 +227,15 @@ static struct str
 results_of(struct step *s, const struct bginstance *i)
 {
 	bool task = dbops_info[s->dbops.op].task != CHOICE_task_kind_NONE;
+	const struct bginstance_task *t = own_task(s, i);
 	struct str results;
 	struct buf out;
 
-	if (i == NULL || (task ? !is_own_task(s, i) : !is_own_operation(s, i)) ||
+	if (i == NULL || (task ? t == NULL : !is_own_operation(s, i)) ||
 	    dbops_does_servers(&s->dbops))
 		return s->dbops.results;
 	buf_init(&out, HTTP_BODY_MAX);
-	objects_dbops_results(task ? i : NULL, 0, task ? 0 : i->done_outage_ms, &out);
+	objects_dbops_results(task ? t : NULL, 0, task ? 0 : i->done_outage_ms, &out);
 	results = keep(s, &out);
 	return str_is(results, "{}") ? STR("") : results;
 }
@@ -304,12 +312,14 @@ report_end(struct step *s, const struct bginstance *i, struct dbops_status *st)
 static void
 report_cleaned(struct step *s, const struct bginstance *i, struct dbops_status *st)
 {
+	const struct bginstance_task *t = own_task(s, i);
+
 	if (s->dbops.cleanup != CHOICE_dbops_cleanup_DUE &&
 	    s->dbops.cleanup != CHOICE_dbops_cleanup_RUNNING) {
 		step_end_done(s);
 		return;
 	}
-	st->cleanup = i != NULL && is_own_task(s, i) && i->task_phase == CHOICE_task_phase_SUCCEEDED
+	st->cleanup = t != NULL && t->phase == CHOICE_task_phase_SUCCEEDED
 	                  ? CHOICE_dbops_cleanup_DONE
 	                  : CHOICE_dbops_cleanup_FAILED;
 	dbops_write_status(s, st, step_end_done);
@@ -379,19 +389,23 @@ on_instance_to_cancel(struct step *s, const struct kube_reply *r)
 	struct buf body;
 	struct json j;
 	char uid[UID_TEXT_SIZE];
+	unsigned slot = 0;
 
 	if (!step_parse_instance(s, r, &j, &i))
 		return;
 	uid_format(uid, &s->dbops.meta.uid);
 	s->done.present = false;
 	s->done.child_uid = (struct uid){0};
-	if (!str_is(i.task_id, uid) || i.task_attempt != s->dbops.attempt || i.task_cancel) {
+	while (slot < TASKS_MAX &&
+	       !(str_is(i.task[slot].id, uid) && i.task[slot].attempt == s->dbops.attempt))
+		slot++;
+	if (slot == TASKS_MAX || i.task[slot].cancel) {
 		step_end_done(s);
 		return;
 	}
 	guard = patch_guard(&i.meta);
 	buf_init(&body, HTTP_BODY_MAX);
-	patch_cancel(&body, &guard);
+	patch_cancel(&body, &guard, slot);
 	step_patch(s, KIND_BGINSTANCE, s->name, NULL, &body, on_cancelled);
 }
 

@@ -570,7 +570,7 @@ patch_operation(struct buf *out, const struct guard *g, enum choice_operation op
 }
 
 void
-patch_cancel(struct buf *out, const struct guard *g)
+patch_cancel(struct buf *out, const struct guard *g, unsigned slot)
 {
 	struct jw w;
 
@@ -578,7 +578,7 @@ patch_cancel(struct buf *out, const struct guard *g)
 	jw_end(&w);
 	jw_key(&w, "spec");
 	jw_object(&w);
-	jw_key(&w, "task");
+	jw_key(&w, task_keys[slot]);
 	jw_object(&w);
 	jw_kv_bool(&w, "cancel", true);
 	jw_end(&w);

@@ -156,6 +156,20 @@ check_child(const struct child_record *r)
 		.deleting = (r)->deleting                                                          \
 	}
 
+static void
+take_tasks(const struct ipc_tasks *t, struct plan_report *out)
+{
+	for (unsigned slot = 0; slot < t->n; slot++)
+		out->task[slot] = (struct plan_task){.owner = model_uid_key(&t->at[slot].id),
+		    .step = (uint32_t)t->at[slot].step,
+		    .attempt = t->at[slot].attempt,
+		    .kind = t->at[slot].kind,
+		    .phase = t->at[slot].phase,
+		    .percent = t->at[slot].percent,
+		    .cancel = t->at[slot].cancel,
+		    .interrupted = t->at[slot].interrupted};
+}
+
 static const char *
 on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct msec now)
 {
@@ -176,15 +190,9 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	    .operation_interrupted = r->operation_interrupted,
 	    .operation_attempt = r->operation_attempt,
 	    .operation_generation = (uint32_t)r->operation_generation,
-	    .operation_id = plan_owner_key(&r->operation_id),
+	    .operation_id = model_uid_key(&r->operation_id),
 	    .system_identifier = r->system_identifier,
-	    .task = plan_owner_key(&r->task),
-	    .task_step = (uint32_t)r->task_step,
-	    .task_attempt = r->task_attempt,
-	    .task_phase = r->task_phase,
-	    .task_percent = r->task_percent,
-	    .task_cancel = r->task_cancel,
-	    .task_interrupted = r->task_interrupted,
+	    .task_slots = r->task_slots,
 	    .pod_inputs = r->pod_inputs,
 	    .pending_restart = r->pending_restart,
 	    .restart_lowers = r->restart_lowers,
@@ -196,6 +204,7 @@ on_instance(struct feed *f, const struct ipc_msg *m, unsigned namespace, struct 
 	bool taken;
 
 	(void)now;
+	take_tasks(&r->tasks, &report);
 	if (breach != NULL)
 		return breach;
 	e = take_child(f, namespace, &c, &taken);

@@ -173,20 +173,30 @@ was_interrupted(struct str message)
 
 /* Of a task for an earlier pod nothing is told. */
 static void
-fill_task(const struct bginstance *i, struct msg_rec_instance *r)
+fill_task(const struct bginstance_task *t, struct str pod, struct ipc_task *out)
 {
-	if (i->task_id.len == 0 || !str_eq(i->task_pod, i->pod_uid) ||
-	    uid_parse(i->task_id, &r->task) == -1)
+	if (t->id.len == 0 || !str_eq(t->pod, pod) || uid_parse(t->id, &out->id) == -1)
 		return;
-	r->task_attempt = (uint16_t)i->task_attempt;
-	r->task_cancel = i->task_cancel;
-	if (!str_eq(i->task_id, i->task_done_id) || i->task_attempt != i->task_done_attempt)
+	out->attempt = (uint16_t)t->attempt;
+	out->kind = t->kind;
+	out->cancel = t->cancel;
+	if (!str_eq(t->id, t->done_id) || t->attempt != t->done_attempt)
 		return;
-	r->task_phase = i->task_phase;
-	r->task_interrupted =
-	    i->task_phase == CHOICE_task_phase_FAILED && was_interrupted(i->task_message);
-	r->task_percent = (uint8_t)i->task_percent;
-	r->task_step = hash_str(HASH_INIT, i->task_step);
+	out->phase = t->phase;
+	out->interrupted = t->phase == CHOICE_task_phase_FAILED && was_interrupted(t->message);
+	out->percent = (uint8_t)t->percent;
+	out->step = hash_str(HASH_INIT, t->step);
+}
+
+static void
+fill_tasks(const struct bginstance *i, struct msg_rec_instance *r)
+{
+	r->task_slots = to_u8(i->task_slots, TASKS_MAX);
+	for (uint8_t slot = 0; slot < TASKS_MAX; slot++) {
+		fill_task(&i->task[slot], i->pod_uid, &r->tasks.at[slot]);
+		if (!uid_none(&r->tasks.at[slot].id))
+			r->tasks.n = slot + 1;
+	}
 }
 
 static void
@@ -223,7 +233,7 @@ record_instance(const struct record_source *s, uint8_t ordinal, struct arena *a,
 	r->hold = i.hold;
 	r->stop = i.stop;
 	fill_operation(&i, r);
-	fill_task(&i, r);
+	fill_tasks(&i, r);
 	/*
 	 * What a pod reports can be anything; what is no uid and no number counts as not
 	 * reported.

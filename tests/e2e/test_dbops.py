@@ -195,6 +195,76 @@ def test_one_disruptive_at_a_time(three):
     assert second["results"]["restarted"] == 2
 
 
+def locked(ns, statement):
+    """A session that has that lock until it is closed."""
+    conn = wait("a connection", lambda: connect("demo", ns), 5)
+    conn.autocommit = False
+    conn.cursor().execute(statement)
+    return conn
+
+
+def held_up(ns, n):
+    """So many of our sessions wait for a lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'bestgres/%' AND wait_event_type = 'Lock'"
+    return wait(f"{n} to wait for a lock", lambda: superuser_sql("demo", ns, waiting) == str(n), 60)
+
+
+def says(name, ns, words):
+    return wait(f"{name} to say {words}", lambda: (lambda s: s if words in s.get("message", "") else None)(status(name, ns)), 60)
+
+
+def test_tasks_beside_each_other_on_one_pod(one):
+    """A VACUUM FULL is held up by a lock: what does not conflict with it goes on, up to three; the rest waits and says for what."""
+    ns = one
+    for t in ("held", "other", "marks"):
+        sql("demo", ns, f"CREATE TABLE {t} AS SELECT n FROM generate_series(1, 1000) n")
+    lock, gate = locked(ns, "LOCK TABLE held IN ACCESS SHARE MODE"), locked(ns, "SELECT pg_advisory_lock(1)")
+    full = "waits for BGDbOps full (vacuum), which runs on demo-0"
+    apply(bgdbops("full", "vacuum", vacuum={"full": True, "databases": ["app"], "tables": ["held"]}), ns)
+    held_up(ns, 1)
+    run("checkpoint", "checkpoint", ns)
+    run("analyze", "analyze", ns, analyze={"databases": ["app"], "tables": ["other"]})
+    run("script", "sql", ns, sql={"script": script("script", ns, "INSERT INTO marks VALUES (-1);\n")})
+    apply(bgdbops("reindex", "reindex", reindex={"databases": ["app"], "tables": ["other"]}), ns)
+    assert says("reindex", ns, full)["phase"] == "Waiting"
+    apply([bgdbops(name, "sql", sql={"script": script("gate", ns, "SELECT pg_advisory_lock(1);\nINSERT INTO marks VALUES (-2);\n")})
+           for name in ("gated", "gated-too")], ns)
+    held_up(ns, 3)
+    assert get("bgi", "demo-0", ns)["status"]["taskSlots"] == 3
+    apply(bgdbops("fourth", "checkpoint"), ns)
+    assert says("fourth", ns, full)["phase"] == "Waiting", "a pod does three at a time"
+    gate.close()
+    ended = [wait_phase(name, ns, "Succeeded") for name in ("gated", "gated-too", "fourth")]
+    assert ended[2]["startedAt"] >= min(s["finishedAt"] for s in ended[:2])
+    assert phase("full", ns) == "Running" and phase("reindex", ns) == "Waiting"
+    lock.close()
+    first, then = wait_phase("full", ns, "Succeeded"), wait_phase("reindex", ns, "Succeeded")
+    assert then["startedAt"] >= first["finishedAt"]
+    assert {o["metadata"]["name"]: o["status"]["attempt"] for o in get("bgdo", ns=ns) if o["status"]["attempt"] != 1} == {}
+    assert sql("demo", ns, "SELECT n, count(*) FROM marks WHERE n < 0 GROUP BY n ORDER BY n") == [(-2, 2), (-1, 1)]
+    assert events("reindex", ns).count("Started") == 1
+
+
+def test_pgctl_killed_with_two_at_work(one):
+    """Both are interrupted: the script is never begun again, the other is."""
+    ns = one
+    for t in ("held", "marks"):
+        sql("demo", ns, f"CREATE TABLE {t} (n int)")
+    lock = locked(ns, "LOCK TABLE held IN SHARE UPDATE EXCLUSIVE MODE; SELECT pg_advisory_lock(1)")
+    apply([bgdbops("script", "sql", sql={"script": script("script", ns, "INSERT INTO marks VALUES (1);\nSELECT pg_advisory_lock(1);\n")}),
+           bgdbops("analyze", "analyze", analyze={"databases": ["app"], "tables": ["held"]})], ns)
+    held_up(ns, 2)
+    kill(pod_process(ns, "demo-0", "pgctl"))
+    s = wait_phase("script", ns, "Failed", seconds=60)
+    assert s["message"].startswith("interrupted") and s["attempt"] == 1, s
+    assert [c for c in s["conditions"] if c["type"] == "Failed"][0]["reason"] == "Interrupted", s
+    wait("the other to be repeated", lambda: status("analyze", ns).get("retries", 0) > 0, 60)
+    lock.close()
+    s = wait_phase("analyze", ns, "Succeeded")
+    assert s["attempt"] == 1 + s["retries"], s
+    assert marks(ns) == 1
+
+
 def test_restart_waits_for_what_it_is_for(own):
     """Applied together with the parameter, and while a script runs, which is not begun again."""
     ns = own

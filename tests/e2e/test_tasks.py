@@ -383,6 +383,61 @@ def test_both_killed(blocked):
     assert backends(ns, sleeping) == 0
 
 
+def test_tasks_beside_one_another(blocked):
+    """A reindex that waits for a lock holds up nobody."""
+    ns, id, conn = blocked
+    assert get("bgi", INSTANCE, ns)["status"]["taskSlots"] == 3
+    for field, kind, spec in (("secondTask", "Checkpoint", {}), ("thirdTask", "Analyze", {"databases": ["app"], "tables": ["x"]}),
+                              ("secondTask", "SQL", script(ns, "CREATE TABLE IF NOT EXISTS beside (i int);\n")),
+                              ("thirdTask", "Benchmark", {"durationSeconds": 2})):
+        s = ended(ns, tell(ns, kind, field, **spec), field=field)
+        assert s["phase"] == "Succeeded", s
+        assert seen(ns, id)["phase"] == "Running"
+    conn.close()
+    assert ended(ns, id)["phase"] == "Succeeded"
+    assert invalid(ns) == 0
+    no_benchmark_left(ns)
+
+
+@pytest.mark.parametrize("who", ["pgctl", "agent"])
+def test_killed_with_two_at_work(blocked, who):
+    ns, id, conn = blocked
+    sleeping = tell(ns, "SQL", "secondTask", **script(ns, "SELECT pg_sleep(600);\n"))
+    wait("the script to run", lambda: backends(ns, sleeping) == 1, 60)
+    kill(pod_process(ns, INSTANCE, who))
+    if who == "agent":
+        time.sleep(3)
+        assert seen(ns, id)["phase"] == "Running" and seen(ns, sleeping, "secondTask")["phase"] == "Running"
+        conn.close()
+        assert ended(ns, id)["phase"] == "Succeeded" and backends(ns, sleeping) == 1
+        patch("bgi", INSTANCE, ns, {"spec": {"secondTask": {"cancel": True}}})
+        assert ended(ns, sleeping, 30, field="secondTask")["phase"] == "Cancelled"
+    else:
+        wait("what was left of the reindex to be ended", lambda: backends(ns, id) == 0, 60)
+        conn.close()
+        for s in (ended(ns, id), ended(ns, sleeping, field="secondTask")):
+            assert s["phase"] == "Failed" and s["message"].startswith("interrupted: "), s
+    assert backends(ns, sleeping) == 0 and invalid(ns) == 0
+
+
+def test_told_in_two_slots(shop):
+    """As by an operator that knows the first one only, after one that knew all: it is done once, and both say so."""
+    psql(shop, "app", "CREATE TABLE once (i int); ALTER TABLE once OWNER TO app")
+    holds = connect("demo", shop)
+    holds.autocommit = True
+    holds.cursor().execute("SELECT pg_advisory_lock(7)")
+    spec = script(shop, "INSERT INTO once VALUES (1);\nSELECT pg_advisory_lock(7);\n")
+    id = tell(shop, "SQL", "secondTask", **spec)
+    wait("the script to wait", lambda: psql(shop, "app", "SELECT count(*) FROM once") == "1", 60)
+    tell(shop, "SQL", id=id, **spec)
+    wait("the first slot to say so", lambda: seen(shop, id).get("step", "").startswith("script in"), 30)
+    assert backends(shop, id) == 1
+    holds.close()
+    for field in ("task", "secondTask"):
+        assert ended(shop, id, field=field)["phase"] == "Succeeded"
+    assert psql(shop, "app", "SELECT count(*) FROM once") == "1"
+
+
 def test_postmaster_killed(shop):
     id = tell(shop, "SQL", **script(shop, "SELECT pg_sleep(600);\n"))
     wait("the script to run", lambda: backends(shop, id) == 1, 60)

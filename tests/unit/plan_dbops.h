@@ -7,7 +7,7 @@
 
 #include "tests/unit/plan_script.h"
 
-#define OPS 4
+#define OPS 6
 static struct plan_dbops ops[OPS], *list[OPS];
 static char said[IPC_TEXT_MAX + 1];
 static uint8_t reason;
@@ -65,6 +65,16 @@ is_servers(const struct plan_dbops *d)
 	return d->op == CHOICE_dbops_op_RESTART || d->op == CHOICE_dbops_op_RELOAD;
 }
 
+/* The slot in which that instance has, or is to have, its task. */
+static inline struct plan_task *
+slot_of(unsigned i, const struct plan_dbops *d)
+{
+	for (unsigned k = 0; k < TASKS_MAX; k++)
+		if (reports[i].task[k].owner == model_uid_key(&d->uid))
+			return &reports[i].task[k];
+	return &reports[i].task[step.sent.slot];
+}
+
 static inline void
 tell_pod(const struct plan_dbops *d)
 {
@@ -73,13 +83,12 @@ tell_pod(const struct plan_dbops *d)
 	struct plan_report *r = &reports[s->ordinal];
 
 	if (dbops_info[d->op].task != CHOICE_task_kind_NONE) {
-		r->task = plan_owner_key(&d->uid);
-		r->task_attempt = s->attempt;
-		r->task_phase = CHOICE_task_phase_NONE;
-		r->task_cancel = r->task_interrupted = false;
+		*slot_of(s->ordinal, d) = (struct plan_task){.owner = model_uid_key(&d->uid),
+		    .attempt = s->attempt,
+		    .kind = s->cleanup ? CHOICE_task_kind_CLEANUP : dbops_info[d->op].task};
 	} else {
 		r->operation = dbops_info[d->op].operation;
-		r->operation_id = plan_owner_key(&id);
+		r->operation_id = model_uid_key(&id);
 		r->operation_phase = CHOICE_operation_phase_NONE;
 		r->operation_interrupted = false;
 	}
@@ -166,7 +175,7 @@ take_effect(void)
 	if (step.sent.verb == CHOICE_verb_DBOPS_TELL)
 		tell_pod(d);
 	if (step.sent.verb == CHOICE_verb_DBOPS_CANCEL)
-		reports[step.sent.ordinal].task_cancel = true;
+		slot_of(step.sent.ordinal, d)->cancel = true;
 	now.version = a.dbops_version = ++versions;
 	if (step.said.phase != CHOICE_dbops_phase_NONE) {
 		memcpy(said, step.text, sizeof(said));
@@ -225,10 +234,16 @@ pass(int64_t seconds)
 }
 
 static inline void
+slot_ends(unsigned i, unsigned slot, enum choice_task_phase phase)
+{
+	reports[i].task[slot].phase = (uint8_t)phase;
+	says(i);
+}
+
+static inline void
 task_ends(unsigned i, enum choice_task_phase phase)
 {
-	reports[i].task_phase = (uint8_t)phase;
-	says(i);
+	slot_ends(i, 0, phase);
 }
 
 static inline void
@@ -243,7 +258,8 @@ static inline void
 lose_pod(unsigned i, enum choice_instance_role role, enum choice_instance_state state)
 {
 	reports[i].pod_uid = uid(300u + ++versions);
-	reports[i].task = reports[i].operation_id = 0;
+	memset(reports[i].task, 0, sizeof(reports[i].task));
+	reports[i].operation_id = 0;
 	reports[i].operation = reports[i].operation_phase = 0;
 	reports[i].role = (uint8_t)role;
 	reports[i].state = (uint8_t)state;

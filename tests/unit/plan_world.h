@@ -11,7 +11,7 @@
 #include "plan/plan.h"
 
 #define ORDINALS 5
-#define OPS 4
+#define OPS 6
 #define SYSTEM_IDENTIFIER 7777
 
 struct object {
@@ -23,6 +23,7 @@ struct object {
 struct pod {
 	bool present, ready, terminating;
 	bool runs; /* what runs is not held, only stopped */
+	bool old;  /* its agent knows of one slot only */
 	struct uid uid;
 	uint64_t inputs, storage;
 	int64_t since;
@@ -42,9 +43,10 @@ struct op {
 	bool disrupts;
 	unsigned begun[ORDINALS], runs;
 };
-/* What a pod does of what it was told: it alone knows. */
+/* What a pod does of what it was told: it alone knows. op: of a task, what it is of. */
 struct job {
 	bool begun, slow, cleans;
+	uint8_t op;
 };
 static struct world {
 	uint64_t seed;
@@ -59,7 +61,7 @@ static struct world {
 	uint8_t instances, policy, scale_down;
 	bool hibernated, paused, patroni_paused, on_demand;
 	uint32_t fenced;
-	bool windowed, operated;
+	bool windowed, operated, tasked;
 	struct windows windows;
 
 	struct object child[CHILD_COUNT], instance[ORDINALS];
@@ -70,8 +72,8 @@ static struct world {
 	uint64_t pod_inputs, storage_inputs, last_good;
 	struct pod pods[ORDINALS];
 	struct pvc pvcs[ORDINALS];
-	struct job operating[ORDINALS], tasks[ORDINALS];
-	struct uid task_pod[ORDINALS];
+	struct job operating[ORDINALS], tasks[ORDINALS][TASKS_MAX];
+	struct uid task_pod[ORDINALS][TASKS_MAX];
 	bool restarting[ORDINALS]; /* its server is down for a moment; who leads goes on to */
 	bool lowered[ORDINALS];    /* it served, and was taken down by our order */
 	struct {
@@ -80,7 +82,7 @@ static struct world {
 	} shown[ORDINALS], before[ORDINALS]; /* each BGInstance as it was written, and before */
 	struct op ops[OPS];
 	bool destroying, adopted, configmaps, data;
-	uint8_t last_primary;   /* as the anchor has it */
+	uint8_t last_primary; /* as the anchor has it */
 	uint32_t last_timeline;
 
 	/* The reconciler. */
@@ -97,8 +99,9 @@ static struct world {
 	unsigned restored, halted, asked;
 	unsigned steps, deletes_of_data, rolled, dropped, waited, cloned;
 	unsigned ended[CHOICE_dbops_op_COUNT], repeated, cancelled, cleaned;
-	bool cuts;            /* replicas may fall behind too far */
-	bool unfit[ORDINALS]; /* whose data can not follow */
+	unsigned beside[TASKS_MAX]; /* how often a task began beside so many others on its pod */
+	bool cuts;                  /* replicas may fall behind too far */
+	bool unfit[ORDINALS];       /* whose data can not follow */
 	const char *broken;
 } w;
 
@@ -380,6 +383,7 @@ run_statefulset(void)
 			*p = (struct pod){.present = true,
 			    .uid = new_uid(),
 			    .inputs = w.pod_inputs,
+			    .old = w.operated && chance(25),
 			    .since = w.now};
 			w.restart_due[i] = false;
 			if (!w.pvcs[i].present)
@@ -489,15 +493,15 @@ take_down(unsigned i)
 	w.lowered[i] = true;
 }
 
-static void note_begun(unsigned i, bool task); /* plan_world_ops.h */
+static void note_operation_begun(unsigned i); /* plan_world_ops.h */
 static unsigned candidate_of(unsigned i);
-static void run_task(unsigned i, struct plan_report *r, unsigned leader);
+static void run_tasks(unsigned i, struct plan_report *r, unsigned leader);
 
 static void
 begin_operation(unsigned i, const struct plan_report *r)
 {
 	w.operating[i].begun = true;
-	note_begun(i, false);
+	note_operation_begun(i);
 	if (r->operation != CHOICE_operation_RESTART &&
 	    r->operation != CHOICE_operation_RESTART_ALWAYS &&
 	    r->operation != CHOICE_operation_REINIT)
@@ -587,12 +591,11 @@ forget_operation(struct plan_report *r)
 }
 
 static void
-forget_task(struct plan_report *r)
+keep_tasks(unsigned i, struct plan_report *r)
 {
-	r->task = 0;
-	r->task_attempt = 0;
-	r->task_phase = r->task_percent = 0;
-	r->task_cancel = r->task_interrupted = false;
+	for (unsigned k = 0; k < TASKS_MAX; k++)
+		if (uid_eq(&w.task_pod[i][k], &r->pod_uid))
+			r->task[k] = w.report[i].task[k];
 }
 
 static void
@@ -607,12 +610,7 @@ run_agent(unsigned i)
 	    .operation_attempt = w.report[i].operation_attempt,
 	    .operation_generation = w.report[i].operation_generation,
 	    .operation_id = w.report[i].operation_id,
-	    .task = w.report[i].task,
-	    .task_attempt = w.report[i].task_attempt,
-	    .task_phase = w.report[i].task_phase,
-	    .task_percent = w.report[i].task_percent,
-	    .task_cancel = w.report[i].task_cancel,
-	    .task_interrupted = w.report[i].task_interrupted,
+	    .task_slots = w.pods[i].old ? 0 : TASKS_MAX,
 	    .system_identifier = SYSTEM_IDENTIFIER,
 	    .config_generation = w.cluster.generation,
 	    .timeline = w.report[i].timeline,
@@ -623,10 +621,9 @@ run_agent(unsigned i)
 		return;
 	if (!uid_eq(&w.told[i], &r.pod_uid))
 		forget_operation(&r);
-	if (!uid_eq(&w.task_pod[i], &r.pod_uid))
-		forget_task(&r);
+	keep_tasks(i, &r);
 	operate(i, &r, &leader);
-	run_task(i, &r, leader);
+	run_tasks(i, &r, leader);
 	if (rest(i, &r, leader)) {
 		r.reason = REASON_RESTING;
 	} else if (r.hold && !w.pods[i].runs) {

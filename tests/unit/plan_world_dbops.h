@@ -154,10 +154,42 @@ is_told(const struct op *o, const struct plan_sent *s)
 	const struct plan_report *r = &w.report[s->ordinal];
 	struct uid id = model_operation_id(&o->at.uid, s->attempt, s->ordinal);
 
-	if (is_task(o) || s->cleanup)
-		return r->task == plan_owner_key(&o->at.uid) && r->task_attempt == s->attempt &&
-		       uid_eq(&w.task_pod[s->ordinal], &r->pod_uid);
-	return r->operation_id == plan_owner_key(&id);
+	if (is_task(o) || s->cleanup) {
+		unsigned slot = slot_of(o, s->ordinal);
+
+		return slot < TASKS_MAX && r->task[slot].attempt == s->attempt;
+	}
+	return r->operation_id == model_uid_key(&id);
+}
+
+/* As the executor looks at the BGInstance: executor_dbops.c. */
+static bool
+may_use(const struct op *o, const struct plan_sent *s, unsigned slot)
+{
+	const struct plan_report *r = &w.report[s->ordinal];
+
+	if (slot >= (r->task_slots > 0 ? r->task_slots : 1u) || is_busy(s->ordinal, slot))
+		return false;
+	for (unsigned k = 0; k < TASKS_MAX; k++)
+		if (is_busy(s->ordinal, k) &&
+		    model_tasks_conflict(r->task[k].kind, dbops_info[o->at.op].task))
+			return false;
+	if (slot_of(o, s->ordinal) == slot)
+		return true;
+	return is_there(s->ordinal, slot)
+	           ? r->task[slot].owner == s->held && r->task[slot].attempt == s->held_attempt
+	           : s->held == 0;
+}
+
+/* TASKS_MAX: it can not be told a task now. */
+static unsigned
+pick_slot(const struct op *o, const struct plan_sent *s)
+{
+	unsigned slot = slot_of(o, s->ordinal);
+
+	if (slot == TASKS_MAX)
+		slot = s->slot;
+	return may_use(o, s, slot) ? slot : TASKS_MAX;
 }
 
 static bool
@@ -166,10 +198,44 @@ does_another(const struct op *o, const struct plan_sent *s)
 	const struct plan_report *r = &w.report[s->ordinal];
 
 	if (is_task(o) || s->cleanup)
-		return r->task != 0 && uid_eq(&w.task_pod[s->ordinal], &r->pod_uid) &&
-		       r->task_phase <= CHOICE_task_phase_RUNNING;
+		return pick_slot(o, s) == TASKS_MAX;
 	return r->operation != 0 && uid_eq(&w.told[s->ordinal], &r->pod_uid) &&
 	       r->operation_phase <= CHOICE_operation_phase_RUNNING;
+}
+
+/* What a slot holds is taken in before something else is told there. */
+static void
+check_forgotten(unsigned i, unsigned slot)
+{
+	const struct op *e = task_at(i, slot);
+	const struct plan_task *t = &w.report[i].task[slot];
+
+	if (is_busy(i, slot))
+		broken("what a pod has not ended is replaced by another task");
+	if (is_there(i, slot) && e != NULL && e->at.attempt == t->attempt &&
+	    (e->at.phase == CHOICE_dbops_phase_RUNNING ||
+		e->at.cleanup == CHOICE_dbops_cleanup_RUNNING))
+		broken("what a pod has done is forgotten before it was taken in");
+	if (w.pods[i].old && uid_eq(&w.pods[i].uid, &w.report[i].pod_uid) && slot > 0)
+		broken("an agent is told in a slot that it does not know of");
+}
+
+static void
+tell_task(const struct op *o, const struct plan_sent *s)
+{
+	unsigned slot = pick_slot(o, s);
+
+	if (slot == TASKS_MAX) {
+		broken("the BGInstance was patched, but not as it was read");
+		return;
+	}
+	check_forgotten(s->ordinal, slot);
+	w.report[s->ordinal].task[slot] = (struct plan_task){.owner = model_uid_key(&o->at.uid),
+	    .attempt = s->attempt,
+	    .kind = s->cleanup ? CHOICE_task_kind_CLEANUP : dbops_info[o->at.op].task};
+	w.tasks[s->ordinal][slot] = (struct job){.cleans = s->cleanup, .op = o->at.op};
+	w.task_pod[s->ordinal][slot] = s->target;
+	check_slots(s->ordinal);
 }
 
 static void
@@ -179,15 +245,11 @@ tell_pod(const struct op *o, const struct plan_sent *s)
 	struct uid id = model_operation_id(&o->at.uid, s->attempt, s->ordinal);
 
 	if (is_task(o) || s->cleanup) {
-		forget_task(r);
-		r->task = plan_owner_key(&o->at.uid);
-		r->task_attempt = s->attempt;
-		w.tasks[s->ordinal] = (struct job){.cleans = s->cleanup};
-		w.task_pod[s->ordinal] = s->target;
+		tell_task(o, s);
 	} else {
 		forget_operation(r);
 		r->operation = dbops_info[o->at.op].operation;
-		r->operation_id = plan_owner_key(&id);
+		r->operation_id = model_uid_key(&id);
 		w.operating[s->ordinal] = (struct job){0};
 		w.told[s->ordinal] = s->target;
 	}
@@ -235,13 +297,11 @@ do_tell(struct op *o, const struct plan_sent *s)
 static void
 do_cancel(const struct op *o)
 {
-	struct plan_report *r = &w.report[o->at.ordinal > 0 ? o->at.ordinal - 1 : 0];
+	struct plan_task *t = task_of(o);
 
-	if (o->at.ordinal == 0 || !w.instance[o->at.ordinal - 1].present ||
-	    r->task != plan_owner_key(&o->at.uid) || r->task_attempt != o->at.attempt ||
-	    r->task_cancel)
+	if (t == NULL || t->cancel)
 		return;
-	r->task_cancel = true;
+	t->cancel = true;
 	touch(&w.instance[o->at.ordinal - 1], true);
 }
 
@@ -288,13 +348,11 @@ static enum choice_step_code
 do_progress(struct op *o)
 {
 	struct plan_dbops now = o->at;
-	const struct plan_report *r = &w.report[now.ordinal > 0 ? now.ordinal - 1 : 0];
+	const struct plan_task *t = task_of(o);
 
-	if (now.ordinal == 0 || r->task != plan_owner_key(&now.uid) ||
-	    r->task_attempt != now.attempt || now.phase != CHOICE_dbops_phase_RUNNING ||
-	    now.percent == r->task_percent)
+	if (t == NULL || now.phase != CHOICE_dbops_phase_RUNNING || now.percent == t->percent)
 		return CHOICE_step_code_DONE;
-	now.percent = r->task_percent;
+	now.percent = t->percent;
 	write_status(o, &now);
 	return CHOICE_step_code_DONE;
 }
@@ -343,15 +401,17 @@ static bool
 is_at_work(const struct op *o)
 {
 	unsigned i = o->at.ordinal - 1u;
+	const struct plan_task *t = task_of(o);
 
 	if (o->at.ordinal == 0 || !w.cluster.present || w.cluster.deleting ||
-	    !w.instance[i].present || op_at(i, is_task(o)) != o || w.tasks[i].cleans ||
-	    !w.pods[i].present || !uid_eq(&w.pods[i].uid, &o->at.pod) || w.pods[i].terminating ||
-	    w.report[i].state == CHOICE_instance_state_UNKNOWN)
+	    !w.instance[i].present || !w.pods[i].present || !uid_eq(&w.pods[i].uid, &o->at.pod) ||
+	    w.pods[i].terminating || w.report[i].state == CHOICE_instance_state_UNKNOWN)
 		return false;
-	return is_task(o) ? w.report[i].task_attempt == o->at.attempt &&
-	                        w.report[i].task_phase <= CHOICE_task_phase_RUNNING
-	                  : w.report[i].operation_phase <= CHOICE_operation_phase_RUNNING;
+	if (is_task(o))
+		return t != NULL && !w.tasks[i][t - w.report[i].task].cleans &&
+		       t->phase <= CHOICE_task_phase_RUNNING;
+	return operation_at(i) == o &&
+	       w.report[i].operation_phase <= CHOICE_operation_phase_RUNNING;
 }
 
 static enum choice_step_code
@@ -525,6 +585,15 @@ choose_spec(struct plan_dbops *d)
 	d->run_at_s = !d->scheduled && chance(15) ? wall_s() + (int64_t)rnd(90) - 20 : 0;
 }
 
+static uint8_t
+choose_op(void)
+{
+	if (w.tasked && chance(80))
+		return (uint8_t)(CHOICE_dbops_op_CHECKPOINT +
+				 rnd(CHOICE_dbops_op_COUNT - CHOICE_dbops_op_CHECKPOINT));
+	return (uint8_t)rnd(CHOICE_dbops_op_COUNT);
+}
+
 static void
 create_op(struct op *o)
 {
@@ -535,7 +604,7 @@ create_op(struct op *o)
 	    .generation = 1,
 	    .version = ++w.version,
 	    .created_s = wall_s(),
-	    .op = (uint8_t)rnd(CHOICE_dbops_op_COUNT),
+	    .op = choose_op(),
 	    .invalid = chance(2) ? invalid : NULL};
 	snprintf(o->at.name, sizeof(o->at.name), "op%u", w.uids);
 	choose_spec(&o->at);
@@ -587,20 +656,24 @@ be_an_operator(void)
 		edit_op(o);
 }
 
-/* An agent or pgctl is killed: what is being done there is interrupted. */
+/* An agent or pgctl is killed: what is being done there is interrupted, in all slots. */
 static void
 interrupt(unsigned i)
 {
 	struct plan_report *r = &w.report[i];
+	unsigned n = 0;
 
 	if (!w.pods[i].present || !w.instance[i].present || !uid_eq(&r->pod_uid, &w.pods[i].uid))
 		return;
-	if (r->task != 0 && r->task_phase == CHOICE_task_phase_RUNNING && chance(50))
-		end_task(r, CHOICE_task_phase_FAILED, true);
-	else if (r->operation == CHOICE_operation_FAILOVER &&
-		 r->operation_phase == CHOICE_operation_phase_RUNNING)
+	for (unsigned k = 0, any = chance(50); k < TASKS_MAX && any; k++)
+		if (is_there(i, k) && r->task[k].phase == CHOICE_task_phase_RUNNING) {
+			end_task(&r->task[k], CHOICE_task_phase_FAILED, true);
+			n++;
+		}
+	if (n == 0 && r->operation == CHOICE_operation_FAILOVER &&
+	    r->operation_phase == CHOICE_operation_phase_RUNNING)
 		r->operation_phase = CHOICE_operation_phase_FAILED;
-	else
+	else if (n == 0)
 		return;
 	touch(&w.instance[i], false);
 }
@@ -653,10 +726,10 @@ ops_due(void)
 		if (w.ops[k].due)
 			return true;
 	for (unsigned i = 0; i < ORDINALS; i++)
-		if (w.pods[i].present && w.report[i].task != 0 &&
-		    uid_eq(&w.task_pod[i], &w.pods[i].uid) &&
-		    w.report[i].task_phase <= CHOICE_task_phase_RUNNING)
-			return true;
+		for (unsigned k = 0; k < TASKS_MAX; k++)
+			if (w.pods[i].present && uid_eq(&w.task_pod[i][k], &w.pods[i].uid) &&
+			    is_busy(i, k))
+				return true;
 	return false;
 }
 

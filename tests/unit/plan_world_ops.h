@@ -39,21 +39,96 @@ find_op(const struct uid *uid)
 	return NULL;
 }
 
-/* Whose task or operation is at work in that pod? NULL = nobody's that is there. */
+/* Whose operation is at work in that pod? NULL = nobody's that is there. */
 static struct op *
-op_at(unsigned i, bool task)
+operation_at(unsigned i)
 {
-	const struct plan_report *r = &w.report[i];
-
 	for (unsigned k = 0; k < OPS; k++) {
 		const struct plan_dbops *d = &w.ops[k].at;
 		struct uid id = model_operation_id(&d->uid, d->attempt, i);
 
-		if (w.ops[k].present && (task ? r->task == plan_owner_key(&d->uid)
-					      : r->operation_id == plan_owner_key(&id)))
+		if (w.ops[k].present && w.report[i].operation_id == model_uid_key(&id))
 			return &w.ops[k];
 	}
 	return NULL;
+}
+
+/* --- Slots. */
+
+static struct op *
+task_at(unsigned i, unsigned slot)
+{
+	for (unsigned k = 0; k < OPS; k++)
+		if (w.ops[k].present &&
+		    w.report[i].task[slot].owner == model_uid_key(&w.ops[k].at.uid))
+			return &w.ops[k];
+	return NULL;
+}
+
+/* It is for the pod that reports. */
+static bool
+is_there(unsigned i, unsigned slot)
+{
+	return w.report[i].task[slot].owner != 0 &&
+	       uid_eq(&w.task_pod[i][slot], &w.report[i].pod_uid);
+}
+
+static bool
+is_busy(unsigned i, unsigned slot)
+{
+	return is_there(i, slot) && w.report[i].task[slot].phase <= CHOICE_task_phase_RUNNING;
+}
+
+/* Where that BGDbOps is told, whichever attempt; TASKS_MAX = nowhere. */
+static unsigned
+slot_of(const struct op *o, unsigned i)
+{
+	unsigned k = 0;
+
+	while (k < TASKS_MAX &&
+	       !(is_there(i, k) && w.report[i].task[k].owner == model_uid_key(&o->at.uid)))
+		k++;
+	return k;
+}
+
+/* Its present attempt's; NULL = it was not told. */
+static struct plan_task *
+task_of(const struct op *o)
+{
+	unsigned i = o->at.ordinal - 1u, slot;
+
+	if (o->at.ordinal == 0 || !w.instance[i].present)
+		return NULL;
+	slot = slot_of(o, i);
+	return slot < TASKS_MAX && w.report[i].task[slot].attempt == o->at.attempt
+	           ? &w.report[i].task[slot]
+	           : NULL;
+}
+
+static bool
+is_for_tables(unsigned op)
+{
+	return op == CHOICE_dbops_op_VACUUM || op == CHOICE_dbops_op_REINDEX ||
+	       op == CHOICE_dbops_op_REPACK;
+}
+
+/* Of any two tasks of one pod, whoever told them: docs/dbops.md. */
+static void
+check_slots(unsigned i)
+{
+	for (unsigned k = 0; k < TASKS_MAX; k++)
+		for (unsigned l = 0; l < k; l++) {
+			unsigned x = w.tasks[i][k].op, y = w.tasks[i][l].op;
+
+			if (!is_there(i, k) || !is_there(i, l))
+				continue;
+			if (w.report[i].task[k].owner == w.report[i].task[l].owner)
+				broken("a BGDbOps is in two slots");
+			if (is_busy(i, k) && is_busy(i, l) &&
+			    ((is_for_tables(x) && is_for_tables(y)) ||
+				(x == y && x != CHOICE_dbops_op_SQL)))
+				broken("two tasks that conflict are at work in one pod");
+		}
 }
 
 static void
@@ -158,7 +233,7 @@ give_op(unsigned k, bool listing, bool only_due)
 static unsigned
 candidate_of(unsigned i)
 {
-	const struct op *o = op_at(i, false);
+	const struct op *o = operation_at(i);
 
 	return o != NULL && o->at.op == CHOICE_dbops_op_SWITCHOVER && o->at.wanted != 0
 	           ? o->at.wanted - 1u
@@ -166,11 +241,9 @@ candidate_of(unsigned i)
 }
 
 static void
-note_begun(unsigned i, bool task)
+note_begun(struct op *o, unsigned i)
 {
-	struct op *o = op_at(i, task);
-
-	if (o == NULL || w.tasks[i].cleans)
+	if (o == NULL)
 		return;
 	o->begun[i]++;
 	for (unsigned k = 0, n = 0; k < ORDINALS && !is_servers(o); k++)
@@ -183,44 +256,69 @@ note_begun(unsigned i, bool task)
 }
 
 static void
-end_task(struct plan_report *r, enum choice_task_phase phase, bool interrupted)
+note_operation_begun(unsigned i)
 {
-	r->task_phase = (uint8_t)phase;
-	r->task_interrupted = interrupted;
+	note_begun(operation_at(i), i);
+}
+
+static void
+note_task_begun(unsigned i, unsigned slot)
+{
+	unsigned others = 0;
+
+	for (unsigned k = 0; k < TASKS_MAX; k++)
+		others += k != slot && is_busy(i, k) && w.tasks[i][k].begun;
+	w.beside[others]++;
+	if (!w.tasks[i][slot].cleans)
+		note_begun(task_at(i, slot), i);
+}
+
+static void
+end_task(struct plan_task *t, enum choice_task_phase phase, bool interrupted)
+{
+	t->phase = (uint8_t)phase;
+	t->interrupted = interrupted;
 }
 
 /* Noted, begun, and ended by itself, by us, by the loss of its process or of the leadership. */
 static void
-run_task(unsigned i, struct plan_report *r, unsigned leader)
+run_task(unsigned i, unsigned slot, struct plan_task *t, unsigned leader)
 {
-	const struct op *o = op_at(i, true);
-	struct job *j = &w.tasks[i];
+	const struct op *o = task_at(i, slot);
+	struct job *j = &w.tasks[i][slot];
 
-	if (r->task == 0 || r->task_phase > CHOICE_task_phase_RUNNING || chance(50))
+	if (t->owner == 0 || t->phase > CHOICE_task_phase_RUNNING || chance(50))
 		return;
-	if (r->task_phase == CHOICE_task_phase_NONE) {
-		r->task_phase = CHOICE_task_phase_RUNNING;
+	if (t->phase == CHOICE_task_phase_NONE) {
+		t->phase = CHOICE_task_phase_RUNNING;
 		return;
 	}
-	if (r->task_cancel) {
+	if (t->cancel) {
 		if (!(j->slow && chance(80)))
-			end_task(r, CHOICE_task_phase_CANCELLED, false);
+			end_task(t, CHOICE_task_phase_CANCELLED, false);
 	} else if (!w.calm && chance(3)) {
-		end_task(r, CHOICE_task_phase_FAILED, true);
+		end_task(t, CHOICE_task_phase_FAILED, true);
 	} else if (!j->begun) {
 		j->begun = true;
-		j->slow = !w.calm && chance(20);
-		if (!j->cleans)
-			note_begun(i, true);
+		j->slow = !w.calm && chance(w.tasked ? 60 : 20);
+		note_task_begun(i, slot);
 	} else if ((leader != i && (o == NULL || !o->at.replica)) || !w.pods[i].runs) {
-		end_task(r, CHOICE_task_phase_FAILED, false);
+		end_task(t, CHOICE_task_phase_FAILED, false);
 	} else if (!w.calm && chance(3)) {
-		end_task(r, CHOICE_task_phase_FAILED, false);
+		end_task(t, CHOICE_task_phase_FAILED, false);
 	} else if (!j->slow || w.calm || chance(3)) {
-		r->task_percent = (uint8_t)(r->task_percent + 30);
-		if (r->task_percent >= 100)
-			end_task(r, CHOICE_task_phase_SUCCEEDED, false);
+		t->percent = (uint8_t)(t->percent + 30);
+		if (t->percent >= 100)
+			end_task(t, CHOICE_task_phase_SUCCEEDED, false);
 	}
+}
+
+static void
+run_tasks(unsigned i, struct plan_report *r, unsigned leader)
+{
+	check_slots(i);
+	for (unsigned slot = 0; slot < (w.pods[i].old ? 1 : TASKS_MAX); slot++)
+		run_task(i, slot, &r->task[slot], leader);
 }
 
 #endif

@@ -292,6 +292,7 @@ check_bginstance(void)
 #define CHOICE(f, path, ...) check_present(path);
 #define LIST(f, path, max, ...) check_number(path, "maxItems", max);
 #include "model/bginstance.def"
+#include "model/tasks.def"
 #undef TEXT
 #undef INT
 #undef BOOL

@@ -569,9 +569,9 @@ test_task(void)
 
 	begin();
 	runs(true);
-	in.task = &task;
-	in.task_id = "0f8fad5b-d9cb-469f-a165-70867728950e";
-	CHECK(at_once() && strcmp(r.task_id, in.task_id) == 0, "a task is noted at once");
+	in.task[0].state = &task;
+	in.task[0].id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+	CHECK(at_once() && strcmp(r.task[0].id, in.task[0].id) == 0, "a task is noted at once");
 	stored = r;
 	CHECK(!writes(), "and once");
 	task.percent = 40;
@@ -580,7 +580,8 @@ test_task(void)
 	CHECK(writes() && !at_once(), "its step too");
 	task.phase = CHOICE_task_phase_SUCCEEDED;
 	task.tuples = 7;
-	CHECK(at_once() && r.task.tuples == 7, "its end is said at once, with what came of it");
+	CHECK(at_once() && r.task[0].state.tuples == 7,
+	    "its end is said at once, with what came of it");
 	stored = r;
 	task.attempt = 2;
 	CHECK(at_once(), "and so is another attempt");
@@ -589,12 +590,45 @@ test_task(void)
 	CHECK(at_once() && r.outage_ms == 350, "an operation's outage belongs to its end");
 }
 
+/* What one slot says waits for no other, and goes along with what any other has to say. */
+static void
+test_tasks(void)
+{
+	struct msg_task_state vacuum = {.attempt = 1, .phase = CHOICE_task_phase_RUNNING};
+	struct msg_task_state script = vacuum;
+
+	begin();
+	runs(true);
+	in.task[0].state = &vacuum;
+	in.task[0].id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+	report_make(&in, &r);
+	CHECK(r.task_slots == TASKS_MAX, "of how many the pod knows");
+	stored = r;
+	stored.task_slots = 1;
+	CHECK(writes() && !at_once(), "that is told, in time");
+	report_make(&in, &stored);
+	in.task[2].state = &script;
+	in.task[2].id = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+	vacuum.percent = 30;
+	CHECK(at_once() && r.task[0].state.percent == 30 && r.task[1].id[0] == '\0',
+	    "a task in another slot is noted at once, with how far the first is");
+	stored = r;
+	CHECK(!writes(), "and once");
+	script.phase = CHOICE_task_phase_FAILED;
+	CHECK(at_once() && r.task[0].state.phase == CHOICE_task_phase_RUNNING,
+	    "it ends, the first goes on");
+	stored = r;
+	vacuum.percent = 31;
+	CHECK(writes() && !at_once(), "whose progress may wait still");
+}
+
 int
 main(void)
 {
 	test_cut_off();
 	test_foreign();
 	test_task();
+	test_tasks();
 	test_primary();
 	test_next_pod();
 	test_not_started();

@@ -58,7 +58,8 @@ test_names(void)
 	    "the names of a task");
 	buf_reset(&out);
 	task_sql_create_benchmark(&n, STR(evil), &out);
-	CHECK(!has("drop table") && has("'CREATE DATABASE bestgres_benchmark_0f8fad5b OWNER %I'"),
+	CHECK(!has("drop table") &&
+		  has("'CREATE DATABASE bestgres_benchmark_0f8fad5b OWNER %I TEMPLATE template0'"),
 	    "nor the owner's");
 }
 

@@ -8,7 +8,7 @@
 
 #include "tests/unit/tap.h"
 
-enum what { END, UINT, UID, TEXT, CONDITIONS, WINDOWS };
+enum what { END, UINT, UID, TEXT, CONDITIONS, WINDOWS, TASKS };
 struct field {
 	const char *name;
 	enum what what;
@@ -45,6 +45,7 @@ struct row {
 #define F_CONDITIONS(name) \
 	{#name, CONDITIONS, offsetof(self, name), 1, IPC_CONDITIONS_MAX, CHARS_PRINT},
 #define F_WINDOWS(name) {#name, WINDOWS, offsetof(self, name), 1, WINDOWS_MAX, CHARS_PRINT},
+#define F_TASKS(name) {#name, TASKS, offsetof(self, name), 1, TASKS_MAX, CHARS_PRINT},
 #define END_MSG(id) {NULL, END, 0, 0, 0, CHARS_PRINT}}; (void)sizeof(self); return f; }
 #include "ipc/msg.def"
 
@@ -107,6 +108,22 @@ fill_windows(struct windows *w, enum fill how)
 }
 
 static void
+fill_tasks(struct ipc_tasks *t, enum fill how)
+{
+	t->n = how == FULL ? TASKS_MAX : how == MIDDLE ? 2 : 0;
+	for (uint8_t i = 0; i < t->n; i++) {
+		memset(&t->at[i].id, 0xa5, sizeof(t->at[i].id));
+		t->at[i].attempt = how == FULL ? TASK_ATTEMPTS_MAX : i;
+		t->at[i].kind = how == FULL ? CHOICE_task_kind_COUNT - 1 : i;
+		t->at[i].phase = how == FULL ? CHOICE_task_phase_COUNT - 1 : i;
+		t->at[i].percent = how == FULL ? 100 : 40;
+		t->at[i].step = how == FULL ? UINT64_MAX : 77;
+		t->at[i].cancel = i == 0;
+		t->at[i].interrupted = how == FULL;
+	}
+}
+
+static void
 fill_field(const struct field *f, uint8_t *b, enum fill how)
 {
 	size_t len = how == EMPTY ? 0 : how == FULL ? f->max : f->max / 2;
@@ -126,6 +143,9 @@ fill_field(const struct field *f, uint8_t *b, enum fill how)
 		break;
 	case WINDOWS:
 		fill_windows((void *)(b + f->offset), how);
+		break;
+	case TASKS:
+		fill_tasks((void *)(b + f->offset), how);
 		break;
 	case END:
 		break;
@@ -482,6 +502,27 @@ test_windows(void)
 }
 
 static void
+test_tasks(void)
+{
+	const struct row *r = &rows[IPC_REC_INSTANCE];
+	struct ipc_tasks *t = &msg.rec_instance.tasks;
+	ssize_t n;
+
+	fill(r, MIDDLE);
+	t->n = TASKS_MAX + 1;
+	CHECK(encode(r, again) == -1, "more tasks than slots: not encoded");
+	fill(r, MIDDLE);
+	t->at[1].percent = 101;
+	CHECK(encode(r, again) == -1, "a task of 101 percent: not encoded");
+	fill(r, MIDDLE);
+	n = encode(r, wire);
+	CHECK(n > 0 && decodes(r, wire, (size_t)n) && back.rec_instance.tasks.n == 2 &&
+		  back.rec_instance.tasks.at[1].attempt == 1 &&
+		  back.rec_instance.tasks.at[0].cancel && !back.rec_instance.tasks.at[1].cancel,
+	    "two tasks, each in its slot");
+}
+
+static void
 test_rest(void)
 {
 	struct err e;
@@ -562,6 +603,7 @@ main(int argc, char **argv)
 	test_charsets();
 	test_conditions();
 	test_windows();
+	test_tasks();
 	test_rest();
 	return tap_done();
 }

@@ -44,6 +44,7 @@ static const struct row rows[] = {
 #undef WHICH
 #define WHICH INSTANCE
 #include "model/bginstance.def"
+#include "model/tasks.def"
 #undef WHICH
 };
 
@@ -496,6 +497,33 @@ test_invariance(void)
 	CHECK(memcmp(h, cluster.hash, sizeof h) == 0, "a BGCluster's status changes none");
 }
 
+/* What stands in one slot is in no other; how many there are counts of that pod alone. */
+static void
+test_tasks(void)
+{
+	static const char told[] =
+	    META ",\"spec\":{\"task\":{\"id\":\"a\",\"kind\":\"Vacuum\",\"full\":true},"
+		 "\"thirdTask\":{\"id\":\"c\",\"attempt\":7,\"tables\":[\"x\",\"y\"]}},"
+		 "\"status\":{\"podUID\":\"p\",\"taskSlots\":3,\"taskSlotsPodUID\":\"p\","
+		 "\"secondTask\":{\"id\":\"b\",\"phase\":\"Running\",\"percent\":40}}}";
+	static const char older[] =
+	    META ",\"spec\":{},\"status\":{\"podUID\":\"q\",\"taskSlots\":3,"
+		 "\"taskSlotsPodUID\":\"p\"}}";
+	const struct bginstance_task *t = instance.task;
+
+	CHECK(decode_instance(STR(told)) == 0 && str_is(t[0].id, "a") && t[0].full &&
+		  t[0].kind == CHOICE_task_kind_VACUUM && t[0].tables.n == 0 && t[1].id.len == 0 &&
+		  !t[1].full && t[1].concurrently && str_is(t[2].id, "c") && t[2].attempt == 7 &&
+		  t[2].tables.n == 2,
+	    "what a pod is told, slot by slot");
+	CHECK(t[0].done_id.len == 0 && str_is(t[1].done_id, "b") && t[1].percent == 40 &&
+		  t[1].phase == CHOICE_task_phase_RUNNING && t[2].percent == 0,
+	    "and what it says of each");
+	CHECK(instance.task_slots == 3, "it knows of three");
+	CHECK(decode_instance(STR(older)) == 0 && instance.task_slots == 0,
+	    "another pod said so, and this one may be of an older version");
+}
+
 static void
 test_errors(void)
 {
@@ -564,6 +592,7 @@ main(void)
 	test_full();
 	test_defaults();
 	test_invariance();
+	test_tasks();
 	test_errors();
 	test_many_conditions();
 	test_arena_cap();

@@ -138,21 +138,49 @@ test_told_after_another(void)
 		memset(&i, 0, sizeof(i));
 		CHECK(json_parse(&j, alone, &arena, NULL) == 0 &&
 			  decode_bginstance(&j, json_root(&j), &arena, &i, NULL) == 0 &&
-			  (told[b].task ? i.task_kind : i.operation) == told[b].kind &&
-			  str_is(told[b].task ? i.task_pod : i.operation_pod, POD),
+			  (told[b].task ? i.task[0].kind : i.operation) == told[b].kind &&
+			  str_is(told[b].task ? i.task[0].pod : i.operation_pod, POD),
 		    what);
 	}
+}
+
+/* One slot's patch says nothing of another's. */
+static void
+test_slots(void)
+{
+	struct dbops_claim claim = {.attempt = 1, .ordinal = 1, .instance = "demo-1"};
+	struct str both = buf_view(&instance_json);
+	struct bgdbops vacuum, other;
+	struct bginstance i = {0};
+	struct buf out;
+	struct json j;
+
+	if (!load("vacuum", &vacuum) || !load("analyze", &other))
+		return;
+	CHECK(uid_parse(STR(POD), &claim.pod) == 0, "the pod");
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		claim.slot = slot;
+		buf_init(&out, HTTP_BODY_MAX);
+		objects_render_task(slot == 1 ? &other : &vacuum, &claim, &out);
+		both = merged(both, rendered(&out));
+	}
+	CHECK(json_parse(&j, both, &arena, NULL) == 0 &&
+		  decode_bginstance(&j, json_root(&j), &arena, &i, NULL) == 0 &&
+		  i.task[0].kind == CHOICE_task_kind_VACUUM &&
+		  i.task[1].kind == CHOICE_task_kind_ANALYZE && !i.task[1].freeze &&
+		  i.task[2].kind == CHOICE_task_kind_VACUUM && i.task[2].freeze,
+	    "each slot has what it was told");
 }
 
 /* --- What its status says. */
 
 static struct str
-results(const struct bginstance *i, int64_t restarted, int64_t outage_ms)
+results(const struct bginstance_task *t, int64_t restarted, int64_t outage_ms)
 {
 	struct buf out;
 
 	buf_init(&out, HTTP_BODY_MAX);
-	objects_dbops_results(i, restarted, outage_ms, &out);
+	objects_dbops_results(t, restarted, outage_ms, &out);
 	return rendered(&out);
 }
 
@@ -195,7 +223,7 @@ succeeds(const struct bgdbops *d, struct dbops_status *s)
 	s->finished_at = str_of(s->now);
 	s->step = STR("");
 	s->percent = 100;
-	s->results = results(&instance, 0, 0);
+	s->results = results(&instance.task[0], 0, 0);
 	s->has_output = true;
 	s->output = STR("WARNING:  \"quoted\"\nand a\ttab\n");
 }
@@ -249,7 +277,7 @@ fails_once(const struct bgdbops *d, struct dbops_status *s)
 	s->outcome = CHOICE_dbops_phase_FAILED;
 	s->phase = CHOICE_dbops_phase_SCHEDULED;
 	s->finished_at = str_of(s->now);
-	s->results = results(&instance, 0, 0);
+	s->results = results(&instance.task[0], 0, 0);
 	buf_init(&list, HTTP_BODY_MAX);
 	objects_dbops_history(d, s, "Failed", &list, &arena);
 	s->history = rendered(&list);
@@ -339,6 +367,7 @@ main(void)
 	    "an instance");
 	test_told();
 	test_told_after_another();
+	test_slots();
 	test_status();
 	buf_free(&instance_json);
 	arena_free(&arena);

@@ -10,12 +10,12 @@ test_task(void)
 	d = add(CHOICE_dbops_op_VACUUM);
 	is(run(), "op0 tell 0; ", "a vacuum goes to the primary at once");
 	is(run(), "", "and is not told again");
-	reports[0].task_phase = CHOICE_task_phase_RUNNING;
-	reports[0].task_percent = 40;
+	reports[0].task[0].phase = CHOICE_task_phase_RUNNING;
+	reports[0].task[0].percent = 40;
 	says(0);
 	is(run(), "op0 progress; ", "its progress is told");
 	d->percent = 40;
-	reports[0].task_percent = 41;
+	reports[0].task[0].percent = 41;
 	says(0);
 	is(run(), "", "but not more often");
 	pass(5);
@@ -38,7 +38,7 @@ test_claim_without_telling(void)
 	d = add(CHOICE_dbops_op_SQL);
 	run();
 	/* As if the executor had died between the two. */
-	reports[0].task = 0;
+	reports[0].task[0].owner = 0;
 	says(0);
 	is(run(), "op0 tell 0; ", "who was claimed but not told is told, as the same attempt");
 	CHECK(d->attempt == 1 && d->retries == 0, "which is no repetition");
@@ -107,7 +107,7 @@ test_failures(void)
 	begin(2);
 	d = add(CHOICE_dbops_op_BENCHMARK);
 	run();
-	reports[0].task_interrupted = true;
+	reports[0].task[0].interrupted = true;
 	task_ends(0, CHOICE_task_phase_FAILED);
 	is(run(), "op0 finish Failed; op0 clean 0; ",
 	    "who was interrupted in its pod leaves something too");
@@ -151,7 +151,7 @@ test_timeout(void)
 	d = add(CHOICE_dbops_op_VACUUM);
 	d->timeout_s = 60;
 	run();
-	reports[0].task_phase = CHOICE_task_phase_RUNNING;
+	reports[0].task[0].phase = CHOICE_task_phase_RUNNING;
 	says(0);
 	run();
 	CHECK(step.again.v == world.now.v + 60000 + 5000, "its time is waited for");
@@ -305,7 +305,7 @@ test_interrupted(void)
 	begin(3);
 	add(CHOICE_dbops_op_SWITCHOVER);
 	run();
-	reports[0].task_interrupted = true;
+	reports[0].task[0].interrupted = true;
 	operation_ends(0, CHOICE_operation_phase_FAILED);
 	run();
 	CHECK(reason == CHOICE_dbops_reason_NONE,

@@ -363,7 +363,7 @@ test_last_word(void)
 	add(CHOICE_dbops_op_SQL);
 	run();
 	reports[0].role = CHOICE_instance_role_NONE;
-	reports[0].task_phase = CHOICE_task_phase_SUCCEEDED;
+	reports[0].task[0].phase = CHOICE_task_phase_SUCCEEDED;
 	set_state(0, CHOICE_instance_state_UNKNOWN);
 	is(run(), "op0 finish Succeeded; op0 release; ", "a lost pod's last word holds");
 	begin(2);
@@ -442,7 +442,7 @@ claim_and_fence(enum choice_dbops_op op, unsigned named, unsigned i)
 	d->wanted = (uint8_t)named;
 	run();
 	reports[i].operation = reports[i].operation_phase = 0;
-	reports[i].operation_id = reports[i].task = 0;
+	reports[i].operation_id = reports[i].task[0].owner = 0;
 	says(i);
 	fence(i);
 	set_state(i, CHOICE_instance_state_STOPPED);

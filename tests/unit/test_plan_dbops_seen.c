@@ -77,7 +77,7 @@ tell_unseen(struct plan_dbops *d)
 	CHECK(step.sent.verb == CHOICE_verb_DBOPS_TELL && step.dbops == d, "it is told");
 	tell_pod(d);
 	plan_done(&c, &step.sent, &a, world.now);
-	reports[0].task_phase = CHOICE_task_phase_SUCCEEDED;
+	reports[0].task[0].phase = CHOICE_task_phase_SUCCEEDED;
 	reports[0].operation_phase = CHOICE_operation_phase_SUCCEEDED;
 	says(0);
 	now = *d;
@@ -123,7 +123,7 @@ test_late_list(void)
 	begin(2);
 	d = add(CHOICE_dbops_op_SQL);
 	tell_unseen(d);
-	reports[0].task = 0;
+	reports[0].task[0].owner = 0;
 	says(0);
 	now = *d;
 	now.version -= 2;
@@ -141,7 +141,7 @@ test_claims_of_one_pod(void)
 	begin(1);
 	add(CHOICE_dbops_op_CHECKPOINT);
 	run();
-	reports[0].task = 0;
+	reports[0].task[0].owner = 0;
 	says(0);
 	add(CHOICE_dbops_op_SQL);
 	plan_next(&c, &world, &step);
@@ -161,8 +161,8 @@ test_unlisted_claim_of_one_pod(void)
 	begin(1);
 	add(CHOICE_dbops_op_CHECKPOINT);
 	run();
-	reports[0].task = 501; /* of one that is not among those that are seen */
-	reports[0].task_attempt = 1;
+	reports[0].task[0].owner = 501; /* of one that is not among those that are seen */
+	reports[0].task[0].attempt = 1;
 	task_ends(0, CHOICE_task_phase_SUCCEEDED);
 	world.listed &= ~(1u << KIND_BGDBOPS);
 	is(run(), "", "a pod may hold the last word of one that is not listed yet");
@@ -179,7 +179,7 @@ test_unseen_claim_of_one_pod(void)
 	begin(1);
 	add(CHOICE_dbops_op_CHECKPOINT);
 	run();
-	reports[0].task = 0;
+	reports[0].task[0].owner = 0;
 	says(0);
 	add(CHOICE_dbops_op_SQL);
 	plan_next(&c, &world, &step);

@@ -99,13 +99,14 @@ trace_world(void)
 	for (unsigned i = 0; i < ORDINALS; i++) {
 		const struct plan_report *r = &w.report[i];
 
-		printf("# %u: %s%s%s%s%s%s%s; %s %s, stop %u hold %d operation %u %u task %u\n", i,
-		    w.instance[i].present ? "instance " : "", w.instance[i].due ? "due " : "",
+		printf("# %u: %s%s%s%s%s%s%s; %s %s, stop %u hold %d operation %u %u tasks %u %u "
+		       "%u\n",
+		    i, w.instance[i].present ? "instance " : "", w.instance[i].due ? "due " : "",
 		    w.pods[i].present ? "pod " : "", w.pods[i].ready ? "ready " : "",
 		    w.pods[i].terminating ? "ends " : "", w.pods[i].runs ? "runs " : "",
 		    w.restarting[i] ? "restarts" : "", choice_text(VOCAB_instance_role, r->role),
 		    choice_text(VOCAB_instance_state, r->state), r->stop, r->hold, r->operation,
-		    r->operation_phase, r->task_phase);
+		    r->operation_phase, r->task[0].phase, r->task[1].phase, r->task[2].phase);
 	}
 	for (unsigned c = 0; c < CHILD_COUNT; c++)
 		if (!w.child[c].present || w.child[c].deleting || w.child[c].due ||
@@ -343,7 +344,7 @@ trouble_ops(void)
 {
 	if (w.calm || !w.operated)
 		return;
-	if (chance(5))
+	if (chance(w.tasked ? 25 : 5))
 		be_an_operator();
 	if (chance(2))
 		interrupt((unsigned)rnd(ORDINALS));
@@ -622,6 +623,7 @@ run(uint64_t seed, unsigned ticks)
 	w.windowed = seed % 4 == 2;
 	w.cuts = seed % 5 == 3;
 	w.operated = seed % 8 < 4;
+	w.tasked = seed % 16 == 3 || seed % 16 == 9;
 	for (unsigned g = 0; g < GROUP_COUNT; g++)
 		w.hash[g] = g + 1;
 	forget_everything();
@@ -639,7 +641,7 @@ run(uint64_t seed, unsigned ticks)
 
 /* --- Did enough happen at all? */
 
-static unsigned ended[CHOICE_dbops_op_COUNT], repeated, cancelled, cleaned;
+static unsigned ended[CHOICE_dbops_op_COUNT], repeated, cancelled, cleaned, beside[TASKS_MAX];
 
 static void
 count_ops(void)
@@ -649,6 +651,8 @@ count_ops(void)
 	repeated += w.repeated;
 	cancelled += w.cancelled;
 	cleaned += w.cleaned;
+	for (unsigned n = 0; n < TASKS_MAX; n++)
+		beside[n] += w.beside[n];
 }
 
 static void
@@ -660,6 +664,8 @@ check_counts(void)
 	CHECK(repeated > 5, "BGDbOps were repeated in some");
 	CHECK(cancelled > 5, "and cancelled");
 	CHECK(cleaned > 5, "and cleaned up after");
+	if (!CHECK(beside[1] > 50 && beside[2] > 10, "and done beside others in one pod"))
+		printf("# %u beside one, %u beside two\n", beside[1], beside[2]);
 }
 
 int

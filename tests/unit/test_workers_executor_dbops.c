@@ -616,10 +616,134 @@ test_when(void)
 	ends(CONFLICT, NONE, "nor has one come since it was made");
 }
 
+/* --- Slots. */
+
+#define REINDEX "\"op\":\"reindex\""
+#define OTHER UID_A /* another BGDbOps' */
+#define SLOTS ",\"taskSlots\":3,\"taskSlotsPodUID\":\"" POD "\""
+
+/* A slot of spec, or with a phase of status. */
+static const char *
+task(const char *key, const char *id, unsigned attempt, const char *what)
+{
+	return keep(fmt(",\"%s\":{\"id\":\"%s\",\"attempt\":%u%s}", key, id, attempt, what));
+}
+#define OF(kind) ",\"podUID\":\"" POD "\",\"kind\":\"" kind "\""
+#define IS(phase) ",\"phase\":\"" phase "\""
+
+/* It is claimed; the reconciler says in which slot, and that held has ended there, as attempt. */
+static void
+tell_slot(
+    unsigned slot, const char *held, unsigned held_attempt, const char *spec, const char *state)
+{
+	struct uid uid = held != NULL ? uid_of(held) : (struct uid){0};
+
+	begin(CHOICE_verb_DBOPS_TELL);
+	ask.slot = (uint8_t)slot;
+	ask.held = model_uid_key(&uid);
+	ask.held_attempt = (uint16_t)held_attempt;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, REINDEX, CLAIM, 12));
+	asks(CR);
+	answer(200, keep(cluster_json(FINALIZED, "")));
+	asks(GET_I);
+	answer(200, instance(spec, state));
+}
+
+static void
+is_told_in(const char *key, const char *name)
+{
+	const char *body = asks(TELL_I);
+
+	CHECK(has(body, keep(fmt("\"spec\":{\"%s\":{\"id\":\"" OP "\"", key))), name);
+	answer(200, instance("", ""));
+	ends(DONE, NONE, "and that is all");
+}
+
+static void
+test_slots(void)
+{
+	const char *sql = task("task", OTHER, 1, OF("SQL"));
+	const char *vacuum = task("task", OTHER, 1, OF("Vacuum"));
+	const char *ended = keep(fmt("%s" SLOTS, task("task", OTHER, 1, IS("Succeeded"))));
+
+	tell_slot(1, NULL, 0, sql, SLOTS);
+	is_told_in("secondTask", "a second task is told beside a first");
+	tell_slot(1, NULL, 0, sql, "");
+	ends(CONFLICT, NONE, "but not to an agent that knows of one slot only");
+	tell_slot(0, NULL, 0, sql, SLOTS);
+	ends(CONFLICT, NONE, "nor over what has not ended");
+	tell_slot(1, NULL, 0, vacuum, SLOTS);
+	ends(CONFLICT, NONE, "nor beside what rewrites tables as well");
+	tell_slot(1, NULL, 0, task("thirdTask", OTHER, 1, OF("Cleanup")), SLOTS);
+	ends(CONFLICT, NONE, "or removes what is left of something");
+	tell_slot(1, NULL, 0, vacuum, ended);
+	is_told_in("secondTask", "until that has ended");
+	tell_slot(0, NULL, 0, vacuum, ended);
+	ends(CONFLICT, NONE, "of whose end the reconciler does not know is not overwritten");
+	tell_slot(0, OTHER, 2, vacuum, ended);
+	ends(CONFLICT, NONE, "nor who knows of another attempt's");
+	tell_slot(0, OTHER, 1, vacuum, ended);
+	is_told_in("task", "that of which it does is");
+	tell_slot(0, NULL, 0, ",\"task\":{\"id\":\"" OTHER "\",\"podUID\":\"" UID_B "\"}", SLOTS);
+	is_told_in("task", "and what an earlier pod was told");
+}
+
+/* Wherever it stands. */
+static void
+test_own_slot(void)
+{
+	const char *second = task("secondTask", OP, 1, OF("Reindex"));
+	const char *before = task("thirdTask", OP, 1000, OF("Reindex"));
+
+	tell_slot(0, NULL, 0, second, SLOTS);
+	ends(DONE, NONE, "what is told in another slot is not told again");
+	tell_slot(0, NULL, 0, before, SLOTS);
+	ends(CONFLICT, NONE, "nor is it told while an earlier attempt has not ended");
+	tell_slot(
+	    0, NULL, 0, before, keep(fmt("%s" SLOTS, task("thirdTask", OP, 1000, IS("Failed")))));
+	is_told_in("thirdTask", "and then where that was");
+}
+
+static void
+test_report_of_a_slot(void)
+{
+	begin(CHOICE_verb_DBOPS_FINISH);
+	ask.phase = CHOICE_dbops_phase_SUCCEEDED;
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, VACUUM, CLAIM, 12));
+	asks(GET_I);
+	answer(200, instance("", keep(fmt("%s%s", task("task", OTHER, 1, ",\"sizeBefore\":77"),
+				     task("secondTask", OP, 1, ",\"sizeBefore\":20")))));
+	asks(EVENT);
+	answer(201, "{}");
+	CHECK(has(asks(STATUS), "\"results\":{\"sizeBefore\":20}"),
+	    "results are those of its own slot");
+	answer(200, dbops(WITH_FINALIZER, VACUUM, "", 13));
+	ends(DONE, NONE, "which is all that is told of it");
+	begin(CHOICE_verb_DBOPS_CANCEL);
+	go();
+	asks(GET_OP);
+	answer(200, dbops(WITH_FINALIZER, VACUUM, CLAIM, 12));
+	asks(GET_I);
+	answer(200, instance(keep(fmt("%s%s", task("task", OTHER, 1, OF("SQL")),
+				 task("thirdTask", OP, 1, OF("Vacuum")))),
+			SLOTS));
+	CHECK(has(asks(TELL_I), "\"spec\":{\"thirdTask\":{\"cancel\":true}}"),
+	    "cancelled is what is in its own slot");
+	answer(200, instance("", ""));
+	ends(DONE, NONE, "and nothing else");
+}
+
 int
 main(void)
 {
 	case_init();
+	test_slots();
+	test_own_slot();
+	test_report_of_a_slot();
 	test_tell();
 	test_told_once();
 	test_finish();

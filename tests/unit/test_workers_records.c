@@ -344,17 +344,48 @@ test_task(void)
 
 	CHECK(make(KIND_BGINSTANCE, false,
 		  WITH_TASK(POD, "2", ",\"phase\":\"Running\",\"percent\":40")) == 0 &&
-		  !uid_none(&r->task) && r->task_attempt == 2 &&
-		  r->task_phase == CHOICE_task_phase_RUNNING && r->task_percent == 40,
+		  !uid_none(&r->tasks.at[0].id) && r->tasks.at[0].attempt == 2 &&
+		  r->tasks.at[0].phase == CHOICE_task_phase_RUNNING && r->tasks.at[0].percent == 40,
 	    "how far it is");
 	make(KIND_BGINSTANCE, false, WITH_TASK(POD, "1", ",\"phase\":\"Succeeded\""));
-	CHECK(r->task_attempt == 2 && r->task_phase == CHOICE_task_phase_NONE,
+	CHECK(r->tasks.at[0].attempt == 2 && r->tasks.at[0].phase == CHOICE_task_phase_NONE,
 	    "another attempt's end is none");
 	make(KIND_BGINSTANCE, false,
 	    WITH_TASK(POD, "2", ",\"phase\":\"Failed\",\"message\":\"interrupted: x\""));
-	CHECK(r->task_phase == CHOICE_task_phase_FAILED && r->task_interrupted, "interrupted");
+	CHECK(r->tasks.at[0].phase == CHOICE_task_phase_FAILED && r->tasks.at[0].interrupted,
+	    "interrupted");
 	make(KIND_BGINSTANCE, false, WITH_TASK(UID, "2", ",\"phase\":\"Succeeded\""));
-	CHECK(uid_none(&r->task), "an earlier pod's task is none");
+	CHECK(uid_none(&r->tasks.at[0].id), "an earlier pod's task is none");
+}
+
+static void
+test_slots(void)
+{
+	const struct msg_rec_instance *r = &record.rec_instance;
+#define OF_POD(kind)                                                                               \
+	"{\"id\":\"" UID "\",\"attempt\":2,\"kind\":\"" kind "\",\"podUID\":\"" POD "\"}"
+#define KNOWS(n) ",\"taskSlots\":" n ",\"taskSlotsPodUID\":\"" POD "\""
+#define WITH_SLOTS(more, state)                                                                    \
+	"{" META("demo-1", LABEL("demo")) ",\"spec\":{\"cluster\":\"demo\",\"ordinal\":1" more     \
+					  "},\"status\":{\"podUID\":\"" POD "\"" state "}}"
+
+	CHECK(make(KIND_BGINSTANCE, false,
+		  WITH_SLOTS(",\"secondTask\":" OF_POD("Vacuum"),
+		      KNOWS("3") ",\"secondTask\":{\"id\":\"" UID
+				 "\",\"attempt\":2,\"phase\":\"Succeeded\"}")) == 0 &&
+		  r->task_slots == 3 && r->tasks.n == 2 && uid_none(&r->tasks.at[0].id) &&
+		  r->tasks.at[1].kind == CHOICE_task_kind_VACUUM &&
+		  r->tasks.at[1].phase == CHOICE_task_phase_SUCCEEDED,
+	    "a task is told with its slot and kind");
+	make(KIND_BGINSTANCE, false,
+	    WITH_SLOTS(",\"task\":" OF_POD("SQL") ",\"thirdTask\":" OF_POD("Analyze"), ""));
+	CHECK(r->task_slots == 0 && r->tasks.n == 3 && r->tasks.at[0].attempt == 2 &&
+		  r->tasks.at[2].kind == CHOICE_task_kind_ANALYZE &&
+		  r->tasks.at[2].phase == CHOICE_task_phase_NONE,
+	    "an agent of an older version says nothing of slots");
+	make(KIND_BGINSTANCE, false, WITH_SLOTS("", KNOWS("9")));
+	CHECK(r->task_slots == TASKS_MAX && r->tasks.n == 0,
+	    "of one of a newer version those that we know count");
 }
 
 static void
@@ -390,6 +421,7 @@ main(void)
 	test_dbops();
 	test_characters();
 	test_task();
+	test_slots();
 	test_operation();
 	test_cluster();
 	test_said();
