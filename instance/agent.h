@@ -150,6 +150,7 @@ struct agent {
 	uint64_t instance_version;
 	struct report stored, sent;
 	struct report_age age; /* of what stored does not say */
+	struct msec slots_next; /* not before is a word of more slots than one tried again */
 	struct writer status;
 	struct operate_job operate;
 	struct task_job task[TASKS_MAX];

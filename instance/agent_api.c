@@ -9,8 +9,9 @@
 #define RETRY_MAX_MS 30000
 #define FOREIGN_FIRST_MS 10000 /* somebody else changed our status: no quarrel */
 #define FOREIGN_MAX_MS 300000
-#define LABEL_AGAIN_MS 10000 /* from taking the label off to putting it on again */
-#define LABEL_FIT_MS 10000   /* and so long it must be fit for that: its pod may go right away */
+#define LABEL_AGAIN_MS 10000  /* from taking the label off to putting it on again */
+#define LABEL_FIT_MS 10000    /* and so long it must be fit for that: its pod may go right away */
+#define SLOTS_AGAIN_MS 300000 /* the CRDs may have been applied meanwhile */
 #define ARENA_MAX (4u << 20)
 
 static struct arena arena; /* of one reply or one object */
@@ -241,6 +242,19 @@ config_generation(const struct agent *a)
 	return checked && a->checked.reason == REASON_NONE ? (int64_t)a->spec_generation : 0;
 }
 
+/*
+ * What is noted of a task stays noted: whoever comes after us would begin one anew of which nothing
+ * is.
+ */
+static void
+keep_slots(const struct agent *a, struct report *out)
+{
+	out->slots_kept = true;
+	out->task_slots = a->stored.task_slots;
+	for (unsigned slot = 1; slot < TASKS_MAX; slot++)
+		out->task[slot] = a->stored.task[slot];
+}
+
 static void
 make_report(const struct agent *a, struct report *out)
 {
@@ -298,6 +312,8 @@ make_report(const struct agent *a, struct report *out)
 	}
 	reinit_report(a, &in);
 	report_make(&in, out);
+	if (a->now.v < a->slots_next.v)
+		keep_slots(a, out);
 	/* What it was told to leave it comes back to, or another one leads, in a moment. */
 	if (quiet)
 		out->certain = false;
@@ -376,6 +392,15 @@ put_task(struct jw *w, const char *key, const struct report_task *task)
 	jw_end(w);
 }
 
+static void
+put_slots(struct jw *w, const struct report *r)
+{
+	put_number(w, "taskSlots", r->task_slots);
+	put_text(w, "taskSlotsPodUID", r->task_slots > 0 ? r->pod_uid : "");
+	for (unsigned slot = 1; slot < TASKS_MAX; slot++)
+		put_task(w, task_keys[slot], &r->task[slot]);
+}
+
 /*
  * What is empty is taken away; so are conditions: somebody's mark that this pod was unreachable
  * ends with its next word.
@@ -406,10 +431,9 @@ put_report(struct buf *out, const struct uid *instance, const struct report *r)
 	put_number(&w, "configGeneration", r->config_generation);
 	put_text(&w, "podInputs", r->pod_inputs);
 	put_operation(&w, r);
-	put_number(&w, "taskSlots", r->task_slots);
-	put_text(&w, "taskSlotsPodUID", r->task_slots > 0 ? r->pod_uid : "");
-	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
-		put_task(&w, task_keys[slot], &r->task[slot]);
+	put_task(&w, task_keys[0], &r->task[0]);
+	if (!r->slots_kept)
+		put_slots(&w, r);
 	put_text(&w, "postgresVersion", r->postgres_version);
 	put_text(&w, "patroniVersion", r->patroni_version);
 	put_text(&w, "binDir", r->bin_dir);
@@ -444,6 +468,18 @@ put_off(struct writer *w, struct msec now, const char *what, const struct err *e
 	log_warn("write", NULL, "%s: %s; again in %lld ms", what, e->text, (long long)w->wait_ms);
 }
 
+/* A CRD of an older version knows of one task: what else there is to say must not wait for it. */
+static void
+leave_out_slots(struct agent *a, struct msec now)
+{
+	if (a->sent.slots_kept)
+		return;
+	a->slots_next.v = now.v + SLOTS_AGAIN_MS;
+	log_warn("write", NULL,
+	    "status is refused as it is: it says nothing of secondTask and thirdTask for now; are "
+	    "the CRDs older than the operator? Apply those of its version");
+}
+
 static void
 on_status_written(void *arg, const struct kube_reply *r)
 {
@@ -455,6 +491,8 @@ on_status_written(void *arg, const struct kube_reply *r)
 	a->status.busy = false;
 	if (r->outcome != KUBE_REPLIED || kube_reply_error(r, &e) == -1) {
 		put_off(&a->status, now, "status", &e);
+		if (e.code == ERR_INVALID)
+			leave_out_slots(a, now);
 		return;
 	}
 	if ((version = reply_version(r)) > a->instance_version)

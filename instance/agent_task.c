@@ -169,6 +169,23 @@ is_noted(const struct task_job *job)
 	       stored->state.phase == CHOICE_task_phase_RUNNING;
 }
 
+/*
+ * An operator that knows the first slot only may tell there what stands in another one: nobody
+ * begins it a second time.
+ */
+static bool
+is_begun_elsewhere(const struct task_job *job)
+{
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		const struct task_job *other = &job->agent->task[slot];
+
+		if (other != job && other->begun && strcmp(other->id, job->id) == 0 &&
+		    other->head.attempt == job->head.attempt)
+			return true;
+	}
+	return false;
+}
+
 static void
 look(struct task_job *job)
 {
@@ -183,6 +200,7 @@ look(struct task_job *job)
 	if (!job->handed) {
 		if (!is_noted(job) || a->status.busy || !a->self.edge_up || a->send_at != SIZE_MAX)
 			return;
+		job->begun |= is_begun_elsewhere(job);
 		if (!job->begun && needs_script(job) && job->script_fd < 0) {
 			list_script(job);
 			return;

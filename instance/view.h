@@ -116,6 +116,7 @@ struct report {
 	bool pending_restart, restart_lowers, patroni_paused, pgdata_empty, bootstrapped;
 	int64_t config_generation;
 	bool certain; /* not written: Patroni itself says so, rather than its silence */
+	bool slots_kept; /* not written: nothing is said of other slots than the first */
 };
 struct report_input {
 	const char *pod, *pod_uid, *pod_inputs;

@@ -294,6 +294,29 @@ test_late_script(void)
 	look("1:TASK 1:TASK_SCRIPT 1:TASK_END ", "its own is");
 }
 
+/* What is told in two slots is begun once, even if pgctl ends in between. */
+static void
+test_told_twice(void)
+{
+	begin();
+	tell(1, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	note();
+	look("1:TASK 1:TASK_END ", "the one slot");
+	tell(0, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	note();
+	look("0:TASK 0:TASK_END ", "and the other");
+	CHECK((begun & 3) == 1, "the second as begun");
+	begin();
+	instance.task[1].done_id = STR(SCRIPT);
+	instance.task[1].done_attempt = 1;
+	instance.task[1].phase = CHOICE_task_phase_FAILED;
+	tell(1, SCRIPT, 1, CHOICE_task_kind_SQL);
+	tell(0, SCRIPT, 1, CHOICE_task_kind_SQL);
+	note();
+	look("0:TASK 0:TASK_END ", "so is what a former agent saw the end of");
+	CHECK((begun & 1) == 1 && asks == 0, "as begun");
+}
+
 static void
 test_other_pods(void)
 {
@@ -316,6 +339,7 @@ main(void)
 	test_agent_ends();
 	test_scripts();
 	test_late_script();
+	test_told_twice();
 	test_other_pods();
 	begin_agent();
 	return tap_done();
