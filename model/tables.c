@@ -36,8 +36,10 @@ const struct dbops_info dbops_info[CHOICE_dbops_op_COUNT] = {
 
 /*
  * What a task has for itself on its pod. TABLES: it rewrites or locks tables, its free space was
- * measured, and it may leave there what a cleanup removes. Of a cleanup a BGInstance does not say
- * what it is of: it has all that may be left. SQL shares whatever there is: its script says more.
+ * measured, and it may leave there what a cleanup removes; of a cleanup a BGInstance does not say
+ * what it is of. A REINDEX CONCURRENTLY waits for snapshots, also for that of an ANALYZE, which may
+ * wait for the lock that it has: a deadlock, of which it is the victim. SQL shares whatever there
+ * is: its script says more.
  */
 enum { TABLES = 1, BENCHMARK = 2, CHECKPOINT = 4, STATISTICS = 8 };
 static const uint8_t task_owns[CHOICE_task_kind_COUNT] = {
@@ -45,11 +47,11 @@ static const uint8_t task_owns[CHOICE_task_kind_COUNT] = {
     [CHOICE_task_kind_CHECKPOINT] = CHECKPOINT,
     [CHOICE_task_kind_VACUUM] = TABLES,
     [CHOICE_task_kind_ANALYZE] = STATISTICS,
-    [CHOICE_task_kind_REINDEX] = TABLES,
+    [CHOICE_task_kind_REINDEX] = TABLES | STATISTICS,
     [CHOICE_task_kind_REPACK] = TABLES,
     [CHOICE_task_kind_BENCHMARK] = BENCHMARK,
     [CHOICE_task_kind_SQL] = 0,
-    [CHOICE_task_kind_CLEANUP] = TABLES | BENCHMARK,
+    [CHOICE_task_kind_CLEANUP] = TABLES, /* a benchmark's database has its own name */
 };
 
 const char *const task_keys[TASKS_MAX] = {TASK_KEY_0, TASK_KEY_1, TASK_KEY_2};

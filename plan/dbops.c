@@ -108,7 +108,7 @@ dbops_tell(struct plan_at *a, const struct plan_dbops *d, unsigned ordinal, bool
 	const struct plan_report *r = &a->c->instance[ordinal].report;
 	uint8_t slot = 0;
 
-	if (dbops_info[d->op].task != CHOICE_task_kind_NONE &&
+	if ((dbops_info[d->op].task != CHOICE_task_kind_NONE || cleanup) &&
 	    !dbops_pick_slot(a->c, d, ordinal, &slot))
 		return STOP;
 	dbops_step(a, d, CHOICE_verb_DBOPS_TELL);
@@ -219,8 +219,11 @@ await_cluster(struct plan_at *a, const struct plan_dbops *d)
 static enum verdict
 tell_if_free(struct plan_at *a, const struct plan_dbops *d, unsigned i)
 {
+	bool task = dbops_info[d->op].task != CHOICE_task_kind_NONE;
 	char why[IPC_TEXT_MAX];
 
+	if (task && dbops_awaits_task(a, d))
+		return STOP;
 	if (!dbops_is_free(a->c, d, i, why, sizeof(why)))
 		return WAIT(a, d, "%s", why);
 	return dbops_tell(a, d, i, true, false);

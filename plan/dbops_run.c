@@ -633,7 +633,7 @@ begin_cleanup(struct plan_at *a, const struct plan_dbops *d)
 	if (!a->c->present || a->c->wanted.deleting)
 		return dbops_step(a, d, CHOICE_verb_DBOPS_CLEANED);
 	if (!a->w->synced || a->c->wanted.paused || leader == a->c->instances_n ||
-	    !dbops_is_free(a->c, d, leader, why, sizeof(why)))
+	    dbops_awaits_task(a, d) || !dbops_is_free(a->c, d, leader, why, sizeof(why)))
 		return STOP;
 	return dbops_tell(a, d, leader, true, true);
 }

@@ -20,6 +20,15 @@ is_busy(const struct plan_task *t)
 	return t->owner != 0 && t->phase <= CHOICE_task_phase_RUNNING;
 }
 
+/* What its pod is to be told next. */
+static unsigned
+kind_of(const struct plan_dbops *d)
+{
+	return d->cleanup == CHOICE_dbops_cleanup_DUE || d->cleanup == CHOICE_dbops_cleanup_RUNNING
+	           ? CHOICE_task_kind_CLEANUP
+	           : dbops_info[d->op].task;
+}
+
 /* In which slot there is a task for it, whichever attempt; TASKS_MAX = in none. */
 static unsigned
 find(const struct plan_report *r, const struct plan_dbops *d)
@@ -68,6 +77,13 @@ dbops_note_cancel(struct plan_report *r, const struct plan_dbops *d)
 
 /* --- Which slot. */
 
+/* Nobody ends one that is deleted and let go of, though somebody else's finalizer keeps it. */
+static bool
+is_let_go(const struct plan_dbops *d)
+{
+	return d->deleted_s != 0 && !d->finalizer;
+}
+
 /*
  * It is of d, whose status does not say yet what came of it; d's record may be older than its
  * claim. What crashed us and may be repeated is let go: nobody would take it in.
@@ -78,7 +94,7 @@ is_awaited(const struct plan_task *t, const struct plan_dbops *d)
 	bool claims =
 	    d->phase == CHOICE_dbops_phase_RUNNING || d->cleanup == CHOICE_dbops_cleanup_RUNNING;
 
-	if (d->quarantined && dbops_info[d->op].repeatable)
+	if ((d->quarantined && dbops_info[d->op].repeatable) || is_let_go(d))
 		return false;
 	return (t->attempt == d->attempt ? claims
 					 : t->attempt == d->attempt % TASK_ATTEMPTS_MAX + 1) &&
@@ -97,6 +113,19 @@ is_usable(const struct plan_cluster *c, const struct plan_task *t)
 }
 
 bool
+dbops_awaits_task(struct plan_at *a, const struct plan_dbops *but)
+{
+	for (unsigned i = 0; i < a->c->dbops_n; i++) {
+		const struct plan_dbops *e = a->c->dbops[i];
+
+		if (e != but && dbops_info[e->op].task != CHOICE_task_kind_NONE &&
+		    dbops_awaits(a, e))
+			return true;
+	}
+	return false;
+}
+
+bool
 dbops_pick_slot(
     const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal, uint8_t *out)
 {
@@ -105,9 +134,8 @@ dbops_pick_slot(
 	uint64_t owner = model_uid_key(&d->uid);
 
 	for (unsigned k = 0; k < TASKS_MAX; k++)
-		if (is_busy(&r->task[k]) &&
-		    (r->task[k].owner == owner ||
-			model_tasks_conflict(r->task[k].kind, dbops_info[d->op].task)))
+		if (is_busy(&r->task[k]) && (r->task[k].owner == owner ||
+						model_tasks_conflict(r->task[k].kind, kind_of(d))))
 			return false;
 	/* Where an earlier attempt of it was, so that it never has two. */
 	if (slot == TASKS_MAX)
@@ -123,7 +151,7 @@ dbops_pick_slot(
 static unsigned
 claimed_kind(const struct plan_dbops *e, unsigned ordinal)
 {
-	if (e->quarantined || e->ordinal != ordinal + 1)
+	if (e->quarantined || is_let_go(e) || e->ordinal != ordinal + 1)
 		return CHOICE_task_kind_NONE;
 	if (e->cleanup == CHOICE_dbops_cleanup_RUNNING)
 		return CHOICE_task_kind_CLEANUP;
@@ -142,6 +170,18 @@ count_unclaimed(const struct plan_report *r, uint32_t claimed)
 	return n;
 }
 
+/* Whose word it keeps although nobody can take that in: what was done once is never forgotten. */
+static const struct plan_dbops *
+find_kept(const struct plan_cluster *c, const struct plan_report *r)
+{
+	for (unsigned i = 0; i < c->dbops_n; i++)
+		for (unsigned k = 0; k < TASKS_MAX; k++)
+			if (c->dbops[i]->quarantined && c->dbops[i]->ordinal > 0 &&
+			    is_awaited(&r->task[k], c->dbops[i]))
+				return c->dbops[i];
+	return NULL;
+}
+
 bool
 dbops_has_slot(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
     char *why, size_t size)
@@ -158,7 +198,7 @@ dbops_has_slot(const struct plan_cluster *c, const struct plan_dbops *d, unsigne
 
 		if (e == d || kind == CHOICE_task_kind_NONE)
 			continue;
-		if (model_tasks_conflict(kind, dbops_info[d->op].task)) {
+		if (model_tasks_conflict(kind, kind_of(d))) {
 			dbops_put_who(c, e, why, size);
 			return false;
 		}
@@ -166,12 +206,12 @@ dbops_has_slot(const struct plan_cluster *c, const struct plan_dbops *d, unsigne
 		claimed |= 1u << find(r, e);
 		n++; /* also where its pod was not told yet: it will be */
 	}
-	if (n + count_unclaimed(r, claimed) >= slots_of(r) && who != NULL)
-		dbops_put_who(c, who, why, size);
-	else if (n + count_unclaimed(r, claimed) >= slots_of(r) ||
-		 !dbops_pick_slot(c, d, ordinal, &slot))
-		dbops_put_told_before(c, ordinal, why, size);
-	else
+	if (n + count_unclaimed(r, claimed) < slots_of(r) && dbops_pick_slot(c, d, ordinal, &slot))
 		return true;
+	who = who != NULL ? who : find_kept(c, r);
+	if (who != NULL)
+		dbops_put_who(c, who, why, size);
+	else
+		dbops_put_told_before(c, ordinal, why, size);
 	return false;
 }

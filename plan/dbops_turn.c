@@ -241,16 +241,36 @@ is_to_be_stopped(struct plan_at *a, unsigned i)
 		   !roll_patroni_paused(c) && (roll_outdated(c, i) || roll_awaits_restart(c, i)));
 }
 
+/* It waits for its turn to stop that server. */
+static bool
+is_to_stop(const struct plan_at *a, const struct plan_dbops *e, unsigned ordinal)
+{
+	if (!is_before(a, e))
+		return false;
+	switch (e->op) {
+	case CHOICE_dbops_op_RESTART:
+		return dbops_is_due(a->c, e, ordinal);
+	case CHOICE_dbops_op_SWITCHOVER:
+		return dbops_leader(a->c) == ordinal;
+	case CHOICE_dbops_op_REINIT:
+		return e->wanted == ordinal + 1;
+	default:
+		return false;
+	}
+}
+
 enum verdict
 dbops_await_calm(struct plan_at *a, const struct plan_dbops *d, unsigned i)
 {
 	const struct plan_cluster *c = a->c;
+	bool older = true;
 
 	if (!is_once(d))
 		return PASS;
 	for (unsigned k = 0; k < c->dbops_n; k++) {
 		const struct plan_dbops *e = c->dbops[k];
 
+		older = older && e != d;
 		if (!stops_servers(e))
 			continue;
 		/* It may be claimed: its record will tell. */
@@ -259,6 +279,10 @@ dbops_await_calm(struct plan_at *a, const struct plan_dbops *d, unsigned i)
 		if (runs_disruptively(e))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which runs", e->name,
 			    choice_text(VOCAB_dbops_op, e->op));
+		/* Which waits for one that runs there: it would for one after another. */
+		if (older && is_to_stop(a, e, i) && find_once(c, i) != NULL)
+			return WAIT(a, d, "waits for BGDbOps %s (%s), which was there before",
+			    e->name, choice_text(VOCAB_dbops_op, e->op));
 	}
 	if (is_to_be_stopped(a, i))
 		return WAIT(a, d, "waits for a change of BGCluster %s that is under way", c->name);

@@ -105,6 +105,13 @@ wants_standby(const struct plan_cluster *c, unsigned i)
 	       p->report.reason == REASON_NO_SYNCHRONOUS_STANDBY;
 }
 
+/* Its server runs: a script may do so in it, whether it serves or not. */
+static bool
+is_up(const struct plan_cluster *c, unsigned i)
+{
+	return status_current(c, i) && c->instance[i].report.state >= CHOICE_instance_state_RUNNING;
+}
+
 /* Does every instance but this one serve? Its own failing may be why a primary lacks a standby. */
 static bool
 others_serve(const struct plan_cluster *c, unsigned but)
@@ -258,7 +265,7 @@ rule_roll(struct plan_at *a)
 	 */
 	if (!serves(c, i) && (!p->looked || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS))
 		return rule_look_pod(a, i);
-	if (serves(c, i) && dbops_runs_once(a, i))
+	if (is_up(c, i) && dbops_runs_once(a, i))
 		return PASS;
 	/* From here on pods are told to end: what they come back as comes first. */
 	if (template_is_due(c))
@@ -479,7 +486,7 @@ roll_put_wait(const struct plan_at *a, char out[ROLL_WAIT_SIZE])
 	if (i == n)
 		i = pick_restart(c);
 	if (out[0] != '\0' || c->wanted.update == CHOICE_update_strategy_ON_DEMAND || i == n ||
-	    !serves(c, i) || !dbops_put_once(c, i, out, ROLL_WAIT_SIZE - 2))
+	    !is_up(c, i) || !dbops_put_once(c, i, out, ROLL_WAIT_SIZE - 2))
 		return;
 	len = strlen(out);
 	memcpy(out + len, "; ", 3);

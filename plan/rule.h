@@ -308,6 +308,8 @@ bool dbops_is_free(const struct plan_cluster *c, const struct plan_dbops *d, uns
 /* The same of a task, or of the cleanup after one. */
 bool dbops_has_slot(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
     char *why, size_t size);
+/* Some other task's claim may be written, but not in its record yet. */
+bool dbops_awaits_task(struct plan_at *a, const struct plan_dbops *but);
 /* The slot for d's next task. False: what that instance was told before must end first. */
 bool dbops_pick_slot(
     const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal, uint8_t *out);

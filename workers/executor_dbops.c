@@ -524,7 +524,8 @@ slot_of(const struct step *s, const struct bginstance *i, const char *uid)
 static const char *
 find_obstacle(const struct step *s, const struct bginstance *i, const char *uid)
 {
-	unsigned kind = dbops_info[s->dbops.op].task, slots = 1;
+	unsigned kind = s->op.cleanup ? CHOICE_task_kind_CLEANUP : dbops_info[s->dbops.op].task;
+	unsigned slots = 1;
 
 	for (unsigned k = 0; k < TASKS_MAX; k++) {
 		if (!is_busy(i, k))

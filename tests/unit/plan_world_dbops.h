@@ -167,12 +167,13 @@ static bool
 may_use(const struct op *o, const struct plan_sent *s, unsigned slot)
 {
 	const struct plan_report *r = &w.report[s->ordinal];
+	unsigned kind = s->cleanup ? CHOICE_task_kind_CLEANUP : dbops_info[o->at.op].task;
 
 	if (slot >= (r->task_slots > 0 ? r->task_slots : 1u) || is_busy(s->ordinal, slot))
 		return false;
 	for (unsigned k = 0; k < TASKS_MAX; k++)
 		if (is_busy(s->ordinal, k) &&
-		    model_tasks_conflict(r->task[k].kind, dbops_info[o->at.op].task))
+		    model_tasks_conflict(r->task[k].kind, kind))
 			return false;
 	if (slot_of(o, s->ordinal) == slot)
 		return true;

@@ -106,10 +106,20 @@ task_of(const struct op *o)
 }
 
 static bool
-is_for_tables(unsigned op)
+is_for_tables(const struct job *j)
 {
-	return op == CHOICE_dbops_op_VACUUM || op == CHOICE_dbops_op_REINDEX ||
-	       op == CHOICE_dbops_op_REPACK;
+	return j->cleans || j->op == CHOICE_dbops_op_VACUUM || j->op == CHOICE_dbops_op_REINDEX ||
+	       j->op == CHOICE_dbops_op_REPACK;
+}
+
+static bool
+do_conflict(const struct job *x, const struct job *y)
+{
+	if ((is_for_tables(x) && is_for_tables(y)) || x->cleans || y->cleans)
+		return is_for_tables(x) && is_for_tables(y);
+	return (x->op == y->op && x->op != CHOICE_dbops_op_SQL) ||
+	       (x->op == CHOICE_dbops_op_REINDEX && y->op == CHOICE_dbops_op_ANALYZE) ||
+	       (x->op == CHOICE_dbops_op_ANALYZE && y->op == CHOICE_dbops_op_REINDEX);
 }
 
 /* Of any two tasks of one pod, whoever told them: docs/dbops.md. */
@@ -118,15 +128,12 @@ check_slots(unsigned i)
 {
 	for (unsigned k = 0; k < TASKS_MAX; k++)
 		for (unsigned l = 0; l < k; l++) {
-			unsigned x = w.tasks[i][k].op, y = w.tasks[i][l].op;
-
 			if (!is_there(i, k) || !is_there(i, l))
 				continue;
 			if (w.report[i].task[k].owner == w.report[i].task[l].owner)
 				broken("a BGDbOps is in two slots");
 			if (is_busy(i, k) && is_busy(i, l) &&
-			    ((is_for_tables(x) && is_for_tables(y)) ||
-				(x == y && x != CHOICE_dbops_op_SQL)))
+			    do_conflict(&w.tasks[i][k], &w.tasks[i][l]))
 				broken("two tasks that conflict are at work in one pod");
 		}
 }

@@ -72,10 +72,11 @@ test_conflicts(void)
 	CHECK(tells("waits for BGDbOps op3 (analyze)"),
 	    "it waits for the one that it conflicts with");
 	slot_ends(0, 0, CHOICE_task_phase_SUCCEEDED);
-	is(run(), "op0 finish Succeeded; op0 release; op1 tell 0; ", "then the oldest is next");
+	is(run(), "op0 finish Succeeded; op0 release; op2 tell 0; ",
+	    "then who is next, but for a reindex, which would wait for the analyze's snapshot");
 	pass(2);
-	is(run(), "op2 say Waiting; ", "before the other");
-	CHECK(tells("waits for BGDbOps op1 (reindex)"), "which waits for that one then");
+	is(run(), "op1 say Waiting; ", "for which it waits");
+	CHECK(tells("waits for BGDbOps op2 (repack)"), "and for the other one");
 	begin_slots(3);
 	add(CHOICE_dbops_op_SQL);
 	add(CHOICE_dbops_op_SQL);

@@ -92,6 +92,29 @@ test_script_waits(void)
 	is(run(), "op0 tell 0; ", "one that is left to the user is not");
 }
 
+/* One script after another would have it wait for ever. */
+static void
+test_script_after_restart(void)
+{
+	begin(3);
+	add(CHOICE_dbops_op_SQL);
+	run();
+	add(CHOICE_dbops_op_RESTART)->role = CHOICE_dbops_role_PRIMARY;
+	add(CHOICE_dbops_op_SQL);
+	add(CHOICE_dbops_op_SQL)->replica = true;
+	for (unsigned i = 0; i < 3; i++)
+		reports[i].task_slots = 3;
+	says(0);
+	is(run(), "op1 say Waiting; op2 say Waiting; op3 tell 1; ",
+	    "a script does not begin before a restart that waits for another there");
+	CHECK(tells("waits for BGDbOps op1 (restart), which was there before"), "it says so");
+	task_ends(0, CHOICE_task_phase_SUCCEEDED);
+	is(run(), "op0 finish Succeeded; op0 release; op1 tell 0; ", "which is next");
+	operation_ends(0, CHOICE_operation_phase_SUCCEEDED);
+	pass(2);
+	is(run(), "op1 next; op1 finish Succeeded; op1 release; op2 tell 0; ", "then it");
+}
+
 /* A rolling change and a parameter's restart wait as what is ordered by a BGDbOps does. */
 static void
 test_change_spares_script(void)
@@ -130,6 +153,17 @@ test_change_spares_script(void)
 	pass(60);
 	run();
 	CHECK(c.instance[1].told.v == 0, "a server is not restarted for a parameter either");
+	reports[1].pending_restart = false;
+	reports[1].pod_inputs = 99;
+	reports[1].state = CHOICE_instance_state_RUNNING;
+	says(1);
+	pass(60);
+	run();
+	CHECK(!memory[1].pod_terminating, "nor its pod replaced, also while it does not stream");
+	reports[1].pod_inputs = 0;
+	reports[1].pending_restart = true;
+	reports[1].state = CHOICE_instance_state_STREAMING;
+	says(1);
 	task_ends(1, CHOICE_task_phase_SUCCEEDED);
 	run();
 	CHECK(c.instance[1].told.v != 0, "until the script has ended");
@@ -172,6 +206,7 @@ main(void)
 	test_paused_in_the_middle();
 	test_script_is_spared();
 	test_script_waits();
+	test_script_after_restart();
 	test_change_spares_script();
 	return tap_done();
 }
