@@ -75,7 +75,12 @@ roll_outdated(const struct plan_cluster *c, unsigned ordinal)
 bool
 roll_patroni_paused(const struct plan_cluster *c)
 {
-	for (unsigned i = 0; i < c->instances_n; i++)
+	unsigned n = rule_instances(c);
+
+	/* Of those that a smaller cluster has no more the last word may be an old one. */
+	if (c->statefulset.known && c->statefulset.replicas > n)
+		n = (unsigned)c->statefulset.replicas;
+	for (unsigned i = 0; i < n && i < c->instances_n; i++)
 		/* A lost pod's report lost its state. */
 		if (status_current(c, i) && c->instance[i].report.paused &&
 		    c->instance[i].report.state != CHOICE_instance_state_UNKNOWN)
