@@ -408,10 +408,11 @@ def test_killed_with_two_at_work(blocked, who):
     if who == "agent":
         time.sleep(3)
         assert seen(ns, id)["phase"] == "Running" and seen(ns, sleeping, "secondTask")["phase"] == "Running"
-        conn.close()
-        assert ended(ns, id)["phase"] == "Succeeded" and backends(ns, sleeping) == 1
         patch("bgi", INSTANCE, ns, {"spec": {"secondTask": {"cancel": True}}})
         assert ended(ns, sleeping, 30, field="secondTask")["phase"] == "Cancelled"
+        assert seen(ns, id)["phase"] == "Running"
+        conn.close()
+        assert ended(ns, id)["phase"] == "Succeeded"
     else:
         wait("what was left of the reindex to be ended", lambda: backends(ns, id) == 0, 60)
         conn.close()
