@@ -306,15 +306,65 @@ test_told_twice(void)
 	note();
 	look("0:TASK 0:TASK_END ", "and the other");
 	CHECK((begun & 3) == 1, "the second as begun");
+	said(1, CHOICE_task_phase_SUCCEEDED);
+	note();
+	a.self.edge_up = false;
+	agent_task_edge_new(&a);
+	a.self.edge_up = true;
+	tell(2, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	CHECK(a.task[2].state.phase == CHOICE_task_phase_SUCCEEDED, "what has ended in the one");
+	note();
+	look("0:TASK 0:TASK_END ", "is not begun in a third, of which a new pgctl knows nothing");
+	tell(2, SCRIPT, 2, CHOICE_task_kind_CHECKPOINT);
+	note();
+	look("2:TASK 2:TASK_END ", "another attempt is something else");
+	CHECK((begun & 4) == 0, "and begun");
+}
+
+/* Nobody has begun it yet when it is told the second time: it is begun, once. */
+static void
+test_told_twice_at_once(void)
+{
+	begin();
+	tell(1, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	note();
+	tell(0, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	note();
+	look("0:TASK 0:TASK_END 1:TASK 1:TASK_END ", "both are handed over");
+	CHECK((begun & 3) == 2, "only the second as begun");
+}
+
+/* The agent ends in between: status says what came of it, in whichever slot. */
+static void
+test_told_twice_to_two_agents(void)
+{
 	begin();
 	instance.task[1].done_id = STR(SCRIPT);
 	instance.task[1].done_attempt = 1;
 	instance.task[1].phase = CHOICE_task_phase_FAILED;
-	tell(1, SCRIPT, 1, CHOICE_task_kind_SQL);
+	tell(0, SCRIPT, 1, CHOICE_task_kind_SQL);
+	CHECK(a.task[0].state.phase == CHOICE_task_phase_FAILED && a.task[0].begun,
+	    "a former agent saw its end in another slot");
+	note();
+	look("", "nothing is begun");
+	CHECK(asks == 0, "and no script asked for");
+	begin();
+	instance.task[1].done_id = STR(SCRIPT);
+	instance.task[1].done_attempt = 1;
+	instance.task[1].phase = CHOICE_task_phase_RUNNING;
 	tell(0, SCRIPT, 1, CHOICE_task_kind_SQL);
 	note();
-	look("0:TASK 0:TASK_END ", "so is what a former agent saw the end of");
+	look("0:TASK 0:TASK_END ", "one that it has begun is handed over");
 	CHECK((begun & 1) == 1 && asks == 0, "as begun");
+	begin();
+	instance.pod_uid = STR(VACUUM);
+	instance.task[1].done_id = STR(SCRIPT);
+	instance.task[1].done_attempt = 1;
+	instance.task[1].phase = CHOICE_task_phase_FAILED;
+	tell(0, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	note();
+	look("0:TASK 0:TASK_END ", "what another pod said is nothing");
+	CHECK((begun & 1) == 0, "it is begun");
 }
 
 static void
@@ -340,6 +390,8 @@ main(void)
 	test_scripts();
 	test_late_script();
 	test_told_twice();
+	test_told_twice_at_once();
+	test_told_twice_to_two_agents();
 	test_other_pods();
 	begin_agent();
 	return tap_done();
