@@ -364,15 +364,44 @@ take_new(struct task_job *job, const struct bginstance *i)
 		finish(job, CHOICE_task_phase_FAILED, "spec.task names no ConfigMap and key");
 }
 
+static bool
+is_told(const struct task_job *job, const struct bginstance *i)
+{
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
+		if (str_is(i->task[slot].id, job->id) &&
+		    i->task[slot].attempt == job->head.attempt &&
+		    str_is(i->task[slot].pod, job->agent->pod_uid))
+			return true;
+	return false;
+}
+
+/*
+ * Is it at work on what nobody wants? Of a BGInstance that was made anew the operator gives up what
+ * the former one was told. Else somebody took it out, or etcd was restored: the operator may tell
+ * it again, but that is not known, and if it does not, nobody sees its end, nor that another task
+ * conflicts with it. But a CRD of an older version hides secondTask and thirdTask, and taskSlots
+ * with them: those are wanted still, and told again in the first slot.
+ */
+static bool
+is_dropped(const struct task_job *job, const struct bginstance *i, bool anew)
+{
+	bool hidden = job->slot > 0 && i->task[job->slot].id.len == 0 && i->task_slots == 0;
+
+	return job->state.phase == CHOICE_task_phase_RUNNING && !is_told(job, i) &&
+	       (anew || !hidden);
+}
+
 void
-agent_task_take(struct agent *a, const struct bginstance *i)
+agent_task_take(struct agent *a, const struct bginstance *i, bool anew)
 {
 	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
 		const struct bginstance_task *t = &i->task[slot];
 		struct task_job *job = &a->task[slot];
 
-		if (t->id.len == 0 || !str_is(t->pod, a->pod_uid))
+		if (t->id.len == 0 || !str_is(t->pod, a->pod_uid)) {
+			job->cancel = job->cancel || is_dropped(job, i, anew);
 			continue;
+		}
 		if (!str_is(t->id, job->id) || job->head.attempt != (uint32_t)t->attempt)
 			take_new(job, i);
 		if (t->cancel)
