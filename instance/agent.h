@@ -248,7 +248,8 @@ void reinit_report(const struct agent *a, struct report_input *in);
 
 /* agent_task.c */
 void agent_task_init(struct agent *a);
-void agent_task_take(struct agent *a, const struct bginstance *i); /* of every slot */
+/* Of every slot. anew: i is another object than the one before, or the first one. */
+void agent_task_take(struct agent *a, const struct bginstance *i, bool anew);
 void agent_task_state_from(const struct bginstance_task *t, struct msg_task_state *s);
 void agent_task_look(struct agent *a);
 void agent_task_edge_new(struct agent *a);

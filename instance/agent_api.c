@@ -80,6 +80,7 @@ take_instance(struct agent *a, const struct feed_item *item)
 	struct bginstance *i;
 	struct report *r = &a->stored;
 	struct err e = {0};
+	bool anew;
 
 	arena_reset(&arena);
 	i = arena_alloc(&arena, sizeof(*i));
@@ -91,12 +92,13 @@ take_instance(struct agent *a, const struct feed_item *item)
 						 i->meta.resource_version < a->instance_version))
 		return;
 	a->instance_known = true;
+	anew = !uid_eq(&i->meta.uid, &a->instance_uid);
 	a->instance_uid = i->meta.uid;
 	a->instance_version = i->meta.resource_version;
 	a->hold = i->hold;
 	a->stop = i->stop;
 	operate_take(a, i);
-	agent_task_take(a, i);
+	agent_task_take(a, i, anew);
 	if (a->hold && !a->released)
 		a->adopting = true;
 	memset(r, 0, sizeof(*r));

@@ -299,10 +299,47 @@ agent_task_state_from(const struct bginstance_task *t, struct msg_task_state *s)
 	str_copy_text(s->latency_p99, sizeof(s->latency_p99), t->latency_p99);
 }
 
-/* Another task than the one known. reported: status is of this pod. */
+/*
+ * What is known of that attempt already, in whichever slot: an operator that knows the first one
+ * only tells there what stands, or has ended, in another one. What this agent knows itself is newer
+ * than status, and says whether it was begun.
+ */
 static void
-take_new(struct task_job *job, const struct bginstance_task *t, bool reported)
+take_known(struct task_job *job, const struct bginstance *i)
 {
+	const struct agent *a = job->agent;
+	bool found = false;
+
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		const struct task_job *other = &a->task[slot];
+
+		if (other == job || strcmp(other->id, job->id) != 0 ||
+		    other->head.attempt != job->head.attempt)
+			continue;
+		found = true;
+		job->begun = job->begun || other->begun;
+		if (job->state.phase == CHOICE_task_phase_RUNNING)
+			job->state = other->state;
+	}
+	if (found || !str_is(i->pod_uid, a->pod_uid))
+		return;
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
+		const struct bginstance_task *t = &i->task[slot];
+
+		if (!str_is(t->done_id, job->id) || t->done_attempt != job->head.attempt)
+			continue;
+		/* a former agent of this pod has noted it, and may have ended it */
+		agent_task_state_from(t, &job->state);
+		job->begun = true;
+		return;
+	}
+}
+
+/* Another task than the one known. */
+static void
+take_new(struct task_job *job, const struct bginstance *i)
+{
+	const struct bginstance_task *t = &i->task[job->slot];
 	struct task_job fresh = {.agent = job->agent,
 	    .slot = job->slot,
 	    .number = job->number + 1,
@@ -320,28 +357,53 @@ take_new(struct task_job *job, const struct bginstance_task *t, bool reported)
 	str_copy_text(job->script_key, sizeof(job->script_key), t->script_key);
 	job->state.attempt = job->head.attempt;
 	job->state.phase = CHOICE_task_phase_RUNNING;
-	if (reported && str_eq(t->done_id, t->id) && t->done_attempt == t->attempt) {
-		/* a former agent of this pod has noted it, and may have ended it */
-		agent_task_state_from(t, &job->state);
-		job->begun = true;
-	}
+	take_known(job, i);
 	if (uid_parse(t->id, &job->head.id) == -1)
 		finish(job, CHOICE_task_phase_FAILED, "spec.task.id is no uid");
 	else if (needs_script(job) && (job->script_map[0] == '\0' || job->script_key[0] == '\0'))
 		finish(job, CHOICE_task_phase_FAILED, "spec.task names no ConfigMap and key");
 }
 
+static bool
+is_told(const struct task_job *job, const struct bginstance *i)
+{
+	for (unsigned slot = 0; slot < TASKS_MAX; slot++)
+		if (str_is(i->task[slot].id, job->id) &&
+		    i->task[slot].attempt == job->head.attempt &&
+		    str_is(i->task[slot].pod, job->agent->pod_uid))
+			return true;
+	return false;
+}
+
+/*
+ * Is it at work on what nobody wants? Of a BGInstance that was made anew the operator gives up what
+ * the former one was told. Else somebody took it out, or etcd was restored: the operator may tell
+ * it again, but that is not known, and if it does not, nobody sees its end, nor that another task
+ * conflicts with it. But a CRD of an older version hides secondTask and thirdTask, and taskSlots
+ * with them: those are wanted still, and told again in the first slot.
+ */
+static bool
+is_dropped(const struct task_job *job, const struct bginstance *i, bool anew)
+{
+	bool hidden = job->slot > 0 && i->task[job->slot].id.len == 0 && i->task_slots == 0;
+
+	return job->state.phase == CHOICE_task_phase_RUNNING && !is_told(job, i) &&
+	       (anew || !hidden);
+}
+
 void
-agent_task_take(struct agent *a, const struct bginstance *i)
+agent_task_take(struct agent *a, const struct bginstance *i, bool anew)
 {
 	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
 		const struct bginstance_task *t = &i->task[slot];
 		struct task_job *job = &a->task[slot];
 
-		if (t->id.len == 0 || !str_is(t->pod, a->pod_uid))
+		if (t->id.len == 0 || !str_is(t->pod, a->pod_uid)) {
+			job->cancel = job->cancel || is_dropped(job, i, anew);
 			continue;
+		}
 		if (!str_is(t->id, job->id) || job->head.attempt != (uint32_t)t->attempt)
-			take_new(job, t, str_is(i->pod_uid, a->pod_uid));
+			take_new(job, i);
 		if (t->cancel)
 			job->cancel = true;
 	}

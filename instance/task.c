@@ -314,7 +314,7 @@ void
 task_finished(struct task *t)
 {
 	t->running = false;
-	task_wrote(t);
+	t->room = t->back = (struct task_room){0};
 	ev_timer_stop(t->p->self.loop, &t->deadline);
 	ev_timer_stop(t->p->self.loop, &t->poll);
 	ev_timer_stop(t->p->self.loop, &t->again);

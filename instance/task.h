@@ -129,6 +129,10 @@ void task_latency_text(const struct latencies *l, unsigned percent, char out[17]
 bool task_pgbench_report(struct str out, struct msg_task_state *m);
 
 /* --- The machine. */
+struct task_room {
+	uint64_t data, wal; /* bytes */
+};
+
 struct task {
 	struct pgctl *p;
 	uint8_t slot;
@@ -178,8 +182,8 @@ struct task {
 
 	struct latencies *latencies;
 	uint64_t log_at[64]; /* of each of pgbench's log files: read so far */
-	/* Bytes that it may still write, of data and of WAL: no other task counts on them. */
-	uint64_t room_data, room_wal;
+	struct task_room room; /* what it may still write: no other task counts on that */
+	struct task_room back; /* what its end, or its step's, may give back */
 };
 
 /* task.c */
@@ -262,11 +266,12 @@ void task_bench_begin(struct task *t);
 void task_bench_poll(struct task *t);  /* reads what pgbench has logged */
 void task_bench_clean(struct task *t); /* its files */
 /*
- * Bytes of data, and of WAL where that is on the same volume or another; false, and the task ends,
- * if they do not fit beside what other tasks were given. They are its own until it asks again or
- * ends, or task_wrote().
+ * Bytes of data, and of WAL where that is on the same volume or another. They are its own until it
+ * asks again or ends, or task_wrote(). False: they do not fit beside what other tasks were given,
+ * and again is called in a while; or they would not without those either, and the task ends.
  */
-bool task_has_room(struct task *t, const char *what, uint64_t data, uint64_t wal);
+bool task_has_room(struct task *t, const char *what, uint64_t data, uint64_t wal,
+    void (*again)(struct task *t));
 void task_wrote(struct task *t); /* all of it: the volume's free space says so itself */
 
 #endif

@@ -229,11 +229,23 @@ write_script(struct task *t)
 	return r == 0;
 }
 
+static void
+create(struct task *t)
+{
+	struct buf sql;
+
+	if (!task_has_room(t, "the benchmark", t->now.m.scale * BYTES_PER_SCALE, 0, create))
+		return;
+	buf_init(&sql, 4096);
+	task_sql_create_benchmark(&t->name, str_of(t->p->spec->m.owner), &sql);
+	task_sql(t, "postgres", &sql, fill);
+	buf_free(&sql);
+}
+
 void
 task_bench_begin(struct task *t)
 {
 	char program[256];
-	struct buf sql;
 
 	if (!task_find_program(t, "pgbench", program)) {
 		task_end(t, CHOICE_task_phase_FAILED,
@@ -243,11 +255,6 @@ task_bench_begin(struct task *t)
 	each_log(t, remove_log); /* of one that was killed */
 	memset(t->latencies, 0, sizeof(*t->latencies));
 	memset(t->log_at, 0, sizeof(t->log_at));
-	if (!write_script(t) ||
-	    !task_has_room(t, "the benchmark", t->now.m.scale * BYTES_PER_SCALE, 0))
-		return;
-	buf_init(&sql, 4096);
-	task_sql_create_benchmark(&t->name, str_of(t->p->spec->m.owner), &sql);
-	task_sql(t, "postgres", &sql, fill);
-	buf_free(&sql);
+	if (write_script(t))
+		create(t);
 }

@@ -10,6 +10,7 @@
 #include "instance/task.h"
 
 #define LOOK_MS 5000
+#define ROOM_AGAIN_MS 2000
 /*
  * A backend whose psql is gone notices within this, even in the middle of a statement (from
  * version 14 on).
@@ -243,61 +244,96 @@ task_look(struct task *t)
 	buf_free(&sql);
 }
 
-/* --- Room on the volumes. */
+/*
+ * --- Room on the volumes.
+ *
+ * How much another task has written of what it was given is not known: what is free is less by that
+ * and by what anybody else wrote. So one goes beside it only if there is room for all of both, and
+ * else waits until the other one has given back what it holds.
+ */
+
+enum fit { FITS, WAITS, FAILS };
 
 struct room {
-	uint64_t need, given; /* given: to other tasks */
+	uint64_t need, given, back; /* given: to other tasks, who may give back that much */
 	const char *mount, *size;
 };
 
-static bool
-fits(struct task *t, const char *what, const struct room *r)
+static enum fit
+fit_of(const struct room *r, uint64_t *available)
 {
-	char others[64] = "";
 	struct statvfs v;
-	uint64_t available;
 
 	if (statvfs(r->mount, &v) == -1)
-		return true; /* PostgreSQL will say so itself */
-	available = (uint64_t)v.f_bavail * v.f_frsize;
-	if (r->need + r->given <= available)
+		return FITS; /* PostgreSQL will say so itself */
+	*available = (uint64_t)v.f_bavail * v.f_frsize;
+	if (r->need + r->given <= *available)
+		return FITS;
+	return r->need <= *available + r->back ? WAITS : FAILS;
+}
+
+/* *waits: another task's end may make it fit. */
+static bool
+fits(struct task *t, const char *what, const struct room *r, bool *waits)
+{
+	uint64_t available = 0, mib = (r->need + (1u << 20) - 1) >> 20;
+	char step[TASK_STEP_MAX + 1];
+
+	switch (fit_of(r, &available)) {
+	case FITS:
 		return true;
-	if (r->given > 0)
-		(void)snprintf(others, sizeof(others), ", %llu of them for other tasks",
-		    (unsigned long long)(r->given >> 20));
-	task_end(t, CHOICE_task_phase_FAILED,
-	    "%.80s needs about %llu MiB free, but the volume has %llu%s; grow %s", what,
-	    (unsigned long long)(r->need >> 20), (unsigned long long)(available >> 20), others,
-	    r->size);
+	case WAITS:
+		(void)snprintf(step, sizeof(step),
+		    "waits for room until another task is done: %.24s needs about %llu MiB", what,
+		    (unsigned long long)mib);
+		if (!*waits && strcmp(step, t->state.step) != 0)
+			task_step(t, "%s", step);
+		*waits = true;
+		return true;
+	case FAILS:
+		task_end(t, CHOICE_task_phase_FAILED,
+		    "%.80s needs about %llu MiB free, but the volume has %llu; grow %s", what,
+		    (unsigned long long)mib, (unsigned long long)(available >> 20), r->size);
+		break;
+	}
 	return false;
 }
 
 bool
-task_has_room(struct task *t, const char *what, uint64_t data, uint64_t wal)
+task_has_room(
+    struct task *t, const char *what, uint64_t data, uint64_t wal, void (*again)(struct task *t))
 {
 	const char *mount = wal_mount();
-	struct room d = {data, 0, PGDATA_MOUNT, "spec.storage.size"};
-	struct room w = {wal, 0, mount, "spec.walStorage.size"};
+	struct room d = {data, 0, 0, PGDATA_MOUNT, "spec.storage.size"};
+	struct room w = {wal, 0, 0, mount, "spec.walStorage.size"};
+	bool waits = false;
 
+	t->room = t->back = (struct task_room){0}; /* who waits holds nothing */
 	for (unsigned slot = 0; slot < TASKS_MAX; slot++) {
 		const struct task *other = t->p->task[slot];
 
-		d.given += other != t ? other->room_data : 0;
-		w.given += other != t ? other->room_wal : 0;
+		d.given += other->room.data;
+		d.back += other->back.data;
+		w.given += other->room.wal;
+		w.back += other->back.wal;
 	}
 	if (mount == NULL) {
 		d.need += w.need;
 		d.given += w.given;
+		d.back += w.back;
 	}
-	if (!fits(t, what, &d) || (mount != NULL && !fits(t, what, &w)))
+	if (!fits(t, what, &d, &waits) || (mount != NULL && !fits(t, what, &w, &waits)))
 		return false;
-	t->room_data = data;
-	t->room_wal = wal;
+	if (waits) {
+		task_after(t, ROOM_AGAIN_MS, again);
+		return false;
+	}
+	t->room = t->back = (struct task_room){data, wal};
 	return true;
 }
 
 void
 task_wrote(struct task *t)
 {
-	t->room_data = t->room_wal = 0;
+	t->room = (struct task_room){0};
 }

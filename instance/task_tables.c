@@ -438,6 +438,15 @@ task_read_target(struct task *t, struct str out, uint64_t *bytes, uint64_t *wal)
 	return 1;
 }
 
+/* From the same one on: meanwhile it may have grown, or be gone. */
+static void
+find_again(struct task *t)
+{
+	t->oid[0]--;
+	t->oid_n = 1;
+	next(t);
+}
+
 static void
 found(struct task *t, const struct run_result *r)
 {
@@ -470,9 +479,9 @@ found(struct task *t, const struct run_result *r)
 		next(t);
 		return;
 	}
-	t->target++;
-	if (copies && !task_has_room(t, t->label, bytes, wal))
+	if (copies && !task_has_room(t, t->label, bytes, wal, find_again))
 		return;
+	t->target++;
 	last = t->target + t->oid_n - 1;
 	all = t->targets < last ? last : t->targets;
 	if (t->oid_n == 1)

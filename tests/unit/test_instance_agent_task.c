@@ -104,7 +104,7 @@ tell(unsigned slot, const char *id, int64_t attempt, enum choice_task_kind kind)
 	instance.task[slot].kind = (uint8_t)kind;
 	instance.task[slot].script_map = STR("scripts");
 	instance.task[slot].script_key = STR("x.sql");
-	agent_task_take(&a, &instance);
+	agent_task_take(&a, &instance, false);
 }
 
 /* Status says what the agent wants it to. */
@@ -196,7 +196,7 @@ test_beside(void)
 		  a.task[0].state.phase == CHOICE_task_phase_RUNNING,
 	    "it ends, the first goes on");
 	instance.task[0].cancel = true;
-	agent_task_take(&a, &instance);
+	agent_task_take(&a, &instance, false);
 	look("0:TASK_CANCEL ", "the first is cancelled");
 	said(0, CHOICE_task_phase_CANCELLED);
 	CHECK(a.task[0].state.phase == CHOICE_task_phase_CANCELLED, "and ends");
@@ -306,15 +306,115 @@ test_told_twice(void)
 	note();
 	look("0:TASK 0:TASK_END ", "and the other");
 	CHECK((begun & 3) == 1, "the second as begun");
+	said(1, CHOICE_task_phase_SUCCEEDED);
+	note();
+	a.self.edge_up = false;
+	agent_task_edge_new(&a);
+	a.self.edge_up = true;
+	tell(2, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	CHECK(a.task[2].state.phase == CHOICE_task_phase_SUCCEEDED, "what has ended in the one");
+	note();
+	look("0:TASK 0:TASK_END ", "is not begun in a third, of which a new pgctl knows nothing");
+	tell(2, SCRIPT, 2, CHOICE_task_kind_CHECKPOINT);
+	note();
+	look("2:TASK 2:TASK_END ", "another attempt is something else");
+	CHECK((begun & 4) == 0, "and begun");
+}
+
+/* Nobody has begun it yet when it is told the second time: it is begun, once. */
+static void
+test_told_twice_at_once(void)
+{
+	begin();
+	tell(1, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	note();
+	tell(0, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	note();
+	look("0:TASK 0:TASK_END 1:TASK 1:TASK_END ", "both are handed over");
+	CHECK((begun & 3) == 2, "only the second as begun");
+}
+
+/* The agent ends in between: status says what came of it, in whichever slot. */
+static void
+test_told_twice_to_two_agents(void)
+{
 	begin();
 	instance.task[1].done_id = STR(SCRIPT);
 	instance.task[1].done_attempt = 1;
 	instance.task[1].phase = CHOICE_task_phase_FAILED;
-	tell(1, SCRIPT, 1, CHOICE_task_kind_SQL);
+	tell(0, SCRIPT, 1, CHOICE_task_kind_SQL);
+	CHECK(a.task[0].state.phase == CHOICE_task_phase_FAILED && a.task[0].begun,
+	    "a former agent saw its end in another slot");
+	note();
+	look("", "nothing is begun");
+	CHECK(asks == 0, "and no script asked for");
+	begin();
+	instance.task[1].done_id = STR(SCRIPT);
+	instance.task[1].done_attempt = 1;
+	instance.task[1].phase = CHOICE_task_phase_RUNNING;
 	tell(0, SCRIPT, 1, CHOICE_task_kind_SQL);
 	note();
-	look("0:TASK 0:TASK_END ", "so is what a former agent saw the end of");
+	look("0:TASK 0:TASK_END ", "one that it has begun is handed over");
 	CHECK((begun & 1) == 1 && asks == 0, "as begun");
+	begin();
+	instance.pod_uid = STR(VACUUM);
+	instance.task[1].done_id = STR(SCRIPT);
+	instance.task[1].done_attempt = 1;
+	instance.task[1].phase = CHOICE_task_phase_FAILED;
+	tell(0, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	note();
+	look("0:TASK 0:TASK_END ", "what another pod said is nothing");
+	CHECK((begun & 1) == 0, "it is begun");
+}
+
+/* Two at work, and spec names neither any more. */
+static void
+begin_dropped(bool anew, int64_t slots)
+{
+	begin_vacuum();
+	tell(1, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	note();
+	agent_task_look(&a);
+	sent[0] = '\0';
+	memset(instance.task, 0, sizeof(instance.task));
+	instance.task_slots = slots;
+	agent_task_take(&a, &instance, anew);
+}
+
+static void
+test_dropped(void)
+{
+	begin();
+	agent_task_take(&a, &instance, true);
+	CHECK(!a.task[0].cancel, "an agent that knows of nothing has nothing to cancel");
+	begin_dropped(true, 0);
+	look("0:TASK_CANCEL 1:TASK_CANCEL ", "a BGInstance that was made anew wants neither");
+	begin_dropped(false, TASKS_MAX);
+	look("0:TASK_CANCEL 1:TASK_CANCEL ", "nor does one that they were taken out of");
+	begin_vacuum();
+	instance.task[0].pod = STR(SCRIPT);
+	agent_task_take(&a, &instance, false);
+	look("0:TASK_CANCEL ", "nor does one in which another pod is told");
+	begin_vacuum();
+	said(0, CHOICE_task_phase_SUCCEEDED);
+	memset(instance.task, 0, sizeof(instance.task));
+	agent_task_take(&a, &instance, true);
+	CHECK(!a.task[0].cancel, "what has ended needs no cancelling");
+	look("", "nor is pgctl told");
+}
+
+/* An older CRD knows of the first slot only: nothing is cancelled, then and when it is replaced. */
+static void
+test_hidden(void)
+{
+	begin_dropped(false, 0);
+	look("0:TASK_CANCEL ", "the second slot is but hidden");
+	tell(0, SCRIPT, 1, CHOICE_task_kind_CHECKPOINT);
+	note();
+	look("0:TASK 0:TASK_END ", "and told again in the first");
+	instance.task_slots = TASKS_MAX;
+	agent_task_take(&a, &instance, false);
+	look("", "so that it is still wanted when the CRD is the present one");
 }
 
 static void
@@ -324,7 +424,7 @@ test_other_pods(void)
 	tell(0, VACUUM, 1, CHOICE_task_kind_VACUUM);
 	instance.task[1] = instance.task[0];
 	instance.task[1].pod = STR(SCRIPT);
-	agent_task_take(&a, &instance);
+	agent_task_take(&a, &instance, false);
 	note();
 	look("0:TASK 0:TASK_END ", "what another pod was told is not ours");
 	CHECK(a.task[1].id[0] == '\0', "nothing is said of it");
@@ -340,6 +440,10 @@ main(void)
 	test_scripts();
 	test_late_script();
 	test_told_twice();
+	test_told_twice_at_once();
+	test_told_twice_to_two_agents();
+	test_dropped();
+	test_hidden();
 	test_other_pods();
 	begin_agent();
 	return tap_done();

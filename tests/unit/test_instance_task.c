@@ -363,25 +363,120 @@ test_another_attempt(void)
 	end();
 }
 
+static unsigned agains;
+
+static void
+again(struct task *t)
+{
+	(void)t;
+	agains++;
+}
+
+static bool
+has_room(unsigned slot, unsigned data_mib, unsigned wal_mib)
+{
+	return task_has_room(p.task[slot], slot == 1 ? "the benchmark" : "s.t",
+	    (uint64_t)data_mib << 20, (uint64_t)wal_mib << 20, again);
+}
+
 /* What one was promised of the volume no other one counts on. */
 static void
 test_room(void)
 {
 	begin();
 	tell(0, &vacuum, 1, CHOICE_task_kind_VACUUM, false);
-	tell(1, &script, 1, CHOICE_task_kind_BENCHMARK, false);
-	CHECK(task_has_room(p.task[0], "s.t", UINT64_C(500) << 20, UINT64_C(100) << 20), "it fits");
-	CHECK(task_has_room(p.task[1], "the benchmark", UINT64_C(300) << 20, 0), "so does this");
-	CHECK(task_has_room(p.task[0], "s.t", UINT64_C(600) << 20, UINT64_C(100) << 20),
-	    "one's own share is not counted twice");
-	CHECK(!task_has_room(p.task[1], "the benchmark", UINT64_C(301) << 20, 0) &&
-		  strstr(p.task[1]->end_message, "700 of them for other tasks") != NULL,
-	    "what does not fit beside it ends");
-	is_swept(1); /* its sessions, */
-	is_swept(1); /* and its database */
+	tell(1, &script, 1, CHOICE_task_kind_ANALYZE, false);
+	CHECK(has_room(0, 500, 100), "it fits");
+	CHECK(has_room(1, 300, 0), "so does this");
+	CHECK(has_room(0, 600, 100), "one's own share is not counted twice");
+	CHECK(!has_room(1, 301, 0) && !p.task[1]->ending &&
+		  strcmp(states[1].step, "waits for room until another task is done: the benchmark "
+					 "needs about 301 MiB") == 0,
+	    "what does not fit beside it waits");
+	CHECK(has_room(2, 300, 0), "and holds nothing then");
+	p.task[2]->room = p.task[2]->back = (struct task_room){0};
+	free_mib = 350; /* it has written nearly all */
+	agains = 0;
+	waits_no_longer(1);
+	CHECK(agains == 1 && !has_room(1, 301, 0) && !p.task[1]->ending,
+	    "what was written is not known, so it waits on");
 	task_wrote(p.task[0]);
-	CHECK(task_has_room(p.task[2], "s.u", UINT64_C(1000) << 20, 0),
-	    "what is written is free no longer anyway, and who has ended needs none");
+	CHECK(has_room(1, 301, 0), "until it is known");
+	free_mib = 300;
+	CHECK(!has_room(1, 301, 0) && !p.task[1]->ending, "what the other holds comes back");
+	CHECK(!has_room(1, 1001, 0) &&
+		  strcmp(p.task[1]->end_message, "the benchmark needs about 1001 MiB free, but the "
+						 "volume has 300; grow spec.storage.size") == 0,
+	    "what would not fit without the other either ends");
+	is_swept(1);
+	p.task[0]->room = p.task[0]->back = (struct task_room){0};
+	free_mib = 1000;
+	CHECK(has_room(2, 1000, 0), "who has ended needs none");
+	end();
+}
+
+/* A benchmark that waits begins when the other one has ended, and can be cancelled before. */
+static void
+test_room_of_benchmark(void)
+{
+	begin();
+	tell(0, &vacuum, 1, CHOICE_task_kind_VACUUM, false);
+	CHECK(has_room(0, 990, 0), "a table takes nearly all");
+	tell(1, &script, 1, CHOICE_task_kind_BENCHMARK, false);
+	CHECK(run_of(1) == NULL && says(1, &script, CHOICE_task_phase_RUNNING), "it waits");
+	waits_no_longer(1);
+	CHECK(run_of(1) == NULL, "as long as the other one holds it");
+	cancel(0, &vacuum, 1);
+	is_swept(0);
+	CHECK(says(0, &vacuum, CHOICE_task_phase_CANCELLED), "which ends");
+	waits_no_longer(1);
+	CHECK(run_of(1) != NULL && strcmp(run_of(1)->program, "psql") == 0, "then it begins");
+	CHECK(!has_room(2, 990, 0), "another one waits for it");
+	cancel(1, &script, 1);
+	is_swept(1);
+	is_swept(1);
+	CHECK(says(1, &script, CHOICE_task_phase_CANCELLED) && has_room(2, 990, 0), "its turn");
+	tell(0, &third, 1, CHOICE_task_kind_BENCHMARK, false);
+	cancel(0, &third, 1);
+	is_swept(0);
+	is_swept(0);
+	CHECK(says(0, &third, CHOICE_task_phase_CANCELLED) && !ev_is_active(&p.task[0]->again),
+	    "what waits can be cancelled");
+	end();
+}
+
+static void
+looked_up(unsigned slot, const char *out)
+{
+	if (CHECK(run_of(slot) != NULL, "it looks up"))
+		ends(run_of(slot), 0, out);
+}
+
+/* A rewrite that waits looks its table up again, which may have become another one. */
+static void
+test_room_of_table(void)
+{
+	struct ipc_msg full = {.type = IPC_TASK, .fds = {-1, -1}};
+
+	begin();
+	tell(1, &script, 1, CHOICE_task_kind_ANALYZE, false);
+	CHECK(has_room(1, 300, 0), "something has room");
+	full.task = (struct msg_task){
+	    .id = vacuum, .attempt = 1, .kind = CHOICE_task_kind_VACUUM, .full = true};
+	(void)task_take(&p, &full);
+	(void)send_end(0);
+	looked_up(0, "+ 617070\n");
+	looked_up(0, "n 1 1\n");
+	looked_up(0, "x 16384 734003201 0 732e74 s.t|16384\n");
+	CHECK(run_of(0) == NULL && strcmp(states[0].step, "waits for room until another task is "
+							  "done: s.t needs about 701 MiB") == 0,
+	    "too large beside it");
+	waits_no_longer(0);
+	CHECK(run_of(0) != NULL && strstr(run_of(0)->input, "16383") != NULL, "from the same on");
+	looked_up(0, "x 16385 734003200 0 732e75 s.u|16385\n");
+	CHECK(strcmp(states[0].step, "VACUUM app s.u, 1 of 1") == 0 && run_of(0) != NULL &&
+		  strstr(run_of(0)->input, "VACUUM") != NULL,
+	    "another one fits, and is still the first");
 	end();
 }
 
@@ -440,6 +535,8 @@ main(void)
 	test_told_twice();
 	test_another_attempt();
 	test_room();
+	test_room_of_benchmark();
+	test_room_of_table();
 	test_looks();
 	(void)snprintf(path, sizeof(path), "%.40s/psql", dir);
 	(void)unlink(path);
