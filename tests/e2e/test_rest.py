@@ -55,7 +55,7 @@ def test_hibernation_taken_back_and_workers_killed(ns):
         for seed, seconds in enumerate((1, 3, 8)):
             w.wait_for_writes()
             hibernate(ns, True)
-            with Nemesis(seed, 0.1, 1, supervisor=False) as nemesis:
+            with Nemesis(seed, 0.1, 0.6, supervisor=False) as nemesis:
                 time.sleep(seconds)
             assert nemesis.killed
             hibernate(ns, False)
