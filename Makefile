@@ -121,7 +121,7 @@ test-unit: ## unit, golden and corpus tests under ASan and UBSan, and lint (seco
 	@tests/run.sh unit
 test-e2e: ## the tests on a real Kubernetes (TESTS="-k expression" for some of them)
 	@tests/run.sh e2e
-test-long: ## those of them that take long, which make test leaves out: kill -9 of every process in a pod in the middle of every operation
+test-long: ## those of them that take long, which make test leaves out: kill -9 of every process in a pod in the middle of every operation; what is said only after minutes
 	@tests/run.sh long
 lint: ## the rooms' arrows, sizes and format
 	@tests/cluster/prepare.sh unit

@@ -87,7 +87,7 @@ long() {
 	tests/cluster/make.sh || exit 1
 	step build/log/build.log "building the operator" make -j"$(nproc)" image
 	rm -rf build/log/evidence
-	pytest_run "those that take long" long -m long tests/e2e
+	pytest_run "those that take long" long -n "${E2E_WORKERS:-3}" -m long tests/e2e
 	add_failures
 }
 

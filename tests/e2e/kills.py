@@ -3,6 +3,7 @@ import os
 import signal
 import socket
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 
@@ -33,6 +34,12 @@ LEFT = {
 }
 TABLES = ("CREATE TABLE marks (run text)", "CREATE TABLE done AS SELECT 1 AS id",
           "CREATE TABLE held (id int PRIMARY KEY, t text)", "INSERT INTO held SELECT n, repeat('x', 100) FROM generate_series(1, 5000) n")
+
+
+def each(f, things):
+    """Of all at once: most of it is waiting."""
+    with ThreadPoolExecutor(len(things)) as pool:
+        return list(pool.map(f, things))
 
 
 def cluster(name, **spec):
@@ -196,7 +203,7 @@ class Held:
 
     def middle(self):
         """Once it is there."""
-        wait(f"{self.name} to be in its middle", lambda: self.hold.is_held() and self.runs_on(self.pod), every=0.01)
+        wait(f"{self.name} to be in its middle", lambda: self.hold.is_held() and self.runs_on(self.pod), every=0.01 if self.op == "reinit" else 0.1)
 
     def status(self):
         return status(self.name, self.ns)

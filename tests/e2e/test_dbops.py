@@ -413,7 +413,6 @@ def test_killed_in_the_middle(one):
     assert marks(ns) == 1 and status("once", ns)["attempt"] == 1
 
 
-@pytest.mark.alone
 def test_pod_lost_in_the_middle(three):
     ns = three
     old = primary("demo", ns)

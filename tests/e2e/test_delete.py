@@ -29,6 +29,25 @@ def test_retain_keeps_data_and_a_new_cluster_continues_with_it(ns):
     assert get("bgi", "demo-0", ns)["status"]["systemIdentifier"] == sysid
 
 
+def test_kept_data_of_other_names_is_left_alone(ns):
+    """Not continued, and not destroyed with who asks for other names, whatever that one's policy; with its own names it goes on."""
+    names = {"database": "shop", "owner": "keeper"}
+    apply(bgcluster(bootstrap=names), ns)
+    wait_ready("demo", ns)
+    sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
+    before = {o: get(*o, ns)["metadata"]["uid"] for o in DATA}
+    delete("bgc", "demo", ns, wait=True)
+    for wrong in ({"database": "other"}, {"owner": "other"}):
+        apply(bgcluster(deletionPolicy="Delete", bootstrap={**names, **wrong}), ns)
+        c = wait("it to be said", lambda: (lambda c: c if c.get("reason") == "BootstrapDiffers" else None)(condition("demo", ns, "Ready")))
+        assert c["status"] == "False" and '["keeper","shop"]' in c["message"] and not get("pods", ns=ns), c
+        delete("bgc", "demo", ns, wait=True)
+        assert {o: get(*o, ns)["metadata"]["uid"] for o in DATA} == before
+    apply(bgcluster(bootstrap=names), ns)
+    wait_ready("demo", ns)
+    assert sql("demo", ns, "SELECT n, current_user, current_database() FROM kept") == [(42, "keeper", "shop")]
+
+
 def test_fewer_instances_than_the_kept_primary_needs(ns):
     """demo-0 has old data, demo-1 led last: the next cluster is not led by what is old."""
     apply(bgcluster(instances=2), ns)

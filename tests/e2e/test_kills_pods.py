@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from cluster import Writer, apply, cmdline, get, kill, kubectl, pod_pids, pod_process, primary, wait
-from kills import TASKS, Held, Run, cluster, fill, in_order, several
+from kills import TASKS, Held, Run, cluster, each, fill, in_order, several
 from test_dbops import bgdbops
 
 pytestmark = pytest.mark.long
@@ -30,11 +30,19 @@ def kill_each(pods, who):
 
 # --- Tasks.
 
-def client(r):
+def proc(pid, name):
+    """Nothing of one that has ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
+
+
+def client(r, pod=None):
     """The program of the task: psql, pgbench or pg_repack."""
     uid = r.uid()
-    for pid, command in pod_pids(r.ns, r.pod()).items():
-        if not command.startswith("postgres") and f"PGAPPNAME=bestgres/{uid}" in pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0"):
+    for pid, command in pod_pids(r.ns, pod or r.pod()).items():
+        if not command.startswith("postgres") and f"PGAPPNAME=bestgres/{uid}" in proc(pid, "environ").split("\0"):
             return pid
     return None
 
@@ -43,8 +51,7 @@ def backend(r):
     """As the node numbers it."""
     inner = {str(pid) for pid in r.middle()}
     for pid in pod_pids(r.ns, r.pod()):
-        status = pathlib.Path(f"/proc/{pid}/status").read_text()
-        if [line.split()[-1] for line in status.splitlines() if line.startswith("NSpid:")][0] in inner:
+        if inner & {line.split()[-1] for line in proc(pid, "status").splitlines() if line.startswith("NSpid:")}:
             return pid
     return None
 
@@ -118,6 +125,8 @@ def test_processes_under_tasks(ns):
         kill_all(runs, find)
         for r in runs:
             if what in ("backend", "postmaster"):  # with it went who held it up
+                if r.op == "checkpoint":  # a checkpointer that goes on does it, and says so if there still is somebody to hear it
+                    wait("its client to end", lambda: client(r, f"{r.cluster}-0") is None)
                 r.release()
         for r in runs:
             interrupted(r)
@@ -172,12 +181,12 @@ DISRUPTIVE = ("reload", "reinit", "restart", "failover", "switchover")
 
 def held_up(ns, what, ops):
     """Each in its middle."""
-    held = []
-    for op in ops:
+    def hold(op):
         in_order(op, ns)
-        held.append(Held(ns, op, op, f"{op}-{what}"))
-        held[-1].middle()
-    return held
+        h = Held(ns, op, op, f"{op}-{what}")
+        h.middle()
+        return h
+    return each(hold, ops)
 
 
 def ends(h, *reasons):
@@ -207,6 +216,7 @@ def test_processes_under_disruptive_operations(ns):
     apply([several(op) for op in DISRUPTIVE], ns)
     for op in DISRUPTIVE:
         fill(op, ns)
+    done = set()
     with writing(DISRUPTIVE, ns):
         for what, find in {"agent": None, "patroni": told("patroni"), "server": server, "init": told("init")}.items():
             held = held_up(ns, what, DISRUPTIVE)
@@ -220,7 +230,8 @@ def test_processes_under_disruptive_operations(ns):
                     wait("the candidate to be back", lambda: pod_process(ns, h.pod, "postmaster") not in (None, servers[h]))
                 h.hold.release()
             for h in held:
-                ends(h, *(("Interrupted",) if find and h.op in ("switchover", "failover") else ()))
+                done.add((h.op, ends(h, *(("Interrupted",) if find and h.op in ("switchover", "failover") else ())), bool(find)))
+    assert {(op, "Succeeded", True) for op in DISRUPTIVE} <= done, "what may be interrupted is not so whoever dies"
     for op in DISRUPTIVE:
         in_order(op, ns)
 

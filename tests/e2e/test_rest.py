@@ -1,10 +1,9 @@
 """Hibernation, fencing, and a deletion whose data is kept: who rests does so in order, and who was primary leads again."""
-import random
 import time
 
 import pytest
 
-from cluster import Writer, apply, bgcluster, condition, delete, get, kill, kubectl, patch, primary, refused, sql, wait, wait_ready, worker_pid
+from cluster import Nemesis, Writer, apply, bgcluster, condition, delete, get, kill, kubectl, patch, primary, refused, sql, wait, wait_ready, worker_pid
 from test_life import names, switch_to
 
 
@@ -50,22 +49,27 @@ def test_hibernation_keeps_every_row_and_the_primary(ns):
 
 @pytest.mark.alone
 def test_hibernation_taken_back_and_workers_killed(ns):
-    rng = random.Random(7)
     apply(bgcluster(instances=3, patroni={"synchronousMode": "on"}), ns)
     wait_ready("demo", ns)
     with Writer("demo", ns) as w:
-        for _ in range(4):
+        for seed, seconds in enumerate((1, 3, 8)):
             w.wait_for_writes()
             hibernate(ns, True)
-            end = time.monotonic() + rng.uniform(0.2, 8)
-            while time.monotonic() < end:
-                time.sleep(rng.uniform(0.1, 1))
-                pid = worker_pid(rng.choice(["watcher", "reconciler", "executor", "broker"]))
-                if pid:
-                    kill(pid)
+            with Nemesis(seed, 0.1, 0.6, supervisor=False) as nemesis:
+                time.sleep(seconds)
+            assert nemesis.killed
             hibernate(ns, False)
             wait_ready("demo", ns)
-    assert w.lost() == []
+        leader = primary("demo", ns)
+        hibernate(ns, True)
+        wait_hibernated(ns)
+    kill(wait("the reconciler", lambda: worker_pid("reconciler")))  # another life of the operator knows only what stands in the objects
+    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"work_mem": "9MB"}}}})
+    time.sleep(5)
+    assert instance(leader, ns)["role"] == "Primary", "the last word of an instance at rest stays"
+    hibernate(ns, False)
+    wait_ready("demo", ns)
+    assert primary("demo", ns) == leader and w.lost() == []
 
 
 def test_hibernated_from_birth_and_what_changes_meanwhile(ns):
@@ -86,10 +90,6 @@ def test_made_smaller_while_it_rests(ns):
     sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
     hibernate(ns, True)
     wait_hibernated(ns)
-    kill(wait("the reconciler", lambda: worker_pid("reconciler")))  # another life of the operator knows only what stands in the objects
-    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"work_mem": "9MB"}}}})
-    time.sleep(5)
-    assert instance("demo-1", ns)["role"] == "Primary", "the last word of an instance at rest stays"
     patch("bgc", "demo", ns, {"spec": {"instances": 1, "hibernated": False}})
     c = wait("it says that the last primary is missing", lambda: (lambda c: c if c["reason"] == "HandingOver" else None)(condition("demo", ns, "Ready")), 60)
     assert "demo-1" in c["message"] and "spec.instances to at least 2" in c["message"]

@@ -177,7 +177,7 @@ def test_a_server_that_can_not_start(ns):
     apply(bgcluster(), ns)
     wait_ready("demo", ns)
     sql("demo", ns, "CREATE TABLE kept AS SELECT 42 AS n")
-    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"huge_pages": "on"}}}})
+    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"shared_preload_libraries": "/no/such/library"}}}})
     said = set()
 
     def failed():
@@ -188,7 +188,7 @@ def test_a_server_that_can_not_start(ns):
     assert "kubectl logs demo-0" in told["message"] and "Bootstrapping" not in said, (told, said)
     assert get("bgi", "demo-0", ns)["status"]["state"] == "Failed"
     wait("an Event", lambda: any(e["reason"] == "StartFailed" for e in get("events", ns=ns)), 10)
-    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"huge_pages": None}}}})
+    patch("bgc", "demo", ns, {"spec": {"postgres": {"parameters": {"shared_preload_libraries": None}}}})
     wait_ready("demo", ns)
     assert sql("demo", ns, "SELECT n FROM kept") == [(42,)]
     assert container(ns, "demo-0")["restartCount"] == 0
