@@ -377,18 +377,13 @@ is_told(const struct task_job *job, const struct bginstance *i)
 
 /*
  * Is it at work on what nobody wants? Of a BGInstance that was made anew the operator gives up what
- * the former one was told. Else somebody took it out, or etcd was restored: the operator may tell
- * it again, but that is not known, and if it does not, nobody sees its end, nor that another task
- * conflicts with it. But a CRD of an older version hides secondTask and thirdTask, and taskSlots
- * with them: those are wanted still, and told again in the first slot.
+ * the former one was told. What was only taken out of one it tells again.
  */
 static bool
 is_dropped(const struct task_job *job, const struct bginstance *i, bool anew)
 {
-	bool hidden = job->slot > 0 && i->task[job->slot].id.len == 0 && i->task_slots == 0;
-
 	return job->state.phase == CHOICE_task_phase_RUNNING && !is_told(job, i) &&
-	       (anew || !hidden);
+	       (anew || i->task[job->slot].id.len > 0);
 }
 
 void

@@ -10,7 +10,7 @@
 #include "instance/task.h"
 
 #define LOOK_MS 5000
-#define ROOM_AGAIN_MS 2000
+#define ROOM_AGAIN_MS 15000 /* a few sessions a minute disturb no benchmark */
 /*
  * A backend whose psql is gone notices within this, even in the middle of a statement (from
  * version 14 on).

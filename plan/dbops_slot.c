@@ -119,7 +119,7 @@ dbops_awaits_task(struct plan_at *a, const struct plan_dbops *but)
 		const struct plan_dbops *e = a->c->dbops[i];
 
 		if (e != but && dbops_info[e->op].task != CHOICE_task_kind_NONE &&
-		    dbops_awaits(a, e))
+		    !plan_dbops_is_over(e) && dbops_awaits(a, e))
 			return true;
 	}
 	return false;
@@ -170,18 +170,6 @@ count_unclaimed(const struct plan_report *r, uint32_t claimed)
 	return n;
 }
 
-/* Whose word it keeps although nobody can take that in: what was done once is never forgotten. */
-static const struct plan_dbops *
-find_kept(const struct plan_cluster *c, const struct plan_report *r)
-{
-	for (unsigned i = 0; i < c->dbops_n; i++)
-		for (unsigned k = 0; k < TASKS_MAX; k++)
-			if (c->dbops[i]->quarantined && c->dbops[i]->ordinal > 0 &&
-			    is_awaited(&r->task[k], c->dbops[i]))
-				return c->dbops[i];
-	return NULL;
-}
-
 bool
 dbops_has_slot(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
     char *why, size_t size)
@@ -208,7 +196,6 @@ dbops_has_slot(const struct plan_cluster *c, const struct plan_dbops *d, unsigne
 	}
 	if (n + count_unclaimed(r, claimed) < slots_of(r) && dbops_pick_slot(c, d, ordinal, &slot))
 		return true;
-	who = who != NULL ? who : find_kept(c, r);
 	if (who != NULL)
 		dbops_put_who(c, who, why, size);
 	else

@@ -259,6 +259,16 @@ is_to_stop(const struct plan_at *a, const struct plan_dbops *e, unsigned ordinal
 	}
 }
 
+/* It waits for what runs on one of those servers, and would for one after another. */
+static bool
+is_held_up(const struct plan_at *a, const struct plan_dbops *e)
+{
+	for (unsigned k = 0; k < rule_instances(a->c); k++)
+		if (is_to_stop(a, e, k) && find_once(a->c, k) != NULL)
+			return true;
+	return false;
+}
+
 enum verdict
 dbops_await_calm(struct plan_at *a, const struct plan_dbops *d, unsigned i)
 {
@@ -279,8 +289,7 @@ dbops_await_calm(struct plan_at *a, const struct plan_dbops *d, unsigned i)
 		if (runs_disruptively(e))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which runs", e->name,
 			    choice_text(VOCAB_dbops_op, e->op));
-		/* Which waits for one that runs there: it would for one after another. */
-		if (older && is_to_stop(a, e, i) && find_once(c, i) != NULL)
+		if (older && is_to_stop(a, e, i) && is_held_up(a, e))
 			return WAIT(a, d, "waits for BGDbOps %s (%s), which was there before",
 			    e->name, choice_text(VOCAB_dbops_op, e->op));
 	}

@@ -117,6 +117,13 @@ is_up(const struct plan_cluster *c, unsigned i)
 	return status_current(c, i) && c->instance[i].report.state >= CHOICE_instance_state_RUNNING;
 }
 
+/* A script or benchmark runs there. */
+static bool
+is_spared(struct plan_at *a, unsigned i)
+{
+	return is_up(a->c, i) && dbops_runs_once(a, i);
+}
+
 /* Does every instance but this one serve? Its own failing may be why a primary lacks a standby. */
 static bool
 others_serve(const struct plan_cluster *c, unsigned but)
@@ -264,13 +271,15 @@ rule_roll(struct plan_at *a)
 		return PASS;
 	if (p->look.code != CHOICE_step_code_DONE && rule_waits(a, &p->look))
 		return PASS;
+	if (p->looked && is_spared(a, i))
+		return PASS;
 	/*
 	 * The report of one that does not serve may be that of a pod that is no more: the present
 	 * one may be of the newest template, and fail with it.
 	 */
 	if (!serves(c, i) && (!p->looked || a->w->now.v >= p->looked_at.v + LOOK_FRESH_MS))
 		return rule_look_pod(a, i);
-	if (is_up(c, i) && dbops_runs_once(a, i))
+	if (is_spared(a, i))
 		return PASS;
 	/* From here on pods are told to end: what they come back as comes first. */
 	if (template_is_due(c))

@@ -113,6 +113,13 @@ test_script_after_restart(void)
 	operation_ends(0, CHOICE_operation_phase_SUCCEEDED);
 	pass(2);
 	is(run(), "op1 next; op1 finish Succeeded; op1 release; op2 tell 0; ", "then it");
+	begin(2);
+	add(CHOICE_dbops_op_SQL);
+	run();
+	add(CHOICE_dbops_op_RESTART);
+	add(CHOICE_dbops_op_SQL)->replica = true;
+	is(run(), "op1 say Waiting; op2 say Waiting; ",
+	    "nor on another one of the servers that it is to restart");
 }
 
 /* A rolling change and a parameter's restart wait as what is ordered by a BGDbOps does. */
