@@ -314,6 +314,25 @@ on_restarted(struct agent *a, int status, struct str text)
 }
 
 /*
+ * A primary that was just restarted for a lowered value has ended the stream by which that comes:
+ * a replica that is restarted before it is back may still not have less. A poll that was under way
+ * when this came may tell of the stream before.
+ */
+static bool
+awaits_stream(struct agent *a)
+{
+	const struct operate_job *job = &a->operate;
+	bool seen = a->polls - job->polls >= 2;
+
+	if (!a->view.restart_lowers || a->view.primary || (seen && a->view.streaming) ||
+	    a->now.v >= job->came.v + STREAM_WAIT_MS)
+		return false;
+	if (!seen)
+		a->poll_next.v = 0;
+	return true;
+}
+
+/*
  * Patroni restarts only where it still waits, so whoever does not know that it was asked may ask
  * again. Who knows compares the server with that of then: a parameter may go on waiting.
  */
@@ -328,7 +347,7 @@ begin_restart(struct agent *a)
 		succeed(a, "nothing waits for a restart");
 	} else if (job->server[0] != '\0' && shows_another(a)) {
 		succeed(a, "");
-	} else {
+	} else if (!awaits_stream(a)) {
 		(void)snprintf(job->server, sizeof(job->server), "%s", a->view.started);
 		ask(a, "/restart", STR("{\"restart_pending\":true}"), RESTART_MS, on_restarted);
 	}
@@ -343,7 +362,8 @@ begin_restart_always(struct agent *a)
 		succeed(a, "");
 		return;
 	}
-	ask(a, "/restart", STR("{}"), RESTART_MS, on_restarted);
+	if (!awaits_stream(a))
+		ask(a, "/restart", STR("{}"), RESTART_MS, on_restarted);
 }
 
 /* --- Reload */

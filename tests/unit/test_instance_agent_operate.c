@@ -289,6 +289,42 @@ test_restart_pending(void)
 	CHECK(failed("no"), "refused is refused");
 }
 
+/* What the primary was just restarted for comes with the stream that this ended. */
+static void
+test_restart_that_lowers(void)
+{
+	static const enum choice_operation kinds[] = {
+	    CHOICE_operation_RESTART_ALWAYS, CHOICE_operation_RESTART};
+
+	for (unsigned k = 0; k < 2; k++) {
+		begin();
+		a.view.primary = false;
+		a.view.streaming = a.view.pending_restart = a.view.restart_lowers = true;
+		tell(kinds[k], "");
+		a.polls--;
+		look_after(0);
+		CHECK(runs() && posts == 0, "a poll that was under way may tell of the one before");
+		a.polls++;
+		a.view.streaming = false;
+		look_after(1);
+		CHECK(runs() && posts == 0, "the stream is waited for");
+		a.view.streaming = true;
+		look_after(1);
+		CHECK(posts == 1, "when it is back the replica may have less, too");
+		begin();
+		a.view.primary = false;
+		a.view.pending_restart = a.view.restart_lowers = true;
+		tell(kinds[k], "");
+		look_after(16);
+		CHECK(posts == 1, "but not for ever");
+		begin();
+		a.view.pending_restart = a.view.restart_lowers = true;
+		tell(kinds[k], "");
+		look_after(0);
+		CHECK(posts == 1, "a primary waits for none");
+	}
+}
+
 /* Fenced or hibernated: what has not begun is not waited for. */
 static void
 test_rests(void)
@@ -545,6 +581,7 @@ main(void)
 	test_never_runs();
 	test_restart();
 	test_restart_pending();
+	test_restart_that_lowers();
 	test_rests();
 	test_restart_failed();
 	test_reload();
