@@ -77,13 +77,6 @@ dbops_note_cancel(struct plan_report *r, const struct plan_dbops *d)
 
 /* --- Which slot. */
 
-/* Nobody ends one that is deleted and let go of, though somebody else's finalizer keeps it. */
-static bool
-is_let_go(const struct plan_dbops *d)
-{
-	return d->deleted_s != 0 && !d->finalizer;
-}
-
 /*
  * It is of d, whose status does not say yet what came of it; d's record may be older than its
  * claim. What crashed us and may be repeated is let go: nobody would take it in.
@@ -94,7 +87,7 @@ is_awaited(const struct plan_task *t, const struct plan_dbops *d)
 	bool claims =
 	    d->phase == CHOICE_dbops_phase_RUNNING || d->cleanup == CHOICE_dbops_cleanup_RUNNING;
 
-	if ((d->quarantined && dbops_info[d->op].repeatable) || is_let_go(d))
+	if ((d->quarantined && dbops_info[d->op].repeatable) || dbops_is_let_go(d))
 		return false;
 	return (t->attempt == d->attempt ? claims
 					 : t->attempt == d->attempt % TASK_ATTEMPTS_MAX + 1) &&
@@ -151,7 +144,7 @@ dbops_pick_slot(
 static unsigned
 claimed_kind(const struct plan_dbops *e, unsigned ordinal)
 {
-	if (e->quarantined || is_let_go(e) || e->ordinal != ordinal + 1)
+	if (e->quarantined || dbops_is_let_go(e) || e->ordinal != ordinal + 1)
 		return CHOICE_task_kind_NONE;
 	if (e->cleanup == CHOICE_dbops_cleanup_RUNNING)
 		return CHOICE_task_kind_CLEANUP;

@@ -14,15 +14,21 @@ is_disruptive(const struct plan_dbops *d)
 	return dbops_info[d->op].disruptive || d->locks;
 }
 
+bool
+dbops_is_let_go(const struct plan_dbops *d)
+{
+	return d->deleted_s != 0 && !d->finalizer;
+}
+
 /*
- * Nobody may end one that crashed us, nor one that is deleted and let go of: what its pod still
- * does for it shows in that pod's report.
+ * Nobody may end one that crashed us, nor one that was let go of: what its pod still does for it
+ * shows in that pod's report.
  */
 static bool
 runs_disruptively(const struct plan_dbops *d)
 {
 	return is_disruptive(d) && d->phase == CHOICE_dbops_phase_RUNNING && !d->quarantined &&
-	       (d->deleted_s == 0 || d->finalizer);
+	       !dbops_is_let_go(d);
 }
 
 bool
@@ -86,7 +92,7 @@ find_once(const struct plan_cluster *c, unsigned ordinal)
 		const struct plan_dbops *e = c->dbops[i];
 
 		if (is_once(e) && e->phase == CHOICE_dbops_phase_RUNNING && !e->quarantined &&
-		    (e->deleted_s == 0 || e->finalizer) && e->ordinal == ordinal + 1)
+		    !dbops_is_let_go(e) && e->ordinal == ordinal + 1)
 			return e;
 	}
 	return NULL;

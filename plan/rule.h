@@ -285,6 +285,8 @@ enum verdict dbops_await_calm(struct plan_at *a, const struct plan_dbops *d, uns
 /* A script or benchmark runs there, which it would end for good; why says which. */
 bool dbops_would_end(const struct plan_cluster *c, const struct plan_dbops *d, unsigned ordinal,
     char *why, size_t size);
+/* It is deleted and not ours any more, though somebody else's finalizer keeps it. */
+bool dbops_is_let_go(const struct plan_dbops *d);
 /* A script or benchmark runs there, or may: what can wait does not stop that server. */
 bool dbops_runs_once(struct plan_at *a, unsigned ordinal);
 /* "waits for BGDbOps ...": for it; false = nothing of that kind runs there. */
